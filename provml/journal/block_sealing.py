@@ -1,4 +1,4 @@
-"""Computes the checksums of a writer's samples: at each sync, and of all that is left at its end.
+"""Computes the checksums of a writer's samples, at each sync and when the writer ends.
 
 Nothing here runs when a sample is logged. Imports only `checksums` and `layout` from provml.
 """
@@ -27,10 +27,10 @@ _LINE_BLOCKS: Final = 4096
 
 @dataclass(slots=True)
 class SealedBlocks:
-    """The checksums of blocks, as one pass computed them.
+    """The checksums of blocks that one pass computed.
 
     Attributes:
-        checksums: the checksum of each block.
+        checksums: the checksum of each block, keyed by block number.
         late: for blocks whose steps or epochs may be filled in later, the checksum without them.
         waiting: the blocks in which records are still missing.
         next_block: the first block that this pass has not reached.
@@ -43,7 +43,7 @@ class SealedBlocks:
 
 
 class BlockSealer:
-    """Keeps track of the blocks whose checksums a writer has recorded.
+    """Computes a writer's checksums, and keeps track of the blocks whose checksums are recorded.
 
     Attributes:
         late_series: the series whose samples may get a step or epoch later.
@@ -61,8 +61,8 @@ class BlockSealer:
     def seal_complete(self, fd: int, stop: threading.Event) -> SealedBlocks:
         """Compute the checksums of the blocks that were completed or changed since the last pass.
 
-        Call `record_pass` once the result is written. Takes no lock, and reads 1 MiB at a time. The
-        GIL is held for about a millisecond for each MiB. Raises OSError if the file can't be read.
+        Call `record_pass` after writing the result. Takes no lock, and reads 1 MiB at a time. Holds
+        the GIL for about a millisecond per MiB. Raises OSError if the file can't be read.
         """
         found = SealedBlocks(next_block=self._next_block)
         late_series = native_numbers(tuple(self.late_series))
@@ -79,11 +79,11 @@ class BlockSealer:
     def _seal_blocks(
         self, fd: int, first: int, count: int, late_series: frozenset[int], found: SealedBlocks
     ) -> int:
-        """Seal up to ``count`` blocks, and return how many have been used up to now."""
+        """Compute the checksums of up to ``count`` blocks; return how many blocks are in use."""
         offset = layout.HEADER_SIZE + first * BLOCK_BYTES
         series = series_of(memoryview(os.pread(fd, count * BLOCK_BYTES, offset)))
-        # a record may have been half written while it was read; its series commits it, so a record
-        # that has a series in the first read is complete in the second
+        # the first read may contain half-written records; a record's series is written last, so
+        # each record that has a series in the first read is complete in the second
         content = memoryview(os.pread(fd, count * BLOCK_BYTES, offset))
         has_gaps = 0 in series or len(series) < count * layout.BLOCK_RECORDS
         has_late = not late_series.isdisjoint(series)
@@ -103,13 +103,13 @@ class BlockSealer:
         return count
 
     def record_pass(self, found: SealedBlocks) -> None:
-        """Remember that the checksums of a pass of `seal_complete` are written."""
+        """Remember that the checksums from a pass of `seal_complete` have been written."""
         self._next_block = found.next_block
         self._waiting = found.waiting
         self._late |= found.late.keys()
 
     def seal_rest(self, fd: int, slots: int) -> SealedBlocks:
-        """Compute the checksums that are missing in a file that no longer changes.
+        """Compute all missing and outdated checksums of a file that no longer changes.
 
         Raises OSError if the file can't be read.
         """

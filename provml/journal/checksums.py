@@ -1,23 +1,23 @@
-r"""Checksums of a run's files: of each line of an events file, of blocks of samples, of the header.
+r"""Checksums of a run's files: of event lines, blocks of samples, headers and ``run.json``.
 
-All checksums are CRC-32, written as eight hexadecimal digits. They reveal damage by chance, such as
-a failing disk or a copy that was cut short. They don't prove that nobody changed a file on purpose.
+All checksums are CRC-32, written as eight hexadecimal digits. They reveal accidental damage,
+such as a failing disk or an incomplete copy. They don't protect against deliberate changes.
 
 Lines
 -----
 A line ends in ``"line":<n>,"crc32":"<8 hex>"}`` and a line feed. ``line`` counts the lines of the
 file from 1. The checksum covers the bytes of the line before ``,"crc32"``, and starts from the
-checksum of the writer's name. So a line that was damaged, lost, repeated, moved, or copied from
-another file is noticed. A line that other records refer to by its offset also contains the offset
-(``at``). A line after one that was written only in part, because the disk was full or the process
-was killed, contains ``"torn":true``; the line before it has no number.
+checksum of the writer's name. So a reader notices a line that was damaged, lost, repeated, moved,
+or copied from another file. A line that other records refer to by its offset also contains the
+offset (``at``). If the disk was full or the process was killed, a line may be incomplete. It then
+has no number, and the next line contains ``"torn":true``.
 
 Samples
 -------
 A block consists of 256 records (8 KiB); block 0 begins after the header. A line of the kind
-``checksums`` contains the checksums of consecutive blocks. The samples file's header has a checksum
-of its own at offset 52, written when the file is closed. The last line of an events file, of the
-kind ``closed``, says how long both files are.
+``checksums`` contains the checksums of consecutive blocks. The header of a samples file has a
+separate checksum at offset 52, which is written when the file is closed. The last line of a closed
+events file has the kind ``closed``, and says how long both files are.
 
 Imports only `layout` from provml.
 """
@@ -42,7 +42,7 @@ _SEAL_BYTES: Final = len(b',"crc32":"00000000"}\n')
 _DESCRIPTION_END: Final = re.compile(rb',\n "crc32": "([0-9a-f]{8})"\n\}\n\Z')
 _HEADER_CHECKSUM: Final = struct.Struct("<I")
 FIELD: Final = "crc32"
-"""The field of a line, and of ``run.json``, that contains its checksum."""
+"""The name of the field that contains the checksum of a line, or of ``run.json``."""
 
 _SEAL_FIELDS: Final = ("line", FIELD, "at", "torn")
 _NO_STEP: Final = bytes(8)
@@ -53,18 +53,18 @@ _NO_EPOCH: Final = bytes(4)
 
 
 def seed_of(writer: str) -> int:
-    """Return the value from which the checksums of a writer's lines start."""
+    """Return the initial value for the checksums of a writer's lines."""
     return crc32(writer.encode())
 
 
 def seal_line(content: bytes, number: int, seed: int, after_torn: bool = False) -> bytes:
-    """Return a JSON object as a line, with its number and its checksum.
+    """Build the line for a JSON object, with the line's number and checksum.
 
     Args:
-        content: the object.
+        content: the JSON object, encoded as ASCII.
         number: the number of the line.
         seed: the value of `seed_of` for the writer.
-        after_torn: whether a line that was written only in part precedes this line.
+        after_torn: whether the preceding line was written only in part.
     """
     torn = _TORN if after_torn else b""
     body = b'%b%b,"line":%d' % (content[:-1], torn, number)
@@ -72,7 +72,7 @@ def seal_line(content: bytes, number: int, seed: int, after_torn: bool = False) 
 
 
 def is_sealed(line: bytes) -> bool:
-    """Return whether a line ends in a number and a checksum, right or wrong."""
+    """Return whether a line ends in a number and a checksum, whether or not they are correct."""
     return _LINE_END.search(line, max(0, len(line) - 64)) is not None
 
 
@@ -91,7 +91,7 @@ def check_line(line: bytes, seed: int) -> int | None:
 
 
 def remove_seal(record: layout.Record) -> None:
-    """Remove the fields of a line's seal from its record, in place."""
+    """Remove the line number, the checksum and related fields from a record, in place."""
     for name in _SEAL_FIELDS:
         record.pop(name, None)
 
@@ -111,7 +111,7 @@ def check_description(content: bytes) -> bool | None:
 
 
 def format_checksum(content: bytes) -> str:
-    """Return the checksum of some bytes, as the files contain it."""
+    """Return the checksum of bytes as eight hexadecimal digits, the form used in the files."""
     return f"{crc32(content):08x}"
 
 
@@ -138,8 +138,8 @@ def check_header(header: bytes) -> bool | None:
 def block_checksum(block: memoryview) -> int:
     """Return the checksum of a block or of a part of it.
 
-    `zlib.crc32` releases the GIL for more than 5 KiB, and a thread that logs would then delay the
-    caller by 5 ms for each block. So this function passes half a block at a time.
+    Passes half a block at a time, because `zlib.crc32` releases the GIL for more than 5 KiB. A
+    thread that logs could then delay the caller by 5 ms for each block.
     """
     return crc32(block[_HALF_BLOCK:], crc32(block[:_HALF_BLOCK]))
 
@@ -147,7 +147,7 @@ def block_checksum(block: memoryview) -> int:
 def late_checksum(block: memoryview, series: Collection[int]) -> int:
     """Return the checksum of a block as if the samples of some series had no step and no epoch.
 
-    The writer may fill in the steps and epochs of these series later. This checksum stays the same.
+    If the writer fills in these steps and epochs later, this checksum stays the same.
     """
     masked = bytearray(block)
     own = native_numbers(series)
@@ -160,13 +160,13 @@ def late_checksum(block: memoryview, series: Collection[int]) -> int:
 
 
 def series_of(block: memoryview) -> list[int]:
-    """Return the series field of each record, in this machine's byte order."""
+    """Return the series number of each record in a block, in this machine's byte order."""
     whole = len(block) - len(block) % layout.RECORD_SIZE
     return block[:whole].cast("I")[layout.SERIES_OFFSET // 4 :: layout.RECORD_SIZE // 4].tolist()
 
 
 def native_numbers(series: Iterable[int]) -> frozenset[int]:
-    """Return series numbers as `series_of` reads them on this machine."""
+    """Convert series numbers to this machine's byte order, in which `series_of` reads them."""
     if sys.byteorder == "little":
         return frozenset(series)
     return frozenset(int.from_bytes(n.to_bytes(4, "little"), sys.byteorder) for n in series)

@@ -1,7 +1,7 @@
-"""Reads ``run.json``, the file that describes a run, and checks the version of its format.
+"""Reads and encodes ``run.json``, the file that describes a run, and checks format versions.
 
-Reads at most 1 MiB. Imports only `base.store_files`, `checksums`, `layout` and `errors` from
-provml.
+Rejects files of more than 1 MiB. Imports only `base.store_files`, `checksums`, `layout` and
+`errors` from provml.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _MAX_DESCRIPTION_BYTES: Final = 2**20
 
 @dataclass(frozen=True, slots=True)
 class RunFile:
-    """A run's ``run.json``, as it was read.
+    """The content of a run's ``run.json``, and the result of checking it.
 
     Attributes:
-        content: the description; None if the file is missing, damaged or no description.
+        content: the run's description; None if the file is missing or damaged.
         checksum: the checksum of the whole file; None if the file can't be read.
         is_verified: whether the file matches the checksum that it contains. False if it has none.
-        problem: why the file can't be used; None if it can, or if it is missing.
+        problem: why the file can't be used; None if it is usable or missing.
     """
 
     content: dict[str, Any] | None = None
@@ -37,9 +37,9 @@ class RunFile:
 
 
 def read_run_file(folder: OpenFolder) -> RunFile:
-    """Read the ``run.json`` in an open folder, and check it against the checksum in it.
+    """Read the ``run.json`` in an open folder, and check it against its own checksum.
 
-    Raises JournalError if the file has a newer format version than this provml can read.
+    Raises JournalError if the file's format is newer than the installed provml can read.
     """
     try:
         content = folder.read_file(layout.RUN_FILE, _MAX_DESCRIPTION_BYTES)
@@ -64,7 +64,7 @@ def read_run_file(folder: OpenFolder) -> RunFile:
 def read_description(folder: Path) -> dict[str, Any] | None:
     """Return the contents of a run's ``run.json``; None if the file can't be read or is damaged.
 
-    Raises JournalError if the file has a newer format version than this provml can read.
+    Raises JournalError if the file's format is newer than the installed provml can read.
     """
     try:
         with OpenFolder(store_root(folder), Path(os.path.abspath(folder))) as held:
@@ -84,14 +84,14 @@ def find_description_checksum(folder: Path) -> str | None:
 
 
 def encode_description(content: dict[str, Any]) -> bytes:
-    """Return a run's description as the content of ``run.json``, with a checksum."""
+    """Encode a run's description as the content of ``run.json``, including a checksum."""
     return checksums.seal_description(json.dumps(content, indent=1).encode("ascii") + b"\n")
 
 
 def check_format_version(path: Path, version: object) -> None:
-    """Raise JournalError if a file has a newer format version than this provml can read."""
+    """Raise JournalError if a file's format is newer than the installed provml can read."""
     if isinstance(version, int) and version > layout.FORMAT_VERSION:
         raise JournalError(
-            f"{path} has format version {version}, but this provml only reads versions up to "
-            f"{layout.FORMAT_VERSION}: upgrade provml to read it"
+            f"{path} has format version {version}, but the installed provml only reads up to "
+            f"version {layout.FORMAT_VERSION}: upgrade provml to read it"
         )

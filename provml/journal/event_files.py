@@ -20,7 +20,7 @@ from provml.journal.writer_lock import acquire_lock
 
 _encode_line = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 _POSITIONED = ("sample", "closed")
-"""The kinds of records whose lines contain their offset, because the offset matters to readers."""
+"""The kinds of records whose lines contain their own offset in the file."""
 
 
 class EventsFile:
@@ -29,8 +29,8 @@ class EventsFile:
     def __init__(self, root: Path, path: Path, writer: dict[str, Any]) -> None:
         """Create the events file with its first line, and lock it for as long as it is open.
 
-        The file gets its name when it is locked and has its first line, so that a reader never sees
-        it without them. Raises OSError if the file can't be created.
+        The file gets its final name only after it is locked and contains its first line, so readers
+        never see it in an earlier state. Raises OSError if the file can't be created.
 
         Args:
             root: the store's root.
@@ -83,22 +83,22 @@ class EventsFile:
                 f"{layout.MAX_EVENT_LINE_BYTES:,} bytes: write the content to a file, and log "
                 "that file with log_artifact"
             )
-        if self._torn:  # end the line that a full disk cut short
+        if self._torn:  # a full disk cut the previous line short, so end it first
             line = b"\n" + line
         written = os.write(self._fd, line)
         self._length = start + written
         self._torn = written < len(line)
-        # a line that lacks only its line feed is complete when the next line supplies it
+        # if only the line feed is missing, the next call writes it, so this line already counts
         self._lines += written >= len(line) - 1
         if self._torn:
             raise OSError(f"only {written} of {len(line)} bytes were written: is the disk full?")
         return offset
 
     def _count_other_lines(self, end: int) -> None:
-        """Count the lines that are in the file although no call of `append` has counted them.
+        """Count the lines in the file that no call of `append` has counted.
 
-        A recovery that was forced may have added a line. Or a signal handler that ends the run may
-        have interrupted `append` after it wrote a line.
+        A forced recovery may have added lines. Or a signal handler that ends the run may have
+        interrupted `append` after it wrote a line and before it counted that line.
         """
         added = os.pread(self._fd, end - self._length, self._length)
         self._lines += added.count(b"\n")

@@ -1,8 +1,8 @@
-"""Read the fields of configuration objects, and describe other objects in stable text.
+"""Reads the fields of configuration objects, and describes other objects in stable text.
 
 Recognises mappings, dataclasses, named tuples, `argparse.Namespace`, `types.SimpleNamespace`, attrs
-classes, pydantic models and OmegaConf configurations. None of their packages is imported. Code of
-the user's classes may raise anything; such an error becomes an `Opaque` field.
+classes, pydantic models and OmegaConf configurations, without importing their packages. If the
+user's class raises an error when a field is read, the field becomes an `Opaque`.
 
 Imports only `errors` from provml.
 """
@@ -32,7 +32,7 @@ _FUNCTIONS: Final = (
 
 
 class Opaque(NamedTuple):
-    """An object of any other type as a value: its text, and the name of its type."""
+    """An object that has no JSON form, represented by its text and the name of its type."""
 
     python_type: str
     text: str
@@ -41,29 +41,29 @@ class Opaque(NamedTuple):
 def read_fields(value: object) -> dict[Any, Any] | None:
     """Return the fields of a mapping or configuration object; None for any other object.
 
-    Nested values are not converted. The keys of a mapping keep their type. A missing value of an
-    OmegaConf configuration (``???``), and a field that raises an error, become `Opaque`.
+    Nested values are not converted. The keys of a mapping keep their type. Missing values of
+    OmegaConf configurations (``???``) and fields that raise an error become `Opaque` objects.
     """
     try:
         names, read = _find_fields(value)
-    except Exception:  # a class that only looks like one of these
+    except Exception:  # the object only looks like one of these types
         return None
     return None if names is None else {name: _read_field(read, name) for name in names}
 
 
 def is_sequence(value: object) -> bool:
-    """Return whether a value is recorded as a list: any sequence but text, bytes and ranges."""
+    """Return whether a value is recorded as a list: any sequence except text, bytes and ranges."""
     if isinstance(value, (list, tuple)):
         return True
     try:
         is_other = isinstance(value, (str, bytes, bytearray, memoryview, range))
         return isinstance(value, Sequence) and not is_other
-    except Exception:  # a class whose ``__class__`` raises
+    except Exception:  # ``__class__`` may be a property that raises
         return False
 
 
 def read_members(value: Any) -> list[Any]:
-    """Return the members of a sequence; those of an OmegaConf list may be `Opaque`."""
+    """Return a sequence's members. Unreadable members of an OmegaConf list become `Opaque`."""
     config = _omegaconf_of(value)
     if config is None:
         return list(value)
@@ -100,7 +100,7 @@ def _find_fields(value: Any) -> tuple[Iterable[Any] | None, Callable[[Any], Any]
 
 
 def _omegaconf_of(value: object) -> Any:
-    """Return the package omegaconf if it made the value, else None."""
+    """Return the ``omegaconf`` package if a value is one of its configurations, else None."""
     package = sys.modules.get("omegaconf")
     if package is None or not hasattr(package, "OmegaConf"):
         return None
@@ -122,11 +122,11 @@ def _read_field(read: Callable[[Any], Any], name: Any) -> Any:
 
 
 def key_text(key: object) -> str:
-    """Return the text that stands for a mapping's key in a name, such as ``0`` for the int 0."""
-    if hasattr(key, "item") and hasattr(key, "shape"):  # a number of numpy or torch
+    """Return the text of a mapping's key for use in a name, such as ``0`` for the int 0."""
+    if hasattr(key, "item") and hasattr(key, "shape"):  # a numpy or torch number
         try:
             key = key.item()
-        except Exception:  # a tensor without data: its text stands for it
+        except Exception:  # a tensor without data has no value
             return stable_text(key)
     if isinstance(key, Enum):
         return str(key.value) if isinstance(key, str) else key.name
@@ -138,7 +138,7 @@ def key_text(key: object) -> str:
 
 
 def index_by_text(fields: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return the fields by the text of their keys.
+    """Return a mapping's fields, keyed by the text of their original keys.
 
     Raises InvalidArgumentError if two keys have the same text, because one value would be lost.
     """
@@ -156,7 +156,7 @@ def index_by_text(fields: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def stable_text(value: object) -> str:
-    """Describe an object in text that is the same in every process: without memory addresses.
+    """Describe an object in text that is the same in every process, without memory addresses.
 
     A function, method or class becomes its module and qualified name. Any other object becomes its
     ``repr`` without addresses, of at most 10,000 characters.
@@ -174,7 +174,7 @@ def _name_function(value: object) -> str | None:
         own = [stable_text(argument) for argument in value.args]
         own += [f"{name}={stable_text(argument)}" for name, argument in value.keywords.items()]
         return f"functools.partial({', '.join([stable_text(value.func), *own])})"
-    # numpy's ufuncs and torch's compiled functions have a class of their own
+    # numpy's ufuncs and torch's compiled functions have special classes
     if isinstance(value, _FUNCTIONS) or type(value).__name__ in ("ufunc", "OpOverload"):
         module = getattr(value, "__module__", None)
         name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)

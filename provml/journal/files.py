@@ -2,8 +2,8 @@
 
 Skips and counts torn, unwritten and damaged content. Opens only regular files, follows no links,
 and limits the size of each read. Checks lines and samples against their checksums, and leaves out
-what is damaged. Imports only `base`, `errors`, and the rest of `journal` below it
-from provml, and imports numpy only to read samples.
+damaged ones. Imports only `journal`, `base` and `errors` from provml, and imports numpy only to
+read samples.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ if TYPE_CHECKING:
 
 CHUNK_RECORDS: Final = 131_072
 _END_SEARCH_BYTES: Final = (2**16, 2**20)
-"""How many bytes to search for the end line at the end of the file: first few, then more.
+"""How many bytes at the end of an events file to search for the end line, in order of attempts.
 
-The line is long if it contains a long traceback.
+The second attempt finds an end line that contains a long traceback.
 """
 _IRREGULAR_FILES: Final = {
     layout.SAMPLES_SUFFIX: "samples file that is not a regular file",
     layout.EVENTS_SUFFIX: "events file that is not a regular file",
 }
-"""The reason for the damage if a journal file is a link or a special file, by its suffix."""
+"""The damage to report if a journal file is a link or special file, keyed by the file's suffix."""
 _PIECE_BYTES: Final = 2**16
 _FIRST_BLOCK_BYTES: Final = 64 * layout.RECORD_SIZE
 _BLOCK_BYTES: Final = 2**20
@@ -66,8 +66,8 @@ class Header:
     """The header of a samples file. All fields are zero if the header can't be read.
 
     Attributes:
-        is_damaged: whether the header does not match its checksum. Then only ``created_ns`` is not
-            zero.
+        is_damaged: whether the header does not match its checksum. If so, all numbers except
+            ``created_ns`` are zero.
     """
 
     created_ns: int = 0
@@ -106,10 +106,10 @@ class WriterFiles:
         folder: the run's journal folder.
         name: the name that both files share, without a suffix.
         index: the writer's position among the run's writers, ordered by start time.
-        damage: how many pieces of content were skipped, by reason.
-        located: the damage whose place in the files is known, by the reason in ``damage``.
-        unchecked: the number of samples, at the last pass, that no checksum covers yet.
-        on_damage: a function that receives each located damage.
+        damage: how many pieces of content were skipped, keyed by reason.
+        located: the damage whose place in the files is known, keyed like ``damage``.
+        unchecked: the number of samples for which the last pass found no checksum.
+        on_damage: a function that receives each piece of damage whose place is known.
     """
 
     folder: Path
@@ -172,7 +172,7 @@ class WriterFiles:
         return layout.HEADER_SIZE
 
     def count_data_slots(self) -> int:
-        """Return the number of records in the samples file that are not in a sparse file's hole.
+        """Return the number of records in the samples file that are not in a hole of a sparse file.
 
         Returns 0 if the file can't be opened.
         """
@@ -213,7 +213,7 @@ class WriterFiles:
     def header(self) -> Header:
         """Read the header of the samples file. Each call reads the file again.
 
-        Raises JournalError if the file has a newer format version.
+        Raises JournalError if the file's format is newer than the installed provml can read.
         """
         try:
             with self.open_samples() as file:
@@ -236,7 +236,7 @@ class WriterFiles:
     def _find_seals(self, file: BinaryIO) -> bool:
         """Return whether the lines of the open events file have checksums.
 
-        If the file is cut within its first line, the header of the samples file shows it.
+        If the file was cut off within its first line, looks at the header of the samples file.
         """
         if find_seals(file):
             return True
@@ -261,7 +261,7 @@ class WriterFiles:
     def first_record(self) -> Record:
         """Return the record in the ``writer`` line, or an empty dict if the line can't be read.
 
-        Raises JournalError if the file has a newer format version.
+        Raises JournalError if the file's format is newer than the installed provml can read.
         """
         try:
             with self.open_events() as file:
@@ -278,9 +278,9 @@ class WriterFiles:
     def read_identity(self) -> Record | None:
         """Return the facts about the writing process, even if the line's checksum does not match.
 
-        Use them only to find out whether the process is alive: even damaged facts tell more than
-        none. Returns an empty dict if the line can't be parsed, and None if the file has no
-        complete line.
+        Use them only to find out whether the process is alive, because damaged facts are better
+        than none for that. Returns an empty dict if the line can't be parsed, and None if the file
+        has no complete line.
         """
         try:
             with self.open_events() as file:
@@ -293,7 +293,7 @@ class WriterFiles:
         return {} if line.endswith(b"\n") else None
 
     def _is_intact(self, line: bytes, record: Record, offset: int | None = None) -> bool:
-        """Return whether a line is intact and in its place, and remove its seal from its record."""
+        """Return whether a line is intact and in its place. Remove the checksum from its record."""
         at = record.get("at")
         checksums.remove_seal(record)
         number = checksums.check_line(line, checksums.seed_of(self.name))
@@ -326,7 +326,7 @@ class WriterFiles:
         return {}
 
     def _is_being_closed(self) -> bool:
-        """Return whether the last lines are still being written, or were written meanwhile."""
+        """Return whether the last lines are being written, or have been written in the meantime."""
         try:
             with self.open_events() as file:
                 is_held = is_lock_held(file.fileno(), {})
@@ -342,12 +342,12 @@ class WriterFiles:
         self._finish_lines(checker, sum(map(len, torn)))
 
     def closed_record(self) -> Record:
-        """Return the record in the ``closed`` line; an empty dict if the file has none by now."""
+        """Return the record in the ``closed`` line; an empty dict if the file has none yet."""
         sums = self.read_checksums()
         return {} if sums is None or sums.closed is None else sums.closed
 
     def records(self) -> Iterator[tuple[int, Record]]:
-        """Yield the offset and the record of each readable line, in the order written.
+        """Yield the offset and the record of each readable line, in the order of writing.
 
         Counts unreadable lines in `damage`.
         """
@@ -549,7 +549,7 @@ class _Part:
 
     Attributes:
         chunk: the records.
-        first: the position of the first record in the file.
+        first: the number of records that precede the first one in the file.
         skipped: the number of records before it that are in a hole of a sparse file.
     """
 
@@ -563,13 +563,13 @@ class _Part:
         return self.chunk[max(0, begin) : max(0, begin + layout.BLOCK_RECORDS)]
 
     def count_samples(self, block: int) -> int:
-        """Return the number of samples in a block, without unused and abandoned slots."""
+        """Return the number of samples in a block, not counting unused and abandoned slots."""
         series = self.rows_of(block)["series"]
         return int(((series != 0) & (series != layout.ABANDONED_SLOT)).sum())
 
 
 def _read_parts(file: BinaryIO, records: int, end: int) -> Iterator[_Part]:
-    """Read a samples file up to an offset in parts of up to ``records`` records, without holes."""
+    """Yield the records before an offset in parts of up to ``records`` records, without holes."""
     import numpy as np
 
     sparse = is_sparse(file)
@@ -606,7 +606,7 @@ def _split_chunk(chunk: NDArray[np.void], records: int) -> Iterator[NDArray[np.v
 
 
 def _peek_line(file: BinaryIO) -> bytes:
-    """Return the next line, without moving on."""
+    """Return the next line without advancing the file."""
     position = file.tell()
     line = file.readline(layout.MAX_EVENT_LINE_BYTES + 1)
     file.seek(position)
@@ -617,7 +617,7 @@ def _find_data(file: BinaryIO, records: int) -> tuple[int, int]:
     """Move to the next record that is not in a hole of a sparse samples file.
 
     Returns the number of records skipped, and the number of records to read, at most ``records``.
-    The number is 0 at the end of the file.
+    At the end of the file, the second number is 0.
     """
     position = file.tell()
     try:
@@ -632,9 +632,9 @@ def _find_data(file: BinaryIO, records: int) -> tuple[int, int]:
 
 
 def _list_extents(file: BinaryIO) -> list[tuple[int, int]]:
-    """Return the offsets of the records in a samples file, as pairs of start and end.
+    """Return the parts of a samples file that contain records, as pairs of start and end offsets.
 
-    There is one pair, unless the file is sparse.
+    A file that is not sparse has only one part.
     """
     length = os.fstat(file.fileno()).st_size
     whole = length - (length - layout.HEADER_SIZE) % layout.RECORD_SIZE
@@ -683,7 +683,7 @@ def _parse_line(line: bytes) -> Record | None:
         return None
     try:
         record = json.loads(line.decode())  # decode first: json would guess the encoding of bytes
-        if b"\\ud" in line.lower():  # reject escaped surrogates without a partner
+        if b"\\ud" in line.lower():  # reject unpaired surrogates in escapes
             json.dumps(record, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
@@ -711,7 +711,7 @@ def _parse_series(record: Record) -> Series | None:
 
 
 def series_number(record: Record) -> int | None:
-    """Return the ``id`` that a record shares with the later record that completes it, or None."""
+    """Return the ``id`` that links a record to the one that completes it; None if it has no id."""
     number = record.get("id")
     return number if isinstance(number, int) else None
 
@@ -738,9 +738,9 @@ def list_writer_files(run_folder: Path) -> list[WriterFiles]:
 
 @contextmanager
 def open_writer_files(run_folder: Path) -> Iterator[list[WriterFiles]]:
-    """Give the files of every writer of a run, ordered by start time, and hold their folder open.
+    """Provide the files of a run's writers, ordered by start time, and keep their folder open.
 
-    Opening one of the files costs less in the ``with`` block than after it.
+    Opening one of the files is cheaper inside the ``with`` block than after it.
 
     Raises:
         FileNotFoundError: the run has no journal folder.
@@ -755,7 +755,7 @@ def open_writer_files(run_folder: Path) -> Iterator[list[WriterFiles]]:
 
 @contextmanager
 def hold_writers_in(folder: OpenFolder) -> Iterator[list[WriterFiles]]:
-    """Give the files of every writer in an open journal folder; close the folder at the end."""
+    """Provide the files of every writer in an open journal folder; close the folder at the end."""
     with folder:
         writers = list_writers_in(folder)
         for files in writers:
@@ -770,7 +770,7 @@ def hold_writers_in(folder: OpenFolder) -> Iterator[list[WriterFiles]]:
 def list_writers_in(folder: OpenFolder) -> list[WriterFiles]:
     """Return the files of every writer in a run's open journal folder, ordered by start time.
 
-    A link or special file in the place of a journal file counts as damage. Raises StoreError if
+    A journal file that is a link or a special file counts as damage. Raises StoreError if
     no journal file is a regular file.
     """
     found: dict[str, Counter[str]] = {}

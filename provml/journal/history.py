@@ -1,4 +1,4 @@
-"""Reads events, spans, settings and points from a journal, during the run or after it.
+"""Reads events, spans, named values and metric points from a journal, even during the run.
 
 `Run` and `RecordedRun` share these queries. Imports only `journal`, `base` and `errors` from
 provml, and imports numpy only to read points.
@@ -67,11 +67,12 @@ class RecordedSpan:
     Both events have the same source and context.
 
     Attributes:
-        name: the part that the names of both events share: ``X``.
+        name: the common part ``X`` of both events' names.
         started: the event that began the span.
         finished: the event that ended the span; None if the span has not ended.
-        elapsed_ns: the duration by a clock that only moves forward, in nanoseconds; None if the
-            span has not ended, or if its events come from two processes or have given times.
+        elapsed_ns: the duration in nanoseconds, measured with a monotonic clock; None if
+            the span has not ended, if two processes logged its events, or if the caller gave the
+            time of an event.
     """
 
     name: str
@@ -138,8 +139,8 @@ def find_events(
 ) -> list[RecordedEvent]:
     """Return the events with this name and source that happened between two times.
 
-    An argument that is None matches everything. The events are sorted by process, and then by the
-    order in which the process logged them.
+    An argument that is None matches everything. The events of each process are listed together, in
+    the order in which the process logged them.
 
     Raises InvalidArgumentError if ``since`` or ``until`` is not a valid time.
     """
@@ -165,10 +166,9 @@ def find_spans(
     """Return the spans with this name and source that overlap a period, ordered by start event.
 
     An argument that is None matches everything. An end event closes the most recent open span with
-    the same name, source and context. If both events come from one process and neither has a given
-    time, their order decides, because the machine's clock may have been set. Otherwise the span
-    must not end before it starts. If a start event has no end event, the ``finished`` of its span
-    is None.
+    the same name, source and context, but never a span that starts later. If one process logged
+    both events without an explicit time, the order of logging shows which event is later, because
+    the machine's clock may have been set. A span without an end event has ``finished`` None.
 
     Raises InvalidArgumentError if ``since`` or ``until`` is not a valid time.
     """
@@ -210,7 +210,7 @@ def _read_events(journal: Journal) -> Iterator[RecordedEvent]:
 
 
 def _read_clocked_events(journal: Journal) -> Iterator[tuple[int, int | None, RecordedEvent]]:
-    """Yield each event with its writer's index and its clock, in nanoseconds since the boot."""
+    """Yield each event, preceded by its writer's index and the nanoseconds since boot."""
     for files in journal.writers:
         for _, record in files.records():
             name, source = record.get("name"), record.get("source")
@@ -251,7 +251,7 @@ def parse_target(content: object) -> tuple[str, str] | None:
 
 
 def read_records(journal: Journal, *kinds: str) -> Iterator[Record]:
-    """Yield the records of the given kinds, one process after another, in the order written."""
+    """Yield the records of these kinds, writer by writer, in the order of writing."""
     for files in journal.writers:
         for _, record in files.records():
             if record.get("record") in kinds:
@@ -268,12 +268,12 @@ def decode_metadata(record: Record) -> dict[str, Any]:
 
 
 class LastValues(Mapping[str, Any]):
-    """The last recorded value of each name. Reads the journal again only after it has changed."""
+    """The last recorded value for each name. Reads the journal again only if it has changed."""
 
     def __init__(
         self, folder: Path, kind: str, open_journal: Callable[[], Journal] | None = None
     ) -> None:
-        """Read nothing yet.
+        """Prepare to read the values. Reading starts when a value is first needed.
 
         Args:
             folder: the run's folder.
@@ -299,12 +299,12 @@ class LastValues(Mapping[str, Any]):
         return len(self._encoded)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the last value of each name. Changes to the result affect no later result."""
+        """Return a new dict with the last value for each name."""
         self._refresh()
         return {name: to_logged_value(decode(value)) for name, value in self._encoded.items()}
 
     def _refresh(self) -> None:
-        stamp = read_events_stamp(self._folder)  # before the records, to notice later ones
+        stamp = read_events_stamp(self._folder)  # read it first: records added later change it
         if stamp == self._stamp and stamp is not None:
             return
         self._encoded = {}
@@ -339,7 +339,7 @@ def read_points(journal: Journal, path: tuple[str, ...], start_index: int, limit
     of one writer are followed by the points of the next. Costs one pass over the samples files, and
     memory for the points on the page.
 
-    Raises InvalidArgumentError if an argument is not a non-negative int, or the limit is above a
+    Raises InvalidArgumentError if an argument is not a non-negative int, or if the limit exceeds a
     million.
     """
     start = validate_count(start_index, "start_index", 2**62)
@@ -356,7 +356,7 @@ def read_points(journal: Journal, path: tuple[str, ...], start_index: int, limit
 
 
 def validate_count(value: object, what: str, most: int) -> int:
-    """Return a count as an int.
+    """Check a count, and return it as an int.
 
     Raises InvalidArgumentError if the value is not an int between 0 and ``most``.
     """
@@ -369,7 +369,7 @@ def validate_count(value: object, what: str, most: int) -> int:
 
 
 def holds_points(series: Series) -> bool:
-    """Return whether the samples of a series are values in a metric group's points."""
+    """Return whether the samples of a series are values of a metric group's points."""
     return series.kind == "metric" and series.role in _POINT_ROLES and series.context is not None
 
 
@@ -401,7 +401,7 @@ def _add_points_of_writer(
             if not found or found[-1][0] != row:
                 found.append((row, {}))
             data = found[-1][1]
-            data.pop("step", None), data.pop("epoch", None)  # moved to the end: added again below
+            data.pop("step", None), data.pop("epoch", None)  # keep these keys last
             data[declared[int(record["series"])].name] = value
             if int(record["step"]) != layout.NO_STEP:
                 data["step"] = int(record["step"])
@@ -416,7 +416,7 @@ def _decode_values(
     chosen: NDArray[np.void],
     index: NDArray[np.int64],
 ) -> Iterator[tuple[int, Any, Any]]:
-    """Yield the point's index, the record and the value of each sample that can be decoded."""
+    """Yield the point index, record and value of each sample whose value can be decoded."""
     floats, integers = chosen["value"].tolist(), to_int64(chosen).tolist()
     for position, record in enumerate(chosen):
         row = int(index[position])

@@ -53,16 +53,16 @@ offset type   meaning
 
 The fields of a record are stored in this order. The series comes last: it commits the record. A
 slot is reserved before it is filled, so a killed process leaves at most one hole for each thread. A
-file that was not closed is filled with zeros up to its preallocated length. Fewer than 32 bytes
-left over at the end are not a record. If a sample of a series with the role ``row`` was written
+file that was not closed is filled with zeros up to its preallocated length. An incomplete record
+at the end of the file is ignored. If a sample of a series with the role ``row`` was written
 without a step or epoch, the writer may fill them in later; nothing else in a record ever changes.
 
 ``*.events.jsonl``
 ------------------
 One JSON object per line, in UTF-8 (in fact, all characters are ASCII). The key ``record`` names the
 kind of the line; ``schemas/journal.schema.json`` describes every kind. The first line has the kind
-``writer``. The file gets its name when this line is written. Until the process ends, it holds an
-exclusive ``flock`` on the file, unless the line has no ``lock``.
+``writer``. The file gets its final name after this line is written. The process holds an exclusive
+``flock`` on the file until it ends, unless the line has no ``lock``.
 
 A ``series`` line declares a series and comes before the first sample of that series. Its
 ``storage`` is ``f64``, ``i64`` or ``text``. If it is ``text``, the value in the binary record is
@@ -80,7 +80,7 @@ import struct
 from typing import Any, Final
 
 Record = dict[str, Any]
-"""One line of an events file, decoded."""
+"""One decoded line of an events file."""
 
 FORMAT_VERSION: Final = 1
 
@@ -106,7 +106,7 @@ RECORD_TEXT: Final = struct.Struct("<qqQiI")
 RECORD_SIZE: Final = RECORD_F64.size
 SERIES_OFFSET: Final = 28
 BLOCK_RECORDS: Final = 256
-"""The number of records in a block, which has one checksum."""
+"""The number of records in a block. Each block has one checksum."""
 NO_STEP: Final = -(2**63)
 ABANDONED_SLOT: Final = 2**32 - 1
 NO_EPOCH: Final = -1
@@ -120,7 +120,7 @@ reading, and its value is the start of that reading, both in nanoseconds since t
 STORAGES: Final = {"f64": RECORD_F64, "i64": RECORD_I64, "text": RECORD_TEXT}
 
 MAX_EVENT_LINE_BYTES: Final = 16 * 2**20
-"""The maximum length of a line. The writer refuses longer lines; the reader skips them."""
+"""The maximum length of a line in bytes. The writer refuses longer lines; the reader skips them."""
 
 STATUS_CODES: Final = {
     "finished": 1,
@@ -140,7 +140,7 @@ def pack_header(created_ns: int) -> bytes:
 
 
 def encode_folder_name(name: str) -> str:
-    """Return the folder name for an experiment: unique for each name, portable and not hidden.
+    """Return the name of an experiment's folder: unique for each experiment, portable and visible.
 
     Keeps letters and digits of any script and the characters ``-_. ``, and percent-encodes all
     others. A long name is shortened and ends in ``~`` and a digest; ``run.json`` contains the full

@@ -9,7 +9,10 @@ import os
 from typing import Any, Final, NamedTuple
 
 _INITIAL_PID_NAMESPACE: Final = 0xEFFFFFFC
-"""The number of the pid namespace of every Linux system outside containers (PROC_PID_INIT_INO)."""
+"""The number of Linux's initial pid namespace, which is outside all containers.
+
+The kernel calls this constant ``PROC_PID_INIT_INO``.
+"""
 _MACHINE_ID_LENGTH: Final = 32
 
 
@@ -46,13 +49,13 @@ def _read_pid_namespace() -> int | None:
 
 
 def _read_machine_id() -> str | None:
-    """Return a digest of this machine's id, which must not be published itself; None if unknown."""
+    """Return a digest of this machine's id; None if unknown. The id itself must stay secret."""
     try:
         with open("/etc/machine-id", "rb") as file:
             own_id = file.read(64).strip()
     except OSError:
         return None
-    if len(own_id) != _MACHINE_ID_LENGTH:  # empty, or not yet set
+    if len(own_id) != _MACHINE_ID_LENGTH:  # the id is empty or not yet set
         return None
     import hashlib
 
@@ -73,11 +76,11 @@ def describe_process() -> dict[str, Any]:
 
 
 class Liveness(NamedTuple):
-    """Whether a process is alive.
+    """The result of checking whether a process is alive.
 
     Attributes:
-        is_alive: True or False; None if this can't be checked from here.
-        doubt: why it can't be checked; empty if it can.
+        is_alive: whether the process is alive; None if this can't be checked from here.
+        doubt: why this can't be checked; empty if it can.
     """
 
     is_alive: bool | None
@@ -91,8 +94,7 @@ def check_process(writer: dict[str, Any], is_lock_held: bool | None) -> Liveness
 
     Args:
         writer: the facts from `describe_process`, as the process recorded them.
-        is_lock_held: whether a process holds the lock of the events file, as
-            `writer_lock.is_lock_held` returns it.
+        is_lock_held: the result of `writer_lock.is_lock_held` for the process's events file.
     """
     if is_lock_held:
         return Liveness(True)
@@ -102,11 +104,9 @@ def check_process(writer: dict[str, Any], is_lock_held: bool | None) -> Liveness
             return Liveness(False)
         if _is_same_pid_namespace(writer):
             return Liveness(_is_pid_alive(writer))
-        return Liveness(
-            None, "it ran in another container, where the same process has another number"
-        )
+        return Liveness(None, "it ran in another container, which has its own process numbers")
     if host != os.uname().nodename:
-        return Liveness(None, f"it ran on {host}, and this machine is {os.uname().nodename}")
+        return Liveness(None, f"it ran on {host}, but this machine is {os.uname().nodename}")
     if _is_same_machine(writer):
         return Liveness(False)  # the machine has restarted since
     return Liveness(
@@ -117,7 +117,7 @@ def check_process(writer: dict[str, Any], is_lock_held: bool | None) -> Liveness
 def ran_here(writer: dict[str, Any]) -> bool:
     """Return whether a process ran on this machine and in this process's pid namespace.
 
-    Only then do process numbers and paths that it recorded mean the same here.
+    Only then do the process ids and paths that it recorded have the same meaning here.
     """
     if _is_same_boot(writer):
         return _is_same_pid_namespace(writer)
@@ -129,7 +129,7 @@ def ran_here(writer: dict[str, Any]) -> bool:
 
 
 def _is_same_boot(writer: dict[str, Any]) -> bool:
-    """Return whether the process ran under the running kernel."""
+    """Return whether the process ran on this machine, after the machine last booted."""
     boot_id = _read_boot_id()
     if boot_id is None:  # not Linux
         return writer.get("boot_id") is None and writer.get("host") == os.uname().nodename
@@ -144,7 +144,7 @@ def _is_same_pid_namespace(writer: dict[str, Any]) -> bool:
 
 
 def _is_same_machine(writer: dict[str, Any]) -> bool:
-    """Return whether the process ran on this machine, outside containers.
+    """Return whether the process ran on this machine and outside containers.
 
     Containers made from the same image can have the same machine id, even on different machines.
     """

@@ -47,14 +47,15 @@ class Journal:
 
         Args:
             folder: the run's folder.
-            on_damage: a function that receives each damage when it is found. If it is given,
-                ``run.json`` is always compared with the journal.
+            on_damage: a function that receives each piece of damage when it is found. With this
+                function, ``run.json`` is always compared with the journal.
 
         Raises:
             RunNotFoundError: the folder contains no run.
-            StoreError: the folder, or the folder that contains it, is a link to a run; or a link
-                or special file is in the place of the journal.
-            JournalError: the run has a newer format version, or its folder can't be read.
+            StoreError: the folder or its parent is a link that leads to a run, or the journal
+                folder is a link or a special file.
+            JournalError: the run's format is newer than the installed provml can read, or the run's
+                folder can't be read.
         """
         self.folder = Path(folder)
         try:
@@ -91,8 +92,8 @@ class Journal:
     def records(self) -> Iterator[tuple[WriterFiles, int, Record]]:
         """Yield the writer, offset and record of every line except samples and series.
 
-        Yields all lines of one writer before the lines of the next. A journal with up to 20,000
-        such lines and 64 MiB is cached, so later passes do not read it again.
+        Yields all lines of one writer before the lines of the next. A journal of up to 64 MiB
+        with up to 20,000 such lines is cached, so later passes do not read it again.
         """
         if self._cached is not None:
             yield from self._cached
@@ -112,11 +113,11 @@ class Journal:
         self._cached = kept
 
     def damage(self) -> Counter[str]:
-        """Return how many pieces of content all passes so far have skipped, by reason."""
+        """Return how many pieces of content have been skipped so far, keyed by reason."""
         return self._files.damage()
 
     def list_damage(self) -> list[Damage]:
-        """Return the damage that all passes so far have found."""
+        """Return the damage that has been found so far."""
         found = list(self._files.own_damage)
         for files in self.writers:
             for reason, count in files.damage.items():
@@ -139,14 +140,14 @@ class Journal:
 
     @property
     def unchecked(self) -> int:
-        """The number of samples that no checksum covers, in the files read completely so far."""
+        """The number of samples without a checksum in the files that have been read completely."""
         return sum(files.unchecked for files in self.writers)
 
 
 def read_events_stamp(folder: Path) -> list[tuple[str, int, int]] | None:
-    """Return the name, size and time of each events file of a run; they change with each record.
+    """Return the name, size and modification time of each events file of a run.
 
-    Returns None if the journal can't be listed.
+    The result changes whenever a record is written. Returns None if the journal can't be listed.
     """
     path = Path(os.path.abspath(folder), layout.JOURNAL_FOLDER)
     try:
@@ -165,7 +166,8 @@ def describe_damage(damage: Mapping[str, int]) -> str | None:
     if not damage:
         return None
     reasons = ", ".join(
-        reason if ": " in reason else f"{reason}: {count:,}"  # the first kind names file and range
+        # a reason with a colon names the damaged range, which includes the count
+        reason if ": " in reason else f"{reason}: {count:,}"
         for reason, count in sorted(damage.items())
     )
     return f"parts of the journal can't be read and are left out ({reasons})"
@@ -177,8 +179,8 @@ class RunFiles:
 
     Attributes:
         folder: the run's folder.
-        description: as in `Journal`.
-        writers: as in `Journal`.
+        description: see `Journal`.
+        writers: see `Journal`.
         run_file: the content of ``run.json``.
         own_damage: the damage in files that do not belong to a writer.
     """
@@ -190,32 +192,32 @@ class RunFiles:
     own_damage: list[Damage]
 
     def damage(self) -> Counter[str]:
-        """Return how many pieces of content were skipped so far, by reason."""
+        """Return how many pieces of content have been skipped so far, keyed by reason."""
         total = Counter({str(found): found.count for found in self.own_damage})
         for files in self.writers:
             total.update(files.damage)
         return total
 
     def verify_ownership(self) -> None:
-        """Check that ``run.json`` and all writers' files are those that the journal names."""
+        """Compare ``run.json`` and the writers with the journal, and add damage to `own_damage`."""
         found = {*_check_run_file(self.run_file, self.writers), *_find_lost_writers(self.writers)}
         self.own_damage.extend(sorted(found.difference(self.own_damage), key=str))
 
 
 @contextmanager
 def open_run(folder: OpenFolder, is_strict: bool = False) -> Iterator[RunFiles]:
-    """Give the files of the run in an open folder, and hold its journal folder open.
+    """Provide the files of the run in an open folder, and keep its journal folder open.
 
     Args:
         folder: the run's folder.
         is_strict: whether to compare ``run.json`` with the journal even if it matches its own
-            checksum and names this folder's run, which costs reading the first line of a file.
+            checksum and names this folder's run. This reads at least the first line of one file.
 
     Raises:
         FileNotFoundError: the folder contains no run.
-        StoreError: a link or special file is in the place of the journal folder, or no journal
-            file is a regular file.
-        JournalError: the run has a newer format version.
+        StoreError: the journal folder is a link or a special file, or no journal file is a regular
+            file.
+        JournalError: the run's format is newer than the installed provml can read.
     """
     run_file = read_run_file(folder)
     try:
@@ -254,7 +256,7 @@ def _check_run_file(run_file: RunFile, writers: list[WriterFiles]) -> Iterator[D
     """Compare ``run.json`` with the checksums in the journal, and yield the damage.
 
     Usually reads the first line of one events file. Costs a pass over the events files if
-    ``run.json`` is not the one that the writers found when they started.
+    ``run.json`` is not the file that the writers found when they started.
     """
     if run_file.problem is not None:
         yield Damage(layout.RUN_FILE, run_file.problem)
@@ -274,7 +276,7 @@ def _check_run_file(run_file: RunFile, writers: list[WriterFiles]) -> Iterator[D
 
 
 def _find_lost_writers(writers: list[WriterFiles]) -> Iterator[Damage]:
-    """Yield the writers whose files are gone, although another writer names them."""
+    """Yield the damage for each writer whose files are missing although the journal names it."""
     named: set[str] = set()
     for files in writers:
         names = files.closed_record().get("writers")
@@ -315,12 +317,12 @@ def refuse_linked_run(folder: Path) -> None:
     ):
         raise StoreError(
             f"{folder} is not the run's own folder, because {links[0]} is a symbolic link: "
-            f"name the folder that it leads to, {os.path.realpath(folder)}"
+            f"use the folder that the link leads to, {os.path.realpath(folder)}"
         )
 
 
 def describe_error(error: OSError) -> str:
-    """Return the message of an error from reading a store, as one line."""
+    """Return a one-line message for an error that occurred while reading a store."""
     if isinstance(error, StoreError) or error.filename is None:
         return str(error)
     return f"{error.filename} can't be read: {error.strerror}"

@@ -1,8 +1,8 @@
-"""Finds the summaries of readings that early versions of provml recorded as parameters.
+"""Finds summaries of collected readings that early versions of provml recorded as parameters.
 
-At the end of a run, provml summarises the readings of its collectors: ``system.cpu_percent.mean``.
-It records them as ``reading_summary`` records. Early versions recorded them as ``param`` records,
-like the user's own parameters. Imports only `files` and `reader` from provml.
+At the end of a run, provml summarises the readings of its collectors. It writes each summary, such
+as ``system.cpu_percent.mean``, as a ``reading_summary`` record. Early versions wrote summaries as
+``param`` records, like the user's own parameters. Imports only `files` and `reader` from provml.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _ALERT_COUNTS: Final = ("alert_count", "critical_alerts")
 
 
 def find_old_summaries(journal: Journal) -> dict[int, frozenset[int]]:
-    """Return the offsets of the ``param`` records that are summaries of readings, by writer.
+    """Return the offsets of the ``param`` records that summarise readings, keyed by writer index.
 
-    A parameter counts as a summary if all of this is true:
+    A parameter counts as a summary if all of these conditions are met:
 
-    - an early version of provml recorded the run, so ``run.json`` has no store id;
-    - it is one of the writer's last records, after which only the end follows;
-    - its name is that of a reading that the same writer took, or of the alerts that it raised.
+    - An early version of provml recorded the run, so ``run.json`` has no store id.
+    - The parameter is followed only by other summaries and the writer's end record.
+    - The parameter is named after a statistic of the same writer's readings or alerts.
 
     Costs one pass over the records of an early run, and nothing for other runs.
     """
@@ -71,7 +71,7 @@ def _choose_summaries(
 
 
 def _list_readings(files: WriterFiles) -> set[str]:
-    """Return the names of a writer's readings as summaries contain them."""
+    """Return the names of a writer's readings in the form that summaries use."""
     declared = list(files.series().values())
     collectors = {series.name for series in declared if series.kind == SAMPLING}
     return {
@@ -84,5 +84,5 @@ def _list_readings(files: WriterFiles) -> set[str]:
 
 
 def _is_number(value: object) -> bool:
-    """Return whether a record's value is a number; an object stands for NaN or an infinity."""
+    """Return whether a record's value is a number. Objects count, because they encode NaN."""
     return isinstance(value, (int, float, dict)) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""Builds event records, and adds to dataset records the digests that were recorded later.
+"""Builds event records, and completes dataset records with digests that were recorded later.
 
 Imports only `base.clock` and `layout` from provml.
 """
@@ -13,7 +13,7 @@ from provml.base.clock import boot_ns
 from provml.journal.layout import Record
 
 CLOCK_CHANGED: Final = "clock changed"
-"""The name of the event that says that the machine's clock was set during the run."""
+"""The name of the event that is recorded if the machine's clock was set during the run."""
 
 
 def build_event(
@@ -25,7 +25,7 @@ def build_event(
         name: the event's name.
         metadata: the event's metadata, in the form that `values.encode` returns.
         source: the person or program that the event comes from.
-        time_ns: the time of the event in nanoseconds since the epoch; by default now.
+        time_ns: the time of the event in nanoseconds since the Unix epoch; by default now.
     """
     record = {
         "record": "event",
@@ -41,8 +41,8 @@ def add_later_digest(content: Mapping[str, Any], later: Mapping[str, Any]) -> di
     """Return the facts about a dataset together with its digest, which was computed later.
 
     Args:
-        content: the facts that were logged. The result omits the fact ``unread``, the reason why
-            the digest was missing.
+        content: the facts that were logged. The result omits ``unread``, which says why the digest
+            was missing.
         later: the facts in the ``digest`` record.
     """
     return {name: fact for name, fact in content.items() if name != "unread"} | dict(later)

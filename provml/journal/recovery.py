@@ -1,8 +1,8 @@
 """Closes the journal files that dead processes left open.
 
-Writes the missing end lines. Never shortens a file, because the writer may still map it, and never
-changes the files of a process that may be alive. No other module changes the files of another
-process. Imports only `journal`, `base.store_files` and `errors` from provml.
+Writes the missing end lines. Changes the files of a process that may be alive only if the caller
+forces it. Never shortens a file, because such a process may still map it. No other module changes
+the files of another process. Imports only `journal`, `base.store_files` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -74,11 +74,12 @@ def recover(run_folder: Path, force: bool = False) -> list[str]:
 
     Args:
         run_folder: the run's folder.
-        force: whether to close the files of an owner if it can't be checked from here whether its
-            process is alive. The files of a process that is alive are never closed.
+        force: whether to close an owner's files even if this process can't check whether the owner
+            is alive. The files of a process that is known to be alive are never closed.
 
     Raises:
-        JournalError: the run is still being recorded, or may be, or has a newer format version.
+        JournalError: a process is or may still be recording the run, or the run's format is newer
+            than the installed provml can read.
         StoreError: the journal folder is a link.
         OSError: a file can't be written. The next call continues where this one stopped.
     """
@@ -118,7 +119,7 @@ def _refuse_living(run_folder: Path, owners: list[_OpenWriter], force: bool) -> 
         if liveness.is_alive is None:
             if not force:
                 raise JournalError(
-                    f"run {run_folder.name} may still be being recorded by {writer.description}. "
+                    f"{writer.description} may still be recording run {run_folder.name}. "
                     f"This can't be checked from here: {liveness.doubt}. Run this command on the "
                     "machine and in the container of that process, or add --force if you know "
                     "that the process has ended"
@@ -134,14 +135,14 @@ def _refuse_living(run_folder: Path, owners: list[_OpenWriter], force: bool) -> 
 def lock_journal(run_folder: Path, wait_s: float = _LOCK_WAIT_S) -> Iterator[None]:
     """Hold an exclusive lock on a run's journal folder, if its file system supports locks.
 
-    Does nothing if there is no such folder.
+    Does nothing if the journal folder does not exist.
 
     Args:
         run_folder: the run's folder.
-        wait_s: how many seconds to wait while another process holds the lock.
+        wait_s: the maximum number of seconds to wait while another process holds the lock.
 
     Raises:
-        StoreError: another process still holds the lock, or the folder is a link.
+        StoreError: another process still holds the lock after that time, or the folder is a link.
     """
     run_folder = Path(os.path.abspath(run_folder))
     folder = run_folder / layout.JOURNAL_FOLDER
@@ -163,14 +164,14 @@ def _lock_within(fd: int, folder: Path, wait_s: float) -> None:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > deadline:  # the other process may be stopped
+            if time.monotonic() > deadline:  # the other process may be suspended
                 raise StoreError(
                     f"another process has locked {folder} for more than {wait_s:g} s: it may be "
                     "recovering the run, so wait for it or end it"
                 ) from None
             time.sleep(_LOCK_PAUSE_S)
         except OSError:
-            return  # harmless: one end line counts, even if two recoveries write one each
+            return  # harmless: if two recoveries write an end line, only one of them counts
         else:
             return
 
@@ -259,7 +260,7 @@ def find_end(path: Path) -> int:
 
 
 def _find_data(fd: int) -> list[tuple[int, int]]:
-    """Return the parts of a samples file that are not holes, by where they begin and end.
+    """Return the parts of a samples file that are not holes, as pairs of start and end offsets.
 
     A hole consists of whole blocks, so it begins and ends between two records.
     """
@@ -272,7 +273,7 @@ def _find_data(fd: int) -> list[tuple[int, int]]:
             begin = os.lseek(fd, end, os.SEEK_DATA)
             end = min(length, os.lseek(fd, begin, os.SEEK_HOLE))
         except OSError as error:
-            if error.errno != errno.ENXIO:  # the file system does not list its holes
+            if error.errno != errno.ENXIO:  # the file system can't list holes
                 parts.append((end, length))
             break
         parts.append((begin, end))
@@ -292,7 +293,7 @@ def _count_used_bytes(block: bytes) -> int:
 def _describe_open_blocks(root: Path, path: Path, files: WriterFiles) -> list[Record]:
     """Return records with the checksums of all blocks of samples that have no final checksum.
 
-    Keeps the checksums that the writer recorded, so that earlier damage stays noticeable.
+    Keeps the checksums that the writer recorded, so that earlier damage can still be detected.
     """
     sums = files.read_checksums()
     if sums is None:
@@ -314,7 +315,7 @@ def _measure_samples(root: Path, path: Path) -> Record:
 
 
 def _append_lines(root: Path, path: Path, files: WriterFiles, records: list[Record]) -> bool:
-    """Terminate a torn last line, append records, and return whether a line was torn."""
+    """Terminate a torn last line, append records, and return whether the last line was torn."""
     has_checksums = files.has_checksums()
     fd = store_files.open_file(root, path, os.O_RDWR | os.O_APPEND)
     with open(fd, "r+b", buffering=0) as file:

@@ -1,4 +1,4 @@
-"""Opens files without taking the descriptors of standard input, output and error.
+"""Keeps opened files off the descriptors of standard input, output and error.
 
 Imports nothing else from provml.
 """
@@ -15,8 +15,8 @@ def avoid_std_fds() -> Iterator[None]:
     """Keep files that are opened in the ``with`` block off the descriptors 0, 1 and 2.
 
     If a process has closed its standard output, the next file that it opens gets that descriptor.
-    Everything that the process or its children print would then end up in the file. Costs about a
-    microsecond, and takes no descriptor if all three are open.
+    Everything that the process or its children print would then end up in the file. If all three
+    are open, this costs about a microsecond and uses no descriptor.
 
     Raises OSError if one of the three is closed and ``/dev/null`` can't be opened.
     """

@@ -31,12 +31,12 @@ The function is a counter implemented in C, so calling it is atomic.
 
 
 class Slot(NamedTuple):
-    """The place of a record, for `fill_in`.
+    """The position of a record in a samples file, as `fill_in` needs it.
 
     Attributes:
         buffer: the segment that contains the record.
         offset: the offset of the record in the segment.
-        block: the block of the file that contains the record.
+        block: the number of the block that contains the record.
         refilled: a set that receives the block's number when the record changes.
     """
 
@@ -51,19 +51,19 @@ NO_SLOTS: Final[Slots] = (bytearray(), itertools.repeat(0).__next__)
 
 
 class SampleFile:
-    """The samples file of one process. Except for `slots`, use it only under a lock.
+    """The samples file of one process. Use it only under a lock, except for `slots`.
 
     Each segment of the file is mapped separately, after its disk blocks have been allocated. So a
     full disk raises ``OSError`` here, and never causes a SIGBUS later when memory is written.
 
-    One segment is mapped ahead, because a map needs a file descriptor. If the process runs out of
-    descriptors, the map that was used up frees one for the next map.
+    The next segment is always mapped in advance, because a map needs a file descriptor. If the
+    process runs out of descriptors, the used-up segment frees one for the next map.
     """
 
     def __init__(self, root: Path, path: Path, created_ns: int) -> None:
         """Create the samples file below the store's root.
 
-        Raises OSError if it can't be created or allocated.
+        Raises OSError if the file can't be created, or if the disk has no room for it.
         """
         self.path = path
         self.slots: Slots = NO_SLOTS
@@ -94,7 +94,11 @@ class SampleFile:
         return self._fd
 
     def find_block(self, offset: int) -> int:
-        """Return the block of the file that contains a record of the last segment."""
+        """Return the number of the block that contains a record of the last segment.
+
+        Args:
+            offset: the offset of the record in the segment.
+        """
         return (self.segment_start + offset - layout.HEADER_SIZE) // checksums.BLOCK_BYTES
 
     def read_header(self) -> bytes:
@@ -133,10 +137,10 @@ class SampleFile:
         return self._length - len(self._segment)
 
     def grow(self) -> None:
-        """Point `slots` at the next segment, and map another one ahead.
+        """Point `slots` at the next segment, and map another segment in advance.
 
-        Raises OSError if there is no next segment; `slots` then refuses every record until a later
-        call succeeds.
+        Raises OSError if the next segment can't be mapped. `slots` then refuses every record until
+        a later call succeeds.
         """
         self.slots = NO_SLOTS
         segment = self._ahead or self._map_next()
@@ -154,8 +158,8 @@ class SampleFile:
     def _map_next(self) -> mmap.mmap:
         """Map a new segment at the end of the file: half as large as the file, up to 8 MiB.
 
-        If the disk has no room for the segment, tries a small one. Raises OSError if that fails,
-        too, or if the process has no file descriptor left.
+        If the disk has no room for the segment, tries the smallest size. Raises OSError if that
+        fails, too, or if the process has no file descriptor left.
         """
         size = min(max(self._length // 2, _FIRST_SEGMENT), _LARGEST_SEGMENT)
         size -= size % _FIRST_SEGMENT
@@ -181,7 +185,7 @@ class SampleFile:
         )
 
     def mark_ended(self, time_ns: int, status: str) -> None:
-        """Write the writer's end time and status into the header, and the header's checksum."""
+        """Write the writer's end time and status into the header, and update its checksum."""
         layout.ENDED_FIELDS.pack_into(
             self._header, layout.ENDED_OFFSET, time_ns, layout.STATUS_CODES[status]
         )
@@ -201,7 +205,7 @@ class SampleFile:
         self._segment.close()
         if self._ahead is not None:
             self._ahead.close()
-        # reserve only now: all records written before the map was closed lie before this slot
+        # reserve a slot only now, so that all records written before the map was closed precede it
         used = min(self._reserve(), end_of_segment)
         self._length += used - end_of_segment
         os.ftruncate(self._fd, self._length)

@@ -37,7 +37,7 @@ class RunState:
         exception: the type, message and traceback of the exception that ended the run, if any.
         dropped_samples: the number of samples lost because of a full disk or a similar problem.
         dropped_events: the number of events lost for the same reasons.
-        damage: the damage in those parts of the files that the state was read from.
+        damage: the damage in the parts of the files that were read to determine the state.
     """
 
     status: str
@@ -69,7 +69,7 @@ def find_created_ns(run_folder: str | os.PathLike[str]) -> int:
 
 
 def find_first_start_ns(writers: Sequence[WriterFiles]) -> int:
-    """Return when the first writer started, in nanoseconds since the epoch; 0 without writers."""
+    """Return when the first writer started, in nanoseconds since the epoch; 0 if there is none."""
     return min(map(_parse_start_ns, writers), default=0)
 
 
@@ -81,7 +81,10 @@ def _parse_start_ns(files: WriterFiles) -> int:
 
 
 def read_run_state(run_folder: Path) -> RunState:
-    """Read a run's current state. Raises JournalError if a file has a newer format version."""
+    """Read a run's current state.
+
+    Raises JournalError if a file's format is newer than the installed provml can read.
+    """
     try:
         with open_writer_files(run_folder) as writers:
             return determine_state(writers)
@@ -97,7 +100,8 @@ def determine_state(writers: Sequence[WriterFiles]) -> RunState:
     for files, header in zip(writers, headers, strict=True):
         writer = files.first_record()
         ending = _find_writer_end(files, header)
-        # if the writer line is missing: the first writer is an owner, and only owners write an end
+        # the writer line may be missing: the writer is still known to be an owner if it was the
+        # first writer or wrote an end, because only owners write an end
         if writer.get("role", "owner" if files.index == 0 or ending.written else None) == "owner":
             last_owners[_find_rank(writer)] = ending
     endings = sorted(
@@ -182,16 +186,17 @@ def check_writer(files: WriterFiles) -> Liveness:
         return Liveness(True)
     if identity is not None:
         return Liveness(None, f"the first line of {files.events_path.name} is damaged")
-    # an early version of provml has just created the file, or was killed then
+    # early versions of provml created the file before they wrote its first line: the process has
+    # just created the file, or was killed before it wrote the line
     if _has_changed(files.open_events, _FIRST_LINE_NS):
         return Liveness(None, f"{files.events_path.name} is still empty")
     return Liveness(False)
 
 
 def _has_changed(open_file: Callable[[], BinaryIO], within_ns: int) -> bool:
-    """Return whether a file changed in the last ``within_ns``, or will by this machine's clock.
+    """Return whether a file's last change is less than ``within_ns`` away from the current time.
 
-    The clock of the writer's machine or of the file server may be ahead or behind.
+    The change may also be in the future, because the clock of another machine may be ahead.
     """
     try:
         with open_file() as file:

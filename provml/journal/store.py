@@ -57,14 +57,14 @@ class UnreadRun:
 def list_run_folders(
     store: str | os.PathLike[str], unread: list[UnreadRun] | None = None
 ) -> list[Path]:
-    """Return the folders of all runs in a store, oldest first; none if the store does not exist.
+    """Return the folders of all runs in a store, oldest first; [] if the store does not exist.
 
     Ignores everything else in the store, and follows no links in it. Costs a few system calls per
     folder. Raises OSError if the store can't be read.
 
     Args:
         store: the store's folder.
-        unread: a list to which each link to a run or experiment is added.
+        unread: a list that receives each run or experiment that can't be opened, such as a link.
     """
     runs = [
         (_find_created_ns(run), run.path.name, run.path)
@@ -110,7 +110,7 @@ def _read_entry(folder: OpenFolder) -> RunEntry:
 def _open_runs(store: Path, unread: list[UnreadRun]) -> Iterator[OpenFolder]:
     """Open each folder that may contain a run, one after another.
 
-    Adds links, special files and unreadable folders in the place of a folder to ``unread``.
+    If a folder can't be read, or is in fact a link or a special file, adds it to ``unread``.
     """
     try:
         root = OpenFolder(store, store)
@@ -198,17 +198,17 @@ def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None 
 def find_runs(
     name: str | os.PathLike[str], store: str | os.PathLike[str] | None = None
 ) -> tuple[list[Path], bool]:
-    """Find the folders of the runs that a name stands for: one run, or all runs of a store.
+    """Find the folders of the runs that a name refers to: one run, or all runs of a store.
 
     Args:
         name: the name of a run, as for `find_run`, or the folder of a store.
         store: the store to search for a run, as for `find_run`.
 
     Returns:
-        The folders, oldest run first, and whether the name is that of a store.
+        The folders, oldest run first, and whether the name refers to a store.
 
     Raises:
-        RunNotFoundError: the name matches no run, or more than one, and no store.
+        RunNotFoundError: the name does not refer to exactly one run, or to a store with runs.
     """
     try:
         return [find_run(name, store)], False

@@ -1,6 +1,6 @@
-"""Gives a store its random id, which keeps the names in its documents apart from other stores'.
+"""Creates and reads a store's random id, which makes the names in its documents unique.
 
-The file ``store.json`` in the store's folder contains the id. Imports only `base.store_files`,
+The id is kept in the file ``store.json`` in the store's folder. Imports only `base.store_files`,
 `description`, `layout` and `errors` from provml.
 """
 
@@ -25,9 +25,9 @@ _MAX_STORE_FILE_BYTES: Final = 2**16
 
 
 def open_store_id(store: str | os.PathLike[str]) -> str:
-    """Return a store's id. Creates the store and its id if they do not exist.
+    """Return a store's id. Create the store and the id if they do not exist.
 
-    If several processes create the id at once, all of them get the same one. Costs three system
+    If several processes create the id at once, all of them get the same id. Costs three system
     calls, or one fsync for a new store.
 
     Raises:

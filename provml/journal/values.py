@@ -105,7 +105,7 @@ def _convert_to_number(value: Any) -> object:
     if math.prod(shape) != 1:
         return value
     if getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):
-        return value  # item() would drop the unit of a numpy time
+        return value  # item() would drop the unit of a numpy datetime
     number = item()
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(number, numpy.longdouble):
@@ -130,9 +130,9 @@ def encode(value: object, _depth: int = 0) -> Any:
     """Encode a value as JSON data. An object of an unknown type becomes its `stable_text`.
 
     Raises:
-        InvalidArgumentError: the value contains a lone surrogate, an integer with too many digits,
-            or a mapping with two keys that have the same text; or it is nested deeper than 64
-            levels.
+        InvalidArgumentError: the value is nested deeper than 64 levels. Or it contains a lone
+            surrogate, an integer with too many digits, or two keys of one mapping that have the
+            same text.
     """
     if _depth > _MAX_VALUE_DEPTH:
         raise InvalidArgumentError(
@@ -140,7 +140,7 @@ def encode(value: object, _depth: int = 0) -> Any:
         )
     if value is None or value is True or value is False:
         return value
-    if _has_no_dimensions(value):  # skip arrays with one element: they keep their shape
+    if _has_no_dimensions(value):  # an array with one element must keep its shape
         value = plain_number(value)
     if isinstance(value, str):
         return _require_unicode(value)
@@ -155,7 +155,7 @@ def encode(value: object, _depth: int = 0) -> Any:
         except ValueError:
             raise InvalidArgumentError(
                 f"an integer of {number.bit_length():,} bits has more digits than Python converts "
-                "to text: record it as a str, or write it to a file"
+                "to text: record it as a hexadecimal str, or write it to a file"
             ) from None
     if isinstance(value, float):
         return _encode_float(float(value))
@@ -204,14 +204,14 @@ def _encode_typed(value: object, depth: int) -> Any:
 def _has_time_zone(value: datetime) -> bool:
     try:
         return value.utcoffset() is not None
-    except ValueError:  # pandas' NaT is a datetime without methods
+    except ValueError:  # pandas' NaT is a datetime, but does not support this
         return False
 
 
 def small_array(value: object, limit: int = 4096) -> Array | None:
     """Convert a numpy array of at most ``limit`` booleans, real numbers or strings to an `Array`.
 
-    Returns None for any other object, for a masked array, and for long doubles.
+    Returns None for any other object, including masked arrays and arrays of long doubles.
     """
     numpy = sys.modules.get("numpy")
     if numpy is None or not isinstance(value, numpy.ndarray) or _is_masked(value):
@@ -228,9 +228,9 @@ def _require_unicode(value: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise InvalidArgumentError(
-            f"text must not contain a lone surrogate, which is not valid Unicode: {value[:80]!r}"
+            f"{value[:80]!r} contains a lone surrogate, which is not valid Unicode: remove it"
         ) from None
-    return str.__str__(value)  # str() of a str Enum member returns different text
+    return str.__str__(value)  # str() of a str Enum member would return different text
 
 
 def _encode_float(value: float) -> Any:
@@ -295,7 +295,10 @@ def _decode_typed(kind: object, content: object, value: dict[str, Any]) -> Any:
 
 
 def to_logged_value(value: Any) -> Any:
-    """Convert each `Moment`, `Array` and `Opaque` in a decoded value to a common Python type."""
+    """Convert each `Moment`, `Array` and `Opaque` in a decoded value to a standard type.
+
+    They become a datetime, a numpy array and a str.
+    """
     if isinstance(value, Moment):
         return to_datetime(value.time_ns)
     if isinstance(value, Opaque):

@@ -1,7 +1,7 @@
 """Checks the lines of an events file and the blocks of a samples file against their checksums.
 
 `checksums` describes the checksums. Imports only `checksums`, `layout` and `base.results` from
-provml. Starts up to two threads to check a large samples file while it is read.
+provml. Starts up to two threads that check a large samples file while it is being read.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from provml.journal.checksums import (
 _THREADS: Final = 2
 _CHECKED_AHEAD: Final = 3
 _MAX_RANGES: Final = 50
-"""The maximum number of damaged ranges that are listed one by one for each file."""
+"""The maximum number of entries in the list of a file's damage."""
 _MAX_COUNT: Final = 2**40
 _MAX_BLOCKS: Final = 2**24
-"""The maximum number of blocks of a samples file that are checked: 128 GiB of samples."""
+"""The maximum number of blocks to check in a samples file: 128 GiB of samples."""
 _HEAD_BYTES: Final = 2**16
 _ZERO_BLOCK: Final = crc32(bytes(BLOCK_BYTES))
 _LINE_STARTS: Final = (b'{"record":"checksums",', b'{"record":"closed",')
@@ -49,10 +49,10 @@ _Job = TypeVar("_Job")
 
 
 def find_seals(file: BinaryIO) -> bool:
-    """Return whether the lines of an events file have checksums, as all lines have or none.
+    """Return whether the lines of an events file have checksums: either all of them do, or none.
 
-    Looks at the first line. If it has no checksum, it may be damaged: looks at the lines in the
-    first and the last 64 KiB, too. Leaves the file at its beginning.
+    Looks at the first line. If that line has no checksum, it may be damaged, so the function also
+    looks at the lines in the first and last 64 KiB. Leaves the file at its beginning.
     """
     file.seek(0)
     found = is_sealed(file.readline(_HEAD_BYTES))
@@ -67,11 +67,11 @@ def find_seals(file: BinaryIO) -> bool:
 
 
 class LineChecker:
-    """Checks the lines of an events file with checksums, in the order in which they are read.
+    """Checks the lines of an events file that has checksums, in the order of reading.
 
     Attributes:
-        closed: whether the line that ends the file was read.
-        ended: whether a line that says how the run ended was read.
+        closed: whether the ``closed`` line was read, which ends the file.
+        ended: whether the ``end`` line was read, which says how the run ended.
         torn: the number of lines that were written only in part.
     """
 
@@ -93,17 +93,17 @@ class LineChecker:
         self._damage: list[Damage] = []
 
     def accept(self, line: bytes, read_next: Callable[[], bytes]) -> bool:
-        """Return whether a line is intact and in its place. Notes damage if it is not.
+        """Return whether a line is intact and in the right place. If not, note the damage.
 
         Args:
             line: the line.
-            read_next: a function that returns the next line, without moving on.
+            read_next: a function that returns the next line without advancing the file.
         """
         number = check_line(line, self._seed)
         if number is None:
             self._unreadable += line != b"\n"
             return False
-        if not self._next:  # the first line in the middle of a file, which may be a part of a line
+        if not self._next:  # reading began in the middle of the file, perhaps within a line
             self._next, self._unreadable = number, 0
         if number < self._next:
             self._note(number, number, 1, "is repeated or out of place")
@@ -131,7 +131,7 @@ class LineChecker:
         """Return the damage in the file.
 
         Args:
-            must_be_closed: whether the writer has ended, so that the last line must be there.
+            must_be_closed: whether the writer has ended, so the ``closed`` line must be there.
             torn_bytes: the length of the last line if it does not end in a line feed, else 0.
         """
         if torn_bytes and self.closed:
@@ -167,7 +167,7 @@ def count_lines(file: BinaryIO, name: str) -> int:
         if len(line) > layout.MAX_EVENT_LINE_BYTES and not line.endswith(b"\n"):
             skip_line(file)
             continue
-        # a last line that lacks only its line feed is complete when the next line supplies it
+        # if only the line feed is missing, the next write adds it, so this line already counts
         number = check_line(line if line.endswith(b"\n") else line + b"\n", seed)
         count = count if number is None else max(number, count)
     return count
@@ -178,11 +178,11 @@ def count_lines(file: BinaryIO, name: str) -> int:
 
 @dataclass(slots=True)
 class BlockChecksums:
-    """The checksums of a writer's samples, as far as its events file contains them by now.
+    """The checksums of a writer's samples that its events file contains so far.
 
     Attributes:
-        closed: the record that ends the events file; None if the file is not closed, or if that
-            line is damaged.
+        closed: the record in the ``closed`` line; None if the file is not closed or the line is
+            damaged.
     """
 
     name: str
@@ -198,7 +198,7 @@ class BlockChecksums:
         seed = seed_of(self.name)
         while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
             if not line.endswith(b"\n") and len(line) <= layout.MAX_EVENT_LINE_BYTES:
-                break  # the line may still be being written
+                break  # the writer may not have finished this line
             self._read_to += len(line)
             if not line.endswith(b"\n"):
                 self._read_to = skip_line(file)
@@ -209,7 +209,7 @@ class BlockChecksums:
                 try:
                     self._take_record(json.loads(line))
                 except (ValueError, TypeError, KeyError, RecursionError):
-                    continue  # provml did not write this line
+                    continue  # ignore the line, because provml did not write it
 
     def _take_record(self, record: layout.Record) -> None:
         if record["record"] == "closed":
@@ -238,7 +238,7 @@ class BlockChecksums:
             self._late[int(block)] = series, int(value, 16)
 
     def matches_header(self, header: bytes) -> bool:
-        """Return whether the header of the samples file is as it was when the file was closed."""
+        """Return whether the samples file's header has not changed since the file was closed."""
         if self.closed is None:
             return True
         own = header[: layout.HEADER_CHECKSUM_OFFSET]
@@ -260,9 +260,9 @@ class BlockChecksums:
         return late_checksum(content, series) == expected
 
     def match_all(self, first: int, content: memoryview) -> bool:
-        """Return whether all blocks of a part are complete, and match their final checksums.
+        """Return whether all blocks in a part of the file are complete and match their checksums.
 
-        Much faster than `check` for each block, and enough for parts without damage.
+        For parts without damage, this is enough, and much faster than calling `check` per block.
         """
         end = first + len(content) // BLOCK_BYTES
         if len(content) % BLOCK_BYTES or end > len(self._known) or 0 in self._known[first:end]:
@@ -278,14 +278,14 @@ class BlockChecksums:
                 yield block
 
     def find_damage_in_hole(self, first: int, end: int) -> list[int]:
-        """Return the blocks in a hole of a sparse file that contained samples."""
+        """Return the blocks that contained samples, but now lie in a hole of a sparse file."""
         known = range(first, min(end, len(self._known)))
         return [b for b in known if self._known[b] and self._values[b] != _ZERO_BLOCK]
 
 
 @dataclass(slots=True)
 class BlockFindings:
-    """What a check of consecutive blocks found: the numbers of blocks by finding."""
+    """The numbers of the damaged and the unchecked blocks among consecutive blocks."""
 
     damaged: list[int] = field(default_factory=list)
     unchecked: list[int] = field(default_factory=list)
@@ -315,18 +315,18 @@ class SampleChecker:
         self._is_suspect = False
 
     def check_header(self, header: bytes) -> bool:
-        """Return whether the file's header is the one that the writer left."""
+        """Return whether the file's header has not changed since the writer closed the file."""
         self._is_suspect = not self._sums.matches_header(header)
         return not self._is_suspect
 
     @property
     def end(self) -> int:
-        """The offset at which the samples end, in bytes: of a closed file, the recorded one."""
+        """The offset in bytes at which the samples end. A closed file contains this offset."""
         size = self._length if self._sums.closed is None else self._sums.closed["size"]
         return min(self._length, int(size))
 
     def find_bad_blocks(self, first: int, content: memoryview) -> BlockFindings:
-        """Check the blocks in a part of the file that begins with a block. Thread-safe."""
+        """Check the blocks in a part of the file that starts at a block boundary. Thread-safe."""
         found = BlockFindings()
         if self._sums.match_all(first, content):
             return found
@@ -340,7 +340,7 @@ class SampleChecker:
         return found
 
     def _is_cut(self, block: int, content: memoryview) -> bool:
-        """Return whether a block is shorter than when its checksum was computed."""
+        """Return whether a block is shorter than it was when its checksum was computed."""
         if len(content) == BLOCK_BYTES or self._sums.closed is None:
             return len(content) < BLOCK_BYTES
         begin = layout.HEADER_SIZE + block * BLOCK_BYTES
@@ -349,8 +349,8 @@ class SampleChecker:
     def find_blocks_to_leave_out(self, found: BlockFindings) -> list[int]:
         """Return the blocks whose samples must not be used.
 
-        A block that could not be checked, because it is cut or because its checksum is lost, counts
-        as intact unless there is other damage in the file.
+        Some blocks can't be checked, because they are cut off or their checksums are lost. They
+        count as intact unless there is other damage in the file.
         """
         self._is_suspect = self._is_suspect or bool(self._damaged or found.damaged)
         if self._is_suspect and self._sums.closed is not None:
@@ -358,14 +358,14 @@ class SampleChecker:
         return found.damaged
 
     def note(self, found: BlockFindings, unchecked_samples: int) -> None:
-        """Remember what was found in a part of the file, and how many samples were not checked."""
+        """Add the findings for a part of the file, and the number of its unchecked samples."""
         self._damaged += found.damaged
         if unchecked_samples:
             self._doubtful += found.unchecked
             self.unchecked += unchecked_samples
 
     def note_hole(self, first: int, end: int) -> None:
-        """Remember a hole of a sparse file, which is skipped, from one block to another."""
+        """Add the damaged blocks in a skipped hole, from block ``first`` up to block ``end``."""
         self._damaged += self._sums.find_damage_in_hole(first, end)
 
     def finish(self) -> list[Damage]:
@@ -420,7 +420,7 @@ def check_ahead(
             waiting.append(task)
             if len(waiting) > 1 and threads < _THREADS:
                 threads += _start_checking(queue, check)
-            if len(waiting) > 1:  # the first job waits: it may be the only one
+            if len(waiting) > 1:  # start no thread for the first job: it may be the only one
                 if threads and len(waiting) == 2 and not waiting[0].queued:
                     waiting[0].queued = True
                     queue.put(waiting[0])
@@ -437,7 +437,7 @@ def check_ahead(
 
 
 class _Task(Generic[_Job]):
-    """A job for a checking thread."""
+    """A job to check, and its findings."""
 
     def __init__(self, job: _Job) -> None:
         self.job = job
@@ -446,7 +446,7 @@ class _Task(Generic[_Job]):
         self._found: BlockFindings | BaseException | None = None
 
     def run(self, check: Callable[[_Job], BlockFindings]) -> None:
-        """Do the job. An exception is raised later, by `wait`."""
+        """Do the job, and keep its findings. If the check raises an exception, `wait` raises it."""
         try:
             self._found = check(self.job)
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
@@ -454,7 +454,7 @@ class _Task(Generic[_Job]):
         self._done.set()
 
     def wait(self, check: Callable[[_Job], BlockFindings]) -> tuple[_Job, BlockFindings]:
-        """Return the job and its findings, when they are there."""
+        """Wait until the job is done, and return it with its findings."""
         if self.queued:
             self._done.wait()
         else:
@@ -503,7 +503,7 @@ def _name_range(unit: str, first: int, last: int, problem: str) -> str:
 
 
 def _limit(damage: list[Damage]) -> list[Damage]:
-    """Return at most 50 damages; the last one stands for all others."""
+    """Limit a list of damage to 50 entries. The last entry then summarises all that follow."""
     if len(damage) <= _MAX_RANGES:
         return damage
     rest = damage[_MAX_RANGES - 1 :]

@@ -60,7 +60,7 @@ Position = tuple[tuple[str, ...] | None, int | None, int | None]
 """The context path, step and epoch of a metric."""
 
 EPOCH_METRIC = "epoch"
-"""The metric that holds fractional epochs; the epoch of a record is only the whole part."""
+"""The name of the metric that records fractional epochs. Other records keep only the whole part."""
 
 _RETRY_NS = 1_000_000_000
 _SYNC_JOIN_S = 0.2
@@ -85,10 +85,10 @@ class JournalWriter:
             role: ``owner`` if the run ends when this process ends it, or ``helper`` for a forked
                 child or a process that joined the run.
             facts: additional fields for the ``writer`` line.
-            sync_interval_s: the seconds between two fdatasync calls; 0 means to sync only at the
-                end.
-            mask: masks the secrets in each record before it is written; None writes records as they
-                are.
+            sync_interval_s: the number of seconds between two fdatasync calls; 0 to sync only at
+                the end.
+            mask: a function that masks the secrets in a record before it is written; None to write
+                records unchanged.
 
         Raises:
             OSError: a file can't be created, or the disk has no room for the first segment.
@@ -272,7 +272,7 @@ class JournalWriter:
     def _sample_epoch(
         self, path: tuple[str, ...] | None, time_ns: int, step: int | None, epoch: Any
     ) -> None:
-        """Record a fractional epoch exactly, as a metric, once for the records that share it."""
+        """Record the exact fractional epoch as a metric, unless the last record had it too."""
         known = (path, step, epoch.exact)
         if known != self._last_epoch:
             self._last_epoch = known
@@ -452,8 +452,8 @@ class JournalWriter:
             self._events.append(line)
 
     def _sync_files(self) -> None:
-        """Ask the kernel to write everything recorded so far to the disk."""
-        # fdatasync may take long, so it has a separate lock, which only close() waits for
+        """Wait until everything recorded so far is on the disk."""
+        # fdatasync can take a long time, so it has its own lock, which only close() waits for
         with self._sync_lock:
             if self._released:
                 return
@@ -502,7 +502,7 @@ class JournalWriter:
                 self._events.close()
 
     def _write_last_checksums(self) -> None:
-        """Write the checksums of all samples that have none, or that changed since they got one."""
+        """Write the checksums of all blocks whose checksums are missing or outdated."""
         try:
             self._append_checksums(
                 self._sealer.seal_rest(self._samples.fd, self._samples.slot_count)
@@ -528,9 +528,9 @@ class JournalWriter:
         return {} if checksum is None else {"run_file": checksum}
 
     def _describe_other_writers(self) -> Record:
-        """Return the names of the run's other writers, so that readers notice a lost pair of files.
+        """Return the names of the run's other writers, so that readers notice if files are lost.
 
-        A run with very many writers does not record their names.
+        The result is empty if there are more than 256 other writers.
         """
         try:
             names = [

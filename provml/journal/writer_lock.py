@@ -1,7 +1,7 @@
 """The lock that shows that a journal's writer is alive.
 
 A writer locks its events file with ``flock`` before any reader can see the file. The kernel
-releases the lock when the process ends, however it ends, and keeps it while the process is stopped.
+releases the lock when the process ends, for whatever reason. A suspended process keeps the lock.
 Processes in other containers see the lock, and processes on other hosts see it if the file system
 supports that. Imports nothing else from provml.
 """
@@ -16,9 +16,9 @@ LOCK_KIND: Final = "flock"
 
 
 def acquire_lock(fd: int) -> dict[str, Any]:
-    """Lock a new events file without waiting, and return the facts that its first line records.
+    """Lock a new events file without waiting, and return facts about the lock for its first line.
 
-    The facts are empty if the file system does not support locks.
+    Returns an empty dict if the file system does not support locks.
     """
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -28,10 +28,10 @@ def acquire_lock(fd: int) -> dict[str, Any]:
 
 
 def is_lock_held(fd: int, writer: dict[str, Any]) -> bool | None:
-    """Return whether a process holds the lock of an events file; None if the answer is unknown.
+    """Return whether a process holds the lock on an events file; None if this can't be determined.
 
-    A free lock proves nothing if the writer could not lock the file, or if it reached the file
-    through another mount. A file system may keep separate locks for each mount.
+    A free lock proves nothing if the writer could not lock the file. It also proves nothing if the
+    writer opened the file through another mount, because each mount may have separate locks.
 
     Args:
         fd: a descriptor of the events file, opened for reading.

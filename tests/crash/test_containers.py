@@ -158,7 +158,7 @@ def test_without_the_lock_a_run_in_a_container_needs_force(contained):
     before = content(folder)
     status, text = recover(folder)
     assert status == 1
-    assert "may still be being recorded by process" in text
+    assert "may still be recording run" in text
     assert "it ran in another container" in text
     assert "--force" in text
     assert content(folder) == before
