@@ -61,7 +61,7 @@ def describe_model(model: object, run_folder: Path, copy: bool | None) -> Facts:
 
 
 def describe_counted_module(model: Any) -> Facts:
-    """Describe a torch module by its class and number of parameters. Does not read them."""
+    """Describe a torch module by its class and parameter count, without reading the parameters."""
     facts: Facts = {"kind": "object", "python": describe_type(model)}
     try:
         facts["parameters"] = sum(parameter.numel() for parameter in model.parameters())
