@@ -33,7 +33,7 @@ class ProcessCollector:
             proc: the folder of the ``proc`` file system.
             pid: the id of the process; by default the process that calls `initialize`.
             descendants: True also counts all running descendants, and the CPU time of descendants
-                that have ended. Memory that several processes share counts once for each of them.
+                that have ended. Memory that several processes share is counted for each process.
         """
         self._proc = proc
         self._pid = pid
@@ -106,7 +106,7 @@ class ProcessCollector:
         return found
 
     def _sum_cpu_time_s(self, all_fields: dict[Path, list[bytes]]) -> float:
-        last = 15 if self._descendants else 13  # fields 13 and 14: time of ended children
+        last = 15 if self._descendants else 13  # fields 13 and 14 are the time of ended children
         ticks = sum(int(ticks) for fields in all_fields.values() for ticks in fields[11:last])
         return ticks / os.sysconf("SC_CLK_TCK")
 

@@ -70,7 +70,7 @@ class Collector(Protocol):
         """The collector's name: one word for what it reads, such as ``system`` or ``gpu``."""
 
     def collect(self) -> Mapping[str, Any]:
-        """Take one reading: numbers by name, which can be nested in further mappings and lists."""
+        """Take one reading: a mapping from names to numbers, or to mappings or lists of numbers."""
 
 
 _RESERVED_NAMES: Final = """
@@ -79,7 +79,7 @@ _RESERVED_NAMES: Final = """
     script series settings source source-diff step tag workload
 """
 _RESERVED_WORDS: Final = frozenset(_RESERVED_NAMES.split())
-"""Names that a collector can't have, because `model.names` uses them for other things in a run."""
+"""Names that a collector can't have, because `model.names` uses them for other parts of a run."""
 
 
 class UnavailableError(Exception):
