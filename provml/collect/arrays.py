@@ -180,8 +180,8 @@ def _update(digest: Any, array: Any) -> None:
         return
     if 0 in array.strides and array.nbytes > _MAX_REPEATED_BYTES:
         raise UnreadableError(
-            f"it repeats its elements up to a size of {array.nbytes:,} bytes, which provml does "
-            "not read"
+            f"it repeats its elements and has a size of {array.nbytes:,} bytes, which is more than "
+            "provml reads"
         )
     wanted = array.dtype.newbyteorder("<")
     padded = array.dtype.kind in "fc" and array.dtype.char in "gG"
@@ -328,8 +328,7 @@ def _add_tensor(facts: Facts, tensor: Any, summarize: bool) -> None:
         return
     if type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
         raise UnreadableError(
-            f"it is a {describe_type(tensor)}, and provml can't read the content of this class of "
-            "tensors"
+            f"provml can't read the content of tensors of the class {describe_type(tensor)}"
         )
     tensor = tensor.detach()
     if tensor.is_quantized:

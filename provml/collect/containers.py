@@ -150,7 +150,7 @@ def _read_cpu_limits_v1(folder: Path, cgroup: Path, name: str) -> list[CpuLimit]
 
 def _read_memory_limits(folder: Path, name: str) -> list[MemoryLimit]:
     try:
-        limit = int((folder / name).read_text())  # fails for ``max``, which means no limit
+        limit = int((folder / name).read_text())  # ``max``, which means no limit, is not a number
     except (OSError, ValueError):
         return []
     return [MemoryLimit(limit, folder)] if 0 < limit < _NO_LIMIT else []

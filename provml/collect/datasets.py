@@ -67,7 +67,7 @@ def describe_dataset(
         return describe_path(data, run_folder, copy, defer_hashing)  # type: ignore[arg-type]
     if data is None or issubclass(type(data), _PLAIN):
         raise InvalidArgumentError(
-            f"a {type(data).__name__} can't be a dataset: pass a path, an array, "
+            f"a value of type {type(data).__name__} can't be a dataset: pass a path, an array, "
             "a table or a dataset object"
         )
     if copy:
@@ -137,7 +137,7 @@ _MISSING: Final = object()
 
 
 def _describe_values(data: Any) -> Facts:
-    """Describe a number, a text or a container by the digest of all its values."""
+    """Describe a number, text or container by the digest of all its values."""
     digest = digest_value(data)
     return _describe_type(data) | {
         "sha256": digest.sha256,
@@ -274,7 +274,7 @@ def _describe_inner_dataset(data: Any) -> Facts:
 
 
 def _describe_subset(subset: Any) -> Facts:
-    """Describe a subset by the digest of the whole dataset's digest and the selected indices."""
+    """Describe a subset. Its digest covers the whole dataset's digest and the selected indices."""
     whole = _describe_inner_dataset(subset.dataset)
     facts = _describe_type(subset) | {"of_type": describe_type(subset.dataset)}
     facts |= {key: whole[key] for key in ("transforms", "schema") if key in whole}

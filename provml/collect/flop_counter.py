@@ -240,7 +240,7 @@ class BlockCounter:
         from torch.utils.flop_counter import FlopCounterMode
 
         self._counter = FlopCounterMode(display=False, custom_mapping=build_formulas(torch))
-        self._counter.mod_tracker = _NoModuleTracker()  # torch's tracker hooks every module
+        self._counter.mod_tracker = _NoModuleTracker()  # torch's own adds hooks to all modules
         ran: Counter[str] = Counter()
         counted = self._counter.flop_registry
 

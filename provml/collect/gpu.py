@@ -36,7 +36,7 @@ _PROCESS_FUNCTIONS: Final = (
     "nvmlDeviceGetComputeRunningProcesses",
     "nvmlDeviceGetComputeRunningProcesses_v2",
 )
-"""The names that one NVML function has had over the years, newest first."""
+"""The names of one function in different versions of NVML, newest first."""
 
 
 class Nvml:

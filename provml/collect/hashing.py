@@ -125,9 +125,9 @@ class _HashedFile:
 class _HashJob:
     """A file or folder to hash, with the digests computed so far.
 
-    Stores the states of the first 1,000 files when the job is created. Such a file has changed if
-    its state differs. Any other file has changed if its change time is later than the creation of
-    the job.
+    Stores the states of the first 1,000 files when the job is created. Any of these files counts
+    as changed if its state differs later. Any other file counts as changed if its change time is
+    later than the creation of the job.
     """
 
     def __init__(self, number: int, name: str, path: str, leave_out: str | None) -> None:

@@ -47,7 +47,7 @@ def describe_model(model: object, run_folder: Path, copy: bool | None) -> Facts:
         return describe_path(model, run_folder, copy)  # type: ignore[arg-type]
     if model is None or issubclass(type(model), (bool, int, float, complex, bytes)):
         raise InvalidArgumentError(
-            f"a {type(model).__name__} can't be a model: pass a path or an object"
+            f"a value of type {type(model).__name__} can't be a model: pass a path or an object"
         )
     if copy:
         raise InvalidArgumentError(

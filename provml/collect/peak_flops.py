@@ -14,7 +14,7 @@ _PEAK_FLOPS: Final[tuple[tuple[str, float | None, float | None, float | None], .
     # float32; for devices that support TF32, the float32 peak is that of TF32
     ("GB200", 2500e12, 2500e12, 1250e12),  # GB200 NVL72 datasheet: 5 and 2.5 PFLOPS sparse
     ("B200", 2250e12, 2250e12, 1100e12),  # HGX B200 datasheet: 4.5 and 2.2 PFLOPS sparse
-    ("H200 NVL", None, None, None),  # slower than the SXM module
+    ("H200 NVL", None, None, None),  # this card is slower than the SXM module below
     ("H200", 989.4e12, 989.4e12, 494.7e12),  # H200 datasheet, SXM: 1,979 and 989 sparse
     ("H100 PCIe", 756.5e12, 756.5e12, 378e12),  # H100 PCIe datasheet: 1,513 and 756 sparse
     ("H100 NVL", 835.5e12, 835.5e12, None),  # H100 datasheet, NVL: 1,671 sparse

@@ -15,7 +15,10 @@ from provml.errors import InvalidArgumentError
 
 _MAX_READING_DEPTH: Final = 4
 MAX_VALUES: Final = 2000
-"""The maximum number of recorded values per reading; 256 cores and 16 GPUs need about 600."""
+"""The maximum number of recorded values per reading.
+
+A machine with 256 cores and 16 GPUs needs about 600.
+"""
 
 _UNIT_SUFFIXES: Final = (
     ("_percent", "%"),
@@ -110,7 +113,8 @@ def check_collector(collector: object) -> None:
         )
     if name in _RESERVED_WORDS:
         raise InvalidArgumentError(
-            f"a collector can't be named {name!r}, because provml uses it: choose another name"
+            f"a collector can't be named {name!r}, because provml itself uses this name: choose "
+            "another name"
         )
 
 

@@ -39,7 +39,7 @@ STRONG_WORDS: Final = _words(
     kennwort contraseña contrasena senha motdepasse wachtwoord 密码 密钥 口令 пароль
     """
 )
-"""Words that make a name strong at any position in it.
+"""Words that make a name strong, wherever they are in the name.
 
 Exceptions are names whose last word is in `PLAIN_HEADS` or whose first word is in `PLAIN_STARTS`.
 """
@@ -182,7 +182,7 @@ PLAIN_STARTS: Final = _words(
     count
     """
 )
-"""Words that make a name ordinary as its first word, as in ``has_password`` or ``num_tokens``."""
+"""Words that make a name ordinary if they come first, as in ``has_password`` or ``num_tokens``."""
 
 NUMBER_WORDS: Final = _words(
     """
@@ -197,7 +197,7 @@ Integers with fewer than four digits are not masked.
 # -- files ------------------------------------------------------------------------------------
 
 SECRET_FILES: Final = (
-    # from the rules of gitleaks, and the manuals of the programs that read the files
+    # these names come from gitleaks, and from the manuals of the programs that read the files
     *(".env", ".env.*", "*.env", ".envrc", ".netrc", "_netrc", ".npmrc", ".pypirc", ".pgpass"),
     *(
         ".my.cnf",

@@ -1,4 +1,4 @@
-r"""Finds the secrets in a text, as positions in its bytes.
+r"""Finds the secrets in a text, and returns their byte positions.
 
 One set of regular expressions finds names that are followed by a value (``password = ...``). The
 other set finds known formats (``ghp_...``, ``://user:...@``). Each alternative begins with a rare
@@ -34,8 +34,8 @@ _STEMS: Final = {
     "c": r"red|(?<=sec)ret|ookie|ontrase",
     "u": r"(?<=au)th",
     "j": r"wt",
-    "\xe5": r"\xaf\x86(?:\xe7\xa0\x81|\xe9\x92\xa5)",  # Chinese, in UTF-8
-    "\xd0": r"\xbf\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c",  # Russian
+    "\xe5": r"\xaf\x86(?:\xe7\xa0\x81|\xe9\x92\xa5)",  # two Chinese words, as UTF-8 bytes
+    "\xd0": r"\xbf\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c",  # a Russian word, as UTF-8 bytes
     "b": r"(?P<scheme>earer|asic)(?<![a-z0-9_]b.....)(?<![a-z0-9_]b....)",
 }
 """The parts of names that suggest a secret, in lower case.
@@ -225,7 +225,7 @@ def find_secrets(content: bytes) -> list[Span]:
         end = 0
         for match in named.finditer(lower):
             if match.start() < end:
-                continue  # the name is part of a secret that was already found
+                continue  # the name is inside a value that has already been examined
             span = _find_value(content, lower, match, patterns)
             if span is not None:
                 spans.append(span)

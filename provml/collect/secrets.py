@@ -292,17 +292,17 @@ def _list_fields(item: Any) -> list[tuple[object, object]]:
     ):
         return [(None, _get_item(item, number)) for number in range(min(len(item), _MAX_FIELDS))]
     names = getattr(getattr(item, "dtype", None), "names", None)
-    if isinstance(names, tuple):  # a structured numpy array
+    if isinstance(names, tuple):  # item is a structured numpy array
         return [(name, item[name].ravel()[:_MAX_FIELDS].tolist()) for name in names]
     columns = getattr(item, "columns", None)
-    if columns is not None and hasattr(item, "head") and hasattr(item, "tail"):  # a table
+    if columns is not None and hasattr(item, "head") and hasattr(item, "tail"):  # item is a table
         secret = [column for column in columns if is_secret_name(str(column))]
         return [
             (str(column), [*part[column]])
             for column in secret
             for part in (item.head(_MAX_ROWS), item.tail(_MAX_ROWS))
         ]
-    if hasattr(item, "head") and isinstance(getattr(item, "name", None), str):  # a column
+    if hasattr(item, "head") and isinstance(getattr(item, "name", None), str):  # item is a column
         return [(item.name, [*part]) for part in (item.head(_MAX_ROWS), item.tail(_MAX_ROWS))]
     found = list(getattr(item, "__dict__", {}).items())
     for kind in type(item).__mro__:

@@ -154,7 +154,7 @@ class SystemMetricsCollector:
 
     @property
     def unrecorded(self) -> frozenset[str]:
-        """The keys that a run does not record: duplicates, and CPU shares that are estimated."""
+        """The keys that a run does not record: those that repeat others, and estimated shares."""
         if "cpu_percent" in self._shares:
             return _REDUNDANT_KEYS
         return _REDUNDANT_KEYS | {"cpu_percent", "cpu_per_core"}
@@ -443,8 +443,8 @@ def adaptive_configuration(
     """Return arguments for `SystemMetricsCollector` that suit a machine, by default this one.
 
     - Machines with less than 4 GiB of memory: a reading every 30 s, without processes.
-    - Machines with less than 8 GiB of memory: a reading every 15 s.
-    - Machines with more memory: a reading every 5 s.
+    - Machines with 4 GiB or more, but less than 8 GiB: a reading every 15 s.
+    - Machines with 8 GiB or more: a reading every 5 s.
     - Machines with more than two CPUs: readings also include the usage of each CPU.
     """
     machine: Machine | None = None

@@ -153,7 +153,7 @@ def _encode_cell(value: Any, digest_cell: DigestCell) -> Any:
 
 
 def _has_stable_text(value: Any) -> bool:
-    """Return whether the result of `encode` depends only on the value's content."""
+    """Return whether the encoded form of a value depends only on the value's content."""
     kind = type(value)
     if issubclass(kind, (str, int, float, bytes, bytearray, type(None))):
         return True

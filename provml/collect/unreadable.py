@@ -1,4 +1,4 @@
-"""Turns exceptions into the reasons, for the record, why content could not be read.
+"""Explains why content could not be read, so that a run can record the reason.
 
 Reading a user's object runs the code of other libraries, which can raise any exception. The
 collectors record this exception as the reason why the content has no digest.

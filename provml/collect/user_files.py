@@ -198,7 +198,7 @@ class FolderFiles:
         if self._linked_files > _MAX_LINKED_FILES or self._linked_bytes > _MAX_LINKED_BYTES:
             raise UnreadableError(
                 f"its links lead to more than {_MAX_LINKED_FILES:,} files or "
-                f"{_MAX_LINKED_BYTES >> 40} TiB: log the files that they lead to"
+                f"{_MAX_LINKED_BYTES >> 40} TiB: log the linked files instead"
             )
 
     def link_facts(self) -> dict[str, dict[str, str]]:
