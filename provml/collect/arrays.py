@@ -166,7 +166,8 @@ def digest_array(array: Any) -> str:
 def _name_dtype(dtype: Any) -> str:
     """Return the name of an element type: ``dtype.name`` if a library added it, else ``dtype.str``.
 
-    The ``dtype.str`` of every added type is that of untyped bytes, so it can't tell them apart.
+    All added types have the ``dtype.str`` of untyped bytes, so ``dtype.str`` can't distinguish
+    them.
     """
     name: str = dtype.name if dtype.isbuiltin == 2 else dtype.newbyteorder("<").str
     return name
@@ -394,7 +395,7 @@ def _find_masked_tensor(tensor: Any) -> tuple[Any, Any] | None:
 
 
 def _digest_masked_tensor(array: Any, valid: Any, dtype: str) -> str:
-    """Return the digest of a masked tensor, which equals that of the same masked numpy array."""
+    """Return the digest of a masked tensor. An equal masked numpy array has the same digest."""
     missing = ~valid
     if not missing.any():
         digest = hashlib.sha256(f"{dtype} {array.shape}\n".encode())

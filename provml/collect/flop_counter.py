@@ -192,8 +192,8 @@ def _count_on_batch(torch: Any, module: Any, arguments: Arguments, backward: boo
 def find_device_and_dtype(module: Any) -> tuple[Any, Any]:
     """Return the device of a module's first parameter, and the first floating-point type.
 
-    The type is that of the first parameter with a floating-point type. The device is None if the
-    module has no parameters, and the type is None if no parameter has a floating-point type.
+    The first floating-point parameter determines the type. The device is None if the module has no
+    parameters, and the type is None if no parameter has a floating-point type.
     """
     device = dtype = None
     for parameter in module.parameters():
@@ -371,5 +371,5 @@ def _preserve_module(torch: Any, module: Any) -> Iterator[None]:
 
 
 def _is_torch_hook(hook: object) -> bool:
-    """Return True if a hook belongs to torch itself, as those of weight norm and pruning do."""
+    """Return True if a hook belongs to torch itself, for example to weight norm or pruning."""
     return str(getattr(type(hook), "__module__", "")).startswith("torch.nn.utils.")

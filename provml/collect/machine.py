@@ -162,7 +162,7 @@ class LinuxMachine:
     def disk_io(self) -> tuple[int, int]:
         """Return the numbers of bytes read from and written to all disks since boot.
 
-        Skips partitions, because the counters of a disk include those of its partitions.
+        Skips partitions, because a disk's counters already include the traffic of its partitions.
         """
         if self._disks is None:
             names = os.listdir(self.sys / "block")

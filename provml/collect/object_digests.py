@@ -61,8 +61,8 @@ class ValueDigest(NamedTuple):
 
     Attributes:
         sha256: the hexadecimal digest.
-        size: the size of the value in bytes: that of its arrays, tables and text, plus 8 bytes for
-            each number.
+        size: the total size of the value's arrays, tables and text in bytes, plus 8 bytes for each
+            number.
         elements: the total number of elements in its arrays.
     """
 

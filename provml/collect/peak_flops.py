@@ -11,7 +11,7 @@ from provml.collect.flop_counter import find_device_and_dtype, import_torch
 
 _PEAK_FLOPS: Final[tuple[tuple[str, float | None, float | None, float | None], ...]] = (
     # each row contains a part of the device's name, and the peaks for float16, bfloat16 and
-    # float32; for devices that support TF32, the float32 peak is that of TF32
+    # float32; for devices that support TF32, the last column contains the TF32 peak
     ("GB200", 2500e12, 2500e12, 1250e12),  # GB200 NVL72 datasheet: 5 and 2.5 PFLOPS sparse
     ("B200", 2250e12, 2250e12, 1100e12),  # HGX B200 datasheet: 4.5 and 2.2 PFLOPS sparse
     ("H200 NVL", None, None, None),  # this card is slower than the SXM module below
@@ -41,9 +41,9 @@ def find_peak(module: Any) -> tuple[str, float | None]:
     """Return the name of a module's device, and the device's peak speed in operations per second.
 
     The peak speed depends on the type of the module's parameters or, under autocast, on the type
-    that autocast casts to. An unknown peak speed, such as that of a CPU, is None. If the module is
-    None or has no parameters, the device is the current CUDA device, or the CPU if CUDA is not in
-    use.
+    that autocast casts to. It is None if provml does not know it, for example for a CPU. If the
+    module is None or has no parameters, the device is the current CUDA device, or the CPU if CUDA
+    is not in use.
     """
     torch = import_torch()
     place, dtype = (None, None) if module is None else find_device_and_dtype(module)

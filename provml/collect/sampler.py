@@ -140,7 +140,7 @@ class Sampler:
             )
 
     def stop(self) -> dict[str, Any]:
-        """Take a last reading from each collector, and stop the threads; abandon those that hang.
+        """Take a last reading from each collector, stop the threads, and abandon threads that hang.
 
         Returns a summary of all readings: the mean and maximum of each percentage, and the sum of
         each energy value. If there were alerts, the summary also contains their number and highest

@@ -69,7 +69,7 @@ PIN_QUALIFIERS: Final = _words(
     user card sim security login account door my bank auth device phone unlock
     """
 )
-"""Words before ``pin`` that make the name secret. Other pins are usually those of a connector."""
+"""Words before ``pin`` that make the name secret. Other pins usually belong to a connector."""
 
 KEY_QUALIFIERS: Final = _words(
     """

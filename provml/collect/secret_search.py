@@ -116,7 +116,7 @@ _regex = lru_cache(maxsize=128)(re.compile)
 
 
 class _Patterns(NamedTuple):
-    """The compiled patterns for short texts, or those for long texts.
+    """The compiled patterns for either short or long texts.
 
     Attributes:
         named: the patterns for names and phrases: a single pattern for short texts, or a pattern

@@ -154,7 +154,7 @@ class SystemMetricsCollector:
 
     @property
     def unrecorded(self) -> frozenset[str]:
-        """The keys that a run does not record: those that repeat others, and estimated shares."""
+        """The keys that a run does not record: duplicates and estimated CPU shares."""
         if "cpu_percent" in self._shares:
             return _REDUNDANT_KEYS
         return _REDUNDANT_KEYS | {"cpu_percent", "cpu_per_core"}
