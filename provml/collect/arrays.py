@@ -1,21 +1,21 @@
-r"""Describes numpy arrays, tensors and sparse matrices by digest, shape and type.
+r"""Describes numpy arrays, tensors and sparse matrices by their digests, shapes and types.
 
 Digests
 -------
 The digest of an array or tensor is the SHA-256 of the line ``<type> <shape>\n``, followed by the
-bytes of the elements in C order, lowest byte first. The type is numpy's ``dtype.str``, such as
-``<f4``, or the name of a type that numpy lacks, such as ``bfloat16``. Byte order, strides, device
-and ``requires_grad`` do not count.
+bytes of the elements in C order and little-endian. The type is numpy's ``dtype.str``, such as
+``<f4``, or the name of a type that numpy lacks, such as ``bfloat16``. The digest does not depend on
+the array's own byte order, strides, device or ``requires_grad``.
 
-Some arrays have no single block of bytes. Their digests cover other digests:
+Some arrays are not a single block of bytes. Their digests cover several parts:
 
 - structured array: the names, offsets and digests of the fields;
-- masked array: the mask, and the elements with zeros under the mask;
-- text of variable width: the lengths and the UTF-8 of the elements;
-- sparse matrix or tensor: the sorted coordinates and the values that are not zero;
+- masked array: the mask, and the elements with masked ones set to zero;
+- text of variable width: the lengths of the elements, and their text in UTF-8;
+- sparse matrix or tensor: the sorted coordinates, and the values that are not zero;
 - quantized tensor: the scales, the zero points and the stored integers.
 
-The page "Digests" of the documentation defines each of them.
+The page "Digests" of the documentation defines these digests.
 
 Imports only `content`, `summaries` and `unreadable` from provml. Never imports torch or scipy.
 """
@@ -36,7 +36,7 @@ from provml.collect.unreadable import UnreadableError, describe_type, explain_fa
 
 _BLOCK_BYTES: Final = 16 * 2**20
 _MAX_REPEATED_BYTES: Final = 16 * 2**30
-"""The maximum size of an array that repeats its elements in memory, such as an expanded tensor."""
+"""The maximum size of an array whose elements share memory, such as an expanded tensor."""
 
 _NUMPY_TENSORS: Final = frozenset(
     {
@@ -45,7 +45,7 @@ _NUMPY_TENSORS: Final = frozenset(
         *("float16", "float32", "float64", "complex64", "complex128"),
     }
 )
-"""The types of tensors that numpy has, too."""
+"""The names of element types that both torch and numpy have."""
 _SAME_SIZE_TYPES: Final = {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}
 _MISSING: Final = object()
 
@@ -53,7 +53,8 @@ _MISSING: Final = object()
 def is_array(value: object) -> bool:
     """Return True for a numpy array, a tensor, a sparse matrix or an array of another library.
 
-    Runs no code of the value, so it works for tensors without data and for objects that fail.
+    Runs no code of the value's class. So it also works for tensors without data, and for objects
+    whose methods raise exceptions.
     """
     kind: Any = type(value)
     return _find_library(kind) is not None or _is_array_like(value)
@@ -61,7 +62,7 @@ def is_array(value: object) -> bool:
 
 @lru_cache(maxsize=256)
 def _find_library(kind: type) -> str | None:
-    """Return ``torch``, ``scipy`` or ``numpy`` for the classes that provml knows, else None."""
+    """Return the library of an array class: ``torch``, ``scipy`` or ``numpy``; else None."""
     if issubclass(kind, _find_classes("torch", "Tensor")):
         return "torch"
     if issubclass(kind, _find_classes("scipy.sparse", "sparray", "spmatrix")):
@@ -70,14 +71,14 @@ def _find_library(kind: type) -> str | None:
 
 
 def _find_classes(module: str, *names: str) -> tuple[type, ...]:
-    """Return classes of a module; none if the program has not imported the module."""
+    """Return a module's classes with these names; an empty tuple if it has not been imported."""
     found = sys.modules.get(module)
     classes = [getattr(found, name, None) for name in names]
     return tuple(own for own in classes if isinstance(own, type))
 
 
 def _is_array_like(value: object) -> bool:
-    """Return True for arrays of other libraries, such as jax or h5py."""
+    """Return True if the value is an array of another library, such as jax or h5py."""
     kind = type(value)
     if not (hasattr(kind, "__array__") or hasattr(kind, "__array_interface__")):
         return False
@@ -87,15 +88,15 @@ def _is_array_like(value: object) -> bool:
 
 
 def describe_array(value: object, summarize: bool = False) -> Facts:
-    """Describe a value for which `is_array` returns True. Does not change it.
+    """Describe an array by its digest, shape and type. Does not change the array.
 
-    Reads the elements once, and once more for the summary. Copies tensors that are not in the CPU's
-    memory, and needs about 16 MiB for other arrays that are not contiguous. If the elements can't
-    be read, the facts contain the reason instead of a digest.
+    Reads the elements once, and once more for the summary. Copies a tensor that is not in the CPU's
+    memory. Other arrays that are not contiguous need about 16 MiB of additional memory. If the
+    elements can't be read, the facts contain the reason instead of a digest.
 
     Args:
-        value: the array or tensor.
-        summarize: whether to add the minimum, maximum and mean.
+        value: an object for which `is_array` returns True.
+        summarize: whether to add the minimum, maximum and mean of the elements.
     """
     facts: Facts = {"kind": "array"}
     try:
@@ -125,7 +126,7 @@ def _add_numpy_array(facts: Facts, value: Any, summarize: bool) -> None:
         if not mask.reshape(-1).view(np.bool_).any():
             mask = None
         value = np.ma.getdata(value)
-    array = np.asarray(value)  # also for subclasses, which can redefine everything
+    array = np.asarray(value)  # a subclass can redefine every method
     facts |= {
         "dtype": str(array.dtype),
         "shape": [int(length) for length in array.shape],
@@ -146,7 +147,7 @@ def _add_numpy_array(facts: Facts, value: Any, summarize: bool) -> None:
 
 
 def digest_array(array: Any) -> str:
-    """Return the hexadecimal digest of a numpy array, as defined at the top of this module.
+    """Return the hexadecimal digest of a numpy array, as this module's docstring defines it.
 
     Raises UnreadableError if the elements are Python objects.
     """
@@ -163,24 +164,25 @@ def digest_array(array: Any) -> str:
 
 
 def _name_dtype(dtype: Any) -> str:
-    """Return the name of an element type: ``dtype.str``, or the name that a library has given it.
+    """Return the name of an element type: ``dtype.name`` if a library added it, else ``dtype.str``.
 
-    All types that a library has added share the ``dtype.str`` of untyped bytes.
+    All added types have the ``dtype.str`` of untyped bytes, so ``dtype.str`` can't distinguish
+    them.
     """
     name: str = dtype.name if dtype.isbuiltin == 2 else dtype.newbyteorder("<").str
     return name
 
 
 def _update(digest: Any, array: Any) -> None:
-    """Add the bytes of an array's elements to a digest, in C order and lowest byte first."""
+    """Add an array's elements to a digest, as bytes in C order and little-endian."""
     import numpy as np
 
     if not array.size or not array.dtype.itemsize:
         return
     if 0 in array.strides and array.nbytes > _MAX_REPEATED_BYTES:
         raise UnreadableError(
-            f"it repeats its elements up to a size of {array.nbytes:,} bytes, which provml does "
-            "not read"
+            f"it repeats its elements and has a size of {array.nbytes:,} bytes, which is more than "
+            "provml reads"
         )
     wanted = array.dtype.newbyteorder("<")
     padded = array.dtype.kind in "fc" and array.dtype.char in "gG"
@@ -191,7 +193,7 @@ def _update(digest: Any, array: Any) -> None:
 
 
 def _split_blocks(array: Any) -> Iterator[Any]:
-    """Yield the parts of an array in C order. A part that must be copied is at most 16 MiB."""
+    """Yield the parts of an array in C order. Parts that must be copied have at most 16 MiB."""
     is_plain = array.dtype.isbuiltin == 2 or array.dtype == array.dtype.newbyteorder("<")
     is_whole = is_plain and array.flags.c_contiguous and array.dtype.char not in "gG"
     if is_whole or array.nbytes <= _BLOCK_BYTES or not array.ndim:
@@ -207,10 +209,10 @@ def _split_blocks(array: Any) -> Iterator[Any]:
 
 
 def _clear_padding(flat: Any, dtype: Any) -> Any:
-    """Set the bytes of long doubles that are not part of the number to zero, in a copy."""
+    """Return a copy of long doubles in which the padding bytes are zero."""
     import numpy as np
 
-    if np.finfo(np.longdouble).nmant != 63:  # only x86 has numbers of 80 bits
+    if np.finfo(np.longdouble).nmant != 63:  # only the 80-bit long doubles of x86 have padding
         return flat
     width = dtype.itemsize // (2 if dtype.kind == "c" else 1)
     numbers = flat.reshape(-1, width).copy()
@@ -219,9 +221,9 @@ def _clear_padding(flat: Any, dtype: Any) -> Any:
 
 
 def _digest_records(array: Any) -> str:
-    """Return the digest of a structured array, from the digests of its fields.
+    """Return the digest of a structured array, computed from the digests of its fields.
 
-    The bytes between the fields do not count, because their values are arbitrary.
+    The digest leaves out the bytes between the fields, because their values are arbitrary.
     """
     digest = hashlib.sha256(f"record {array.shape} {array.dtype.itemsize}\n".encode())
     for name in array.dtype.names:
@@ -232,7 +234,7 @@ def _digest_records(array: Any) -> str:
 
 
 def _digest_texts(array: Any) -> str:
-    """Return the digest of an array of text of variable width. A missing value has length -1."""
+    """Return the digest of an array of variable-width text. A missing value has the length -1."""
     import numpy as np
 
     digest = hashlib.sha256(f"text {array.shape}\n".encode())
@@ -248,7 +250,7 @@ def _digest_texts(array: Any) -> str:
 
 
 def _digest_masked(array: Any, mask: Any) -> str:
-    """Return the digest of a masked array. The elements under the mask do not count."""
+    """Return the digest of a masked array. The digest does not depend on the masked elements."""
     filled = digest_array(_fill(array, mask))
     digest = hashlib.sha256(f"masked {array.shape}\n".encode())
     digest.update(f"{digest_array(mask)}\n{filled}\n".encode())
@@ -256,7 +258,7 @@ def _digest_masked(array: Any, mask: Any) -> str:
 
 
 def _fill(array: Any, mask: Any) -> Any:
-    """Return a copy of an array with zeros under the mask."""
+    """Return a copy of an array in which the masked elements are zero."""
     import numpy as np
 
     filled = array.copy()
@@ -284,15 +286,16 @@ def _add_sparse_matrix(facts: Facts, value: Any) -> None:
 
 
 def _digest_sparse(dtype: str, shape: Any, coordinates: Any, values: Any) -> tuple[str, int]:
-    """Return the digest and size of sparse data: of its sorted coordinates, and of its values.
+    """Return the digest of a sparse array, and the size in bytes of its coordinates and values.
 
-    Explicit zeros do not count, unless the values themselves are arrays.
+    Leaves out zeros that are stored explicitly, unless the values themselves are arrays.
 
     Args:
         dtype: the name of the values' type.
-        shape: the shape of the whole.
-        coordinates: the position of each value: an array with one row for each sparse dimension.
-        values: the values: an array whose bytes are those of the type.
+        shape: the shape of the sparse array.
+        coordinates: the positions of the values, with one row for each sparse dimension.
+        values: the values, as an array. For a type that numpy lacks, they are integers with the
+            same bytes.
     """
     import numpy as np
 
@@ -326,8 +329,7 @@ def _add_tensor(facts: Facts, tensor: Any, summarize: bool) -> None:
         return
     if type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
         raise UnreadableError(
-            f"it is a {describe_type(tensor)}, and provml can't read the content of this class of "
-            "tensors"
+            f"provml can't read the content of tensors of the class {describe_type(tensor)}"
         )
     tensor = tensor.detach()
     if tensor.is_quantized:
@@ -382,7 +384,10 @@ def _list_class_names(kind: type) -> frozenset[str]:
 
 
 def _find_masked_tensor(tensor: Any) -> tuple[Any, Any] | None:
-    """Return the data and the mask of a torch.masked tensor; the mask is True if values count."""
+    """Return the data and the mask of a torch.masked tensor, or None for other tensors.
+
+    The mask is True for valid elements, which is the opposite of numpy's convention.
+    """
     masked = _find_classes("torch.masked", "MaskedTensor")
     if not issubclass(type(tensor), masked):
         return None
@@ -390,7 +395,7 @@ def _find_masked_tensor(tensor: Any) -> tuple[Any, Any] | None:
 
 
 def _digest_masked_tensor(array: Any, valid: Any, dtype: str) -> str:
-    """Return the digest that a masked numpy array with the same content would have."""
+    """Return the digest of a masked tensor. An equal masked numpy array has the same digest."""
     missing = ~valid
     if not missing.any():
         digest = hashlib.sha256(f"{dtype} {array.shape}\n".encode())
@@ -405,7 +410,7 @@ def _digest_masked_tensor(array: Any, valid: Any, dtype: str) -> str:
 
 @lru_cache(maxsize=64)
 def _name_tensor_dtype(dtype: Any) -> str:
-    """Return the name of a tensor's type: ``dtype.str`` if numpy has the type, else torch's."""
+    """Return a tensor's element type: numpy's ``dtype.str`` if possible, else torch's name."""
     import numpy as np
 
     name = str(dtype).removeprefix("torch.")
@@ -413,7 +418,10 @@ def _name_tensor_dtype(dtype: Any) -> str:
 
 
 def _view_as_numpy(tensor: Any) -> Any:
-    """Return a tensor's elements as a numpy array; as integers of the same size if numpy must."""
+    """Return a tensor's elements as a numpy array.
+
+    If numpy lacks the element type, the array contains integers with the same bytes.
+    """
     torch = sys.modules["torch"]
     if tensor.layout is not torch.strided:
         tensor = tensor.to_dense()
@@ -424,7 +432,10 @@ def _view_as_numpy(tensor: Any) -> Any:
 
 
 def _summarize_tensor(tensor: Any, array: Any) -> dict[str, float | int]:
-    """Return the summary of a dense tensor; convert floats that numpy lacks in blocks."""
+    """Return the summary of a dense tensor; an empty dict if its values can't be summarised.
+
+    Floats of a type that numpy lacks are converted to float32, unless there are too many.
+    """
     name = str(tensor.dtype).removeprefix("torch.")
     if name in _NUMPY_TENSORS:
         return summarize_array(array)
@@ -432,7 +443,7 @@ def _summarize_tensor(tensor: Any, array: Any) -> dict[str, float | int]:
         return {}
     try:
         return summarize_array(tensor.float().cpu().numpy())
-    except RuntimeError:  # torch can't convert every type, for example packed ones
+    except RuntimeError:  # torch can't convert some types, for example packed ones
         return {}
 
 
@@ -441,7 +452,7 @@ def _digest_sparse_tensor(tensor: Any) -> tuple[str, int]:
     if tensor.layout is not torch.sparse_coo:
         try:
             tensor = tensor.to_sparse()
-        except (RuntimeError, NotImplementedError):  # for some block layouts
+        except (RuntimeError, NotImplementedError):  # torch can't convert some block layouts
             tensor = tensor.to_dense().to_sparse()
     entries = tensor.coalesce()
     values = entries.values()
@@ -452,7 +463,7 @@ def _digest_sparse_tensor(tensor: Any) -> tuple[str, int]:
 
 
 def _digest_quantized(tensor: Any) -> str:
-    """Return the digest of a quantized tensor: of its scheme, its parameters and its integers."""
+    """Return the digest of a quantized tensor's scheme, parameters and stored integers."""
     torch = sys.modules["torch"]
     scheme = str(tensor.qscheme()).removeprefix("torch.")
     name = str(tensor.dtype).removeprefix("torch.")

@@ -111,7 +111,7 @@ class Arguments(NamedTuple):
 
 
 def batch_key(batch: object) -> BatchKey:
-    """Return a key for the batch's shapes and types. Costs well under a microsecond per tensor."""
+    """Return a key for the batch's shapes and types. Takes less than a microsecond per tensor."""
     kind = batch.__class__
     if kind is tuple or kind is list:
         members: list[BatchKey] = []
@@ -144,9 +144,9 @@ def _key_of_value(value: object) -> object:
 def call_arguments(module: Any, batch: object) -> Arguments:
     """Work out the arguments with which a training loop would call a module for a batch.
 
-    - A mapping becomes keyword arguments, without the keys that ``forward`` has no parameter for.
-    - The first members of a list or tuple become positional arguments, as many as ``forward``
-      requires, because inputs come before targets.
+    - A mapping becomes keyword arguments. Keys that ``forward`` does not accept are left out.
+    - The first members of a list or tuple become positional arguments, because inputs come before
+      targets. Their number is the number of arguments that ``forward`` requires.
     - Any other batch becomes the only argument.
 
     Raises:

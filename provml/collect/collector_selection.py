@@ -23,7 +23,7 @@ DEFAULT_COLLECTORS: Final = ("system", "disk", "network", "process", "gpu", "ene
 _SYSTEM_PARTS: Final = ("system", "disk", "network")
 _PROCESS_COLLECTORS: Final = ("process",)
 _FIRST_READING_DELAY_S: Final = 0.05
-"""The delay before a collector is created, and again before its first reading.
+"""The delay before provml creates a collector, and again before the collector's first reading.
 
 Shorter runs get no readings, because a reading would take longer than the run itself.
 """
@@ -71,10 +71,10 @@ def plan_collectors(
     Args:
         chosen: names and collector objects, as `check_collectors` returns them.
         interval_s: the number of seconds between readings.
-        machine_wide: False if another process of the job already reads the machine. Names of
-            collectors that read the whole machine are then ignored.
-        command: the id of a process to read, with its descendants, instead of this process; None
-            to read only this process.
+        machine_wide: False if another process of the job already reads the machine. Collector
+            names other than ``process`` are then ignored.
+        command: the id of a process to read, with its descendants, instead of this process. None
+            reads only this process.
     """
     planned: list[CollectorPlan] = []
     names = [one for one in chosen if isinstance(one, str)]

@@ -92,9 +92,9 @@ class CollectorThread:
         self._stop.set()
 
     def wait(self, deadline: float) -> None:
-        """Wait for the thread to end, at most until a ``time.monotonic()`` deadline.
+        """Wait for the thread to end, but not beyond a ``time.monotonic()`` deadline.
 
-        Returns at once if the thread did not end during an earlier wait.
+        Returns at once if an earlier wait already reached its deadline.
         """
         thread = self._thread
         if thread is None or self._hung:
@@ -114,7 +114,7 @@ class CollectorThread:
 
     def _read_until_stopped(self, collector: Collector) -> None:
         now = time.monotonic()
-        if self._next_due is None:  # wait, because a CPU share needs two points in time
+        if self._next_due is None:  # a CPU share needs two points in time, so wait for the second
             self._next_due = now + self._plan.delay_s
         while True:
             if now >= self._next_due:
@@ -211,7 +211,7 @@ class CollectorThread:
         return True
 
     def _slow_down(self, cost: float) -> None:
-        """Lengthen the interval, because the readings use more than 5 % of a CPU."""
+        """Lengthen the interval between readings, because they use more than 5 % of a CPU."""
         self.interval_s *= max(2.0, cost / _MAX_COST)
         self._costly_readings = 0
         if self.readings is not None:

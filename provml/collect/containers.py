@@ -20,13 +20,16 @@ Version 1 reports the lack of a limit as the largest multiple of the page size t
 
 
 class CpuLimit(NamedTuple):
-    """The number of CPUs that a group may use, and the file that counts its CPU time."""
+    """The number of CPUs that a control group may use, and the file that counts its CPU time."""
 
     cpus: float
     usage: Path
 
     def used_ns(self) -> int:
-        """Return the group's CPU time so far, in nanoseconds. Raises OSError or ValueError."""
+        """Return the CPU time that the group has used, in nanoseconds.
+
+        Raises OSError or ValueError if the file can't be read.
+        """
         text = self.usage.read_text()
         if self.usage.name == "cpu.stat":
             return _parse_field(text, "usage_usec") * 1000
@@ -34,16 +37,16 @@ class CpuLimit(NamedTuple):
 
 
 class MemoryLimit(NamedTuple):
-    """The number of bytes of memory that a group may use, and the group's folder."""
+    """The number of bytes of memory that a control group may use, and the group's folder."""
 
     limit_bytes: int
     group: Path
 
     def used_bytes(self) -> int:
-        """Return the memory in use, in bytes. Raises OSError or ValueError.
+        """Return the memory that the group uses, in bytes.
 
         Like container tools, leaves out the page cache that was not used recently, because the
-        kernel can reclaim it at once.
+        kernel can reclaim it at once. Raises OSError or ValueError if the files can't be read.
         """
         current = self.group / "memory.current"
         usage, cache = (
@@ -56,7 +59,7 @@ class MemoryLimit(NamedTuple):
 
 
 class ContainerLimits(NamedTuple):
-    """The CPU and memory limits of a process. None means that the whole machine is available."""
+    """The CPU and memory limits of a process. None means that no limit applies."""
 
     cpu: CpuLimit | None
     memory: MemoryLimit | None
@@ -147,7 +150,7 @@ def _read_cpu_limits_v1(folder: Path, cgroup: Path, name: str) -> list[CpuLimit]
 
 def _read_memory_limits(folder: Path, name: str) -> list[MemoryLimit]:
     try:
-        limit = int((folder / name).read_text())  # fails for ``max``, which means no limit
+        limit = int((folder / name).read_text())  # ``max``, which means no limit, is not a number
     except (OSError, ValueError):
         return []
     return [MemoryLimit(limit, folder)] if 0 < limit < _NO_LIMIT else []

@@ -1,11 +1,11 @@
-r"""Describes files and folders by SHA-256 digest and size, and copies them.
+r"""Describes files and folders by their SHA-256 digests and sizes, and copies them.
 
 Digests
 -------
 - file: the SHA-256 of its bytes.
 - folder: the SHA-256 of its manifest. The manifest has one line per file, sorted by path, in the
-  format of ``sha256sum``: ``<digest>  <relative path>\n``. Symbolic links are followed. If a link
-  leads to no file, its digest is the SHA-256 of its text.
+  format of ``sha256sum``: ``<digest>  <relative path>\n``. Symbolic links are followed. The digest
+  of a link that can't be followed is the SHA-256 of its target path.
 
 `arrays`, `tables` and `object_digests` define the digests of Python objects.
 
@@ -45,10 +45,10 @@ _FOLDER_DIGEST_LENGTH: Final = 16
 
 Facts = dict[str, Any]
 DeferHashing = Callable[[str, str | None], Facts | None]
-"""A function that can postpone the hashing of a path.
+"""A function that decides whether to hash a file or folder later.
 
-It receives the path, and a path inside it to leave out (or None). It returns the facts to record
-until the digest is known, or None to hash the content now.
+It receives the path, and the path of a folder inside it to leave out (or None). It returns the
+facts to record until the digest is known, or None to hash the content now.
 """
 
 
@@ -68,22 +68,23 @@ def describe_path(
 
     Reads the content once, which takes about 1 s per GB; copying reads it again. If the content
     can't be read, or changes while it is read, the facts contain the reason instead of a digest.
-    Symbolic links are followed, and the facts contain where they led.
+    Symbolic links are followed, and the facts contain their targets.
 
     Args:
         path: an existing file or folder, or a URI. A URI is recorded, but its content is not read.
         run_folder: the run's folder; None if nothing should be copied.
-        copy: True copies the content, False does not, None copies up to `COPY_LIMIT_BYTES`.
+        copy: True copies the content, False does not; None copies content of at most
+            `COPY_LIMIT_BYTES`, unless its name suggests a secret.
         defer_hashing: a function that can postpone the hashing; None hashes the content now.
 
     Raises:
         ContentNotFoundError: the path does not exist.
-        InvalidArgumentError: the path is not valid text, is neither a file nor a folder, or is a
-            URI although ``copy`` is true.
+        InvalidArgumentError: the path is not a valid path, it refers to neither a file nor a
+            folder, or it is a URI and ``copy`` is true.
     """
     try:
         text = os.fspath(path)
-    except BaseException as error:  # a path in an object store can raise any exception
+    except BaseException as error:  # the path class of another library can raise any exception
         return {
             "kind": "object",
             "python": describe_type(path),
@@ -141,9 +142,9 @@ def _add_content(
     copy: bool | None,
     defer_hashing: DeferHashing | None,
 ) -> None:
-    """Add the digest, the size and the path of the copy to a path's facts.
+    """Add the digest, the size and the copy's path to the facts about a file or folder.
 
-    Raises OSError, and UnreadableError if the content changes.
+    Raises OSError if the content can't be read, and UnreadableError if it changes.
     """
     is_folder = facts["kind"] == "folder"
     store = _find_store_inside(path, run_folder) if is_folder else None
@@ -167,7 +168,7 @@ def _add_content(
 def _find_store_inside(path: str, run_folder: Path | None) -> str | None:
     """Return the path of the run's store if it is inside the folder, else None.
 
-    The digest of the folder leaves out the store, because recording changes its content.
+    The folder's digest leaves out the store, because its content changes during the run.
     """
     if run_folder is None:
         return None
@@ -189,7 +190,7 @@ def digest_file(path: str) -> Facts:
 
 
 def digest_stream(file: BinaryIO, copy_to: BinaryIO | None = None) -> Facts:
-    """Return the digest and size of the rest of a file, and copy it if requested."""
+    """Return the digest and size of the rest of an open file; copy it to ``copy_to`` if given."""
     digest = hashlib.sha256()
     size = 0
     while block := file.read(_READ_BYTES):
@@ -201,9 +202,9 @@ def digest_stream(file: BinaryIO, copy_to: BinaryIO | None = None) -> Facts:
 
 
 def _digest_unchanged_file(path: str, status: os.stat_result) -> Facts:
-    """Return the digest and size of a file that must not change.
+    """Return the digest and size of a file that must not have changed since its status was read.
 
-    Raises OSError, and UnreadableError if the file's state is no longer that of the status.
+    Raises OSError if the file can't be read, and UnreadableError if it has changed.
     """
     before = file_state(status)
     with open_user_file(path) as file:
@@ -216,8 +217,8 @@ def _digest_unchanged_file(path: str, status: os.stat_result) -> Facts:
 def digest_folder(files: FolderFiles) -> Facts:
     """Return a folder's digest, its total size in bytes and its number of files.
 
-    The digest is the SHA-256 of the manifest. Raises OSError, and UnreadableError if a file
-    changes while it is read.
+    The digest is the SHA-256 of the manifest. Raises OSError if a file can't be read, and
+    UnreadableError if a file changes while it is read.
     """
     lines: list[tuple[bytes, str]] = []
     size = 0
@@ -239,7 +240,7 @@ def digest_manifest(lines: list[tuple[bytes, str]]) -> str:
     """Return the SHA-256 of a folder's manifest.
 
     Args:
-        lines: the relative path and the digest of each file, in any order.
+        lines: pairs of a file's relative path and its digest, in any order.
     """
     digest = hashlib.sha256()
     for name, file_digest in sorted(lines):
@@ -248,7 +249,7 @@ def digest_manifest(lines: list[tuple[bytes, str]]) -> str:
 
 
 def manifest_line(digest: str, name: bytes) -> bytes:
-    r"""Return a line of a manifest, as ``sha256sum`` writes it.
+    r"""Return the line of a manifest for one file, as ``sha256sum`` writes it.
 
     If the name contains a line break, the line begins with ``\``, and the name's line breaks and
     backslashes are escaped.
@@ -262,8 +263,8 @@ def manifest_line(digest: str, name: bytes) -> bytes:
 def _copy_content(path: str, facts: Facts, run_folder: Path, store: str | None) -> str:
     """Copy a file or folder to ``artifacts/<digest>/<name>`` in the run's folder; return that path.
 
-    The returned path is relative to the run's folder. The facts become those of the copy, in case
-    the original has changed since it was hashed.
+    The returned path is relative to the run's folder. Updates the facts to describe the copy,
+    because the original may have changed since it was hashed.
     """
     name = layout.encode_folder_name(os.path.basename(printable_path(path))[-60:] or "content")
     relative = f"{layout.ARTIFACTS_FOLDER}/{facts['sha256'][:_FOLDER_DIGEST_LENGTH]}/{name}"
@@ -284,7 +285,10 @@ def _copy_content(path: str, facts: Facts, run_folder: Path, store: str | None) 
 
 
 def write_captured(run_folder: Path, name: str, content: bytes) -> Facts:
-    """Write captured bytes to a file in ``artifacts/``; return the file's facts. Raises OSError."""
+    """Write captured bytes to a file in the run's ``artifacts/`` folder, and describe the file.
+
+    Raises OSError if the file can't be written.
+    """
     sha256 = hashlib.sha256(content).hexdigest()
     relative = f"{layout.ARTIFACTS_FOLDER}/{sha256[:_FOLDER_DIGEST_LENGTH]}/{name}"
     with write_copy(run_folder, relative) as sink:

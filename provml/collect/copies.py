@@ -1,7 +1,7 @@
 """Writes copies of files and folders into a run's folder.
 
-A copy has a temporary name until it is complete. No link in the run's folder is followed. Imports
-only `base.store_files` and `user_files` from provml.
+A copy has a temporary name until it is complete. Links in the run's folder are never followed.
+Imports only `base.store_files` and `user_files` from provml.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from provml.collect.user_files import FolderFiles, open_user_file
 
 @contextmanager
 def write_copy(run_folder: Path, relative: str) -> Iterator[BinaryIO]:
-    """Open a new file in the run's folder for writing; its folder is created if it is missing.
+    """Open a new file in the run's folder for writing, and create missing parent folders.
 
-    Raises OSError if the file can't be written; no partial file remains.
+    Raises OSError if the file can't be written. No partial file remains.
     """
     root = store_files.store_root(run_folder)
     target = run_folder / relative
@@ -31,7 +31,7 @@ def write_copy(run_folder: Path, relative: str) -> Iterator[BinaryIO]:
 
 
 class CopiedFile(NamedTuple):
-    """A file of a folder that was copied, with its digest and size."""
+    """A file that was copied from a folder, with its digest and size."""
 
     name: str
     sha256: str
@@ -40,21 +40,22 @@ class CopiedFile(NamedTuple):
 
 @contextmanager
 def copy_folder(files: FolderFiles, run_folder: Path, relative: str) -> Iterator[list[CopiedFile]]:
-    """Copy a folder into the run's folder. The copy gets its name at the end of the block.
+    """Copy a folder into the run's folder. The copy gets its final name at the end of the block.
 
-    Files that links lead to are copied as files. A link that leads to no file is copied as a link.
+    A link that can be followed is copied as the file or folder that it leads to. Any other link is
+    copied as a link.
 
     Args:
         files: the folder to copy.
         run_folder: the run's folder.
-        relative: the path of the copy in the run's folder.
+        relative: the path of the copy, relative to the run's folder.
 
     Yields:
         The copied files and links.
 
     Raises:
         OSError: the folder can't be read, or the copy can't be written. No partial copy remains.
-        UnreadableError: a limit of `FolderFiles` is exceeded. No partial copy remains.
+        UnreadableError: links lead to too many files or bytes. No partial copy remains.
     """
     root = store_files.store_root(run_folder)
     target = run_folder / relative
@@ -83,14 +84,14 @@ def _copy_files(root: Path, files: FolderFiles, target: Path) -> list[CopiedFile
         else:
             store_files.make_link(root, own, file.target)
             copied.append(CopiedFile(file.name, *file.digest_link()))
-    for name in files.folders:  # also those without files
+    for name in files.folders:  # empty folders have no file that would create them
         if target / name not in made:
             store_files.make_folder(root, target / name)
     return copied
 
 
 def _copy_file(root: Path, source: str, target: Path) -> tuple[str, int]:
-    """Copy a file, with its time of modification; return its digest and size."""
+    """Copy a file and its modification time; return the file's digest and size."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     digest = hashlib.sha256()
     size = 0

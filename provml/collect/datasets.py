@@ -41,9 +41,9 @@ def describe_dataset(
 ) -> Facts:
     """Describe a dataset by its digest, size, shape and type.
 
-    Does not record the data itself, unless ``copy`` requests a copy of a file or folder. If an
-    object can't be read, for example because its class raises an exception, the facts contain the
-    reason instead of a digest.
+    Does not store the data itself, except for the copy of a file or folder that ``copy`` requests.
+    If an object can't be read, for example because its class raises an exception, the facts contain
+    the reason instead of a digest.
 
     Args:
         data: one of
@@ -51,23 +51,23 @@ def describe_dataset(
             - a path or URI;
             - a numpy array, a tensor or a sparse matrix;
             - a pandas, polars or Arrow table;
-            - a list, tuple, set or mapping of arrays, tables, numbers or text, whose digest covers
+            - a list, tuple, set or mapping of arrays, tables, numbers or text; its digest covers
               all members;
             - a torch Dataset, Subset, ConcatDataset or DataLoader;
             - a Hugging Face dataset;
-            - any other object, which is described only by its type and length.
+            - any other object; it is described only by its type and length.
         run_folder, copy, defer_hashing: see `describe_path`.
 
     Raises:
         ContentNotFoundError: the path does not exist.
-        InvalidArgumentError: the data is None, a number or bytes, or ``copy`` is true for data
-            that is not given as a path.
+        InvalidArgumentError: the data is None, a number or bytes; or ``copy`` is true, but the
+            data is not a path.
     """
     if issubclass(type(data), (str, os.PathLike)):
         return describe_path(data, run_folder, copy, defer_hashing)  # type: ignore[arg-type]
     if data is None or issubclass(type(data), _PLAIN):
         raise InvalidArgumentError(
-            f"a {type(data).__name__} can't be a dataset: pass a path, an array, "
+            f"a value of type {type(data).__name__} can't be a dataset: pass a path, an array, "
             "a table or a dataset object"
         )
     if copy:
@@ -78,7 +78,7 @@ def describe_dataset(
 
 
 def _describe_part(data: object) -> Facts:
-    """Describe a dataset that is an object, or a member of one. Raises no errors of its class."""
+    """Describe a dataset object or a member of one. Never raises the errors of its class."""
     try:
         if is_table(data):
             return describe_table(data, lambda cell: digest_value(cell).sha256)
@@ -128,7 +128,7 @@ def _describe_object(data: Any) -> Facts:
 
 
 def _has(data: object, name: str) -> bool:
-    """Return whether an object has an attribute, without running its ``__getattr__``."""
+    """Return whether an object has an attribute, without running the object's ``__getattr__``."""
     missing = inspect.getattr_static(data, name, _MISSING) is _MISSING
     return not missing
 
@@ -137,7 +137,7 @@ _MISSING: Final = object()
 
 
 def _describe_values(data: Any) -> Facts:
-    """Describe numbers, text or a container of them by the digest of all values."""
+    """Describe a number, text or container by the digest of all its values."""
     digest = digest_value(data)
     return _describe_type(data) | {
         "sha256": digest.sha256,
@@ -147,7 +147,10 @@ def _describe_values(data: Any) -> Facts:
 
 
 def _describe_sequence(data: list[Any] | tuple[Any, ...]) -> Facts:
-    """Describe a list or tuple: a few arrays, tables or datasets one by one, else all values."""
+    """Describe the members of a list or tuple one by one if any is an array, table or dataset.
+
+    A list of plain values, or of more than 64 members, is described by the digest of all values.
+    """
     members = list(data)
     if len(members) > _MAX_MEMBERS or not any(map(_is_dataset, members)):
         return _describe_values(data)
@@ -156,7 +159,7 @@ def _describe_sequence(data: list[Any] | tuple[Any, ...]) -> Facts:
 
 
 def _is_dataset(member: object) -> bool:
-    """Return whether a member of a list is described by itself, and not as a plain value."""
+    """Return whether a list's member is an array, table or dataset, and not a plain value."""
     return is_table(member) or is_array(member) or _has(member, "dataset") or _is_map_style(member)
 
 
@@ -167,7 +170,7 @@ def _is_map_style(data: object) -> bool:
 
 
 def _describe_mapping(data: Mapping[Any, Any]) -> Facts:
-    """Describe a mapping, such as a mapping of arrays, a Bunch or the splits of a dataset."""
+    """Describe a mapping, such as named arrays, a scikit-learn Bunch or a dataset's splits."""
     items = dict.items(data) if issubclass(type(data), dict) else data.items()  # type: ignore[arg-type]
     named = {str(key): member for key, member in items}
     has_names = all(issubclass(type(key), str) for key in data)
@@ -190,7 +193,7 @@ def _describe_members(data: Any, named: dict[str, Any]) -> Facts:
 
 
 def _combine_facts(described: dict[str, Facts]) -> Facts:
-    """Combine the facts of several datasets. The digest covers their names and digests."""
+    """Combine the facts about several datasets. The digest covers their names and digests."""
     facts: Facts = {"members": {printable_text(name): own for name, own in described.items()}}
     sizes = [member["size"] for member in described.values() if "size" in member]
     if len(sizes) == len(described):
@@ -219,7 +222,7 @@ def _length_or_none(data: Any) -> int | None:
         return None
     try:
         return len(data)
-    except BaseException as error:  # torch raises NotImplementedError if a length is unknown
+    except BaseException as error:  # torch raises NotImplementedError if the length is unknown
         explain_failure(error)
         return None
 
@@ -231,7 +234,7 @@ def _describe_without_digest(data: object, why: str) -> Facts:
 def _describe_hugging_face(data: Any) -> Facts:
     """Describe a Hugging Face dataset by its fingerprint.
 
-    The fingerprint identifies the dataset's source and all transformations applied to it.
+    The fingerprint identifies the dataset's source and all the transformations applied to it.
     """
     facts = _describe_type(data)
     facts["fingerprint"] = str(data._fingerprint)
@@ -262,7 +265,7 @@ def _describe_loader(loader: Any) -> Facts:
 
 
 def _describe_inner_dataset(data: Any) -> Facts:
-    """Describe the dataset inside a loader or subset. The kind is always ``object``."""
+    """Describe the dataset inside a loader or subset. The recorded kind is always ``object``."""
     facts = _describe_part(data)
     if facts["kind"] == "array":
         kept = {key: facts[key] for key in ("size", "sha256", "unread") if key in facts}
@@ -271,7 +274,7 @@ def _describe_inner_dataset(data: Any) -> Facts:
 
 
 def _describe_subset(subset: Any) -> Facts:
-    """Describe a subset by the digest of the whole dataset and the selected indices."""
+    """Describe a subset. Its digest covers the whole dataset's digest and the selected indices."""
     whole = _describe_inner_dataset(subset.dataset)
     facts = _describe_type(subset) | {"of_type": describe_type(subset.dataset)}
     facts |= {key: whole[key] for key in ("transforms", "schema") if key in whole}
@@ -296,7 +299,8 @@ def _describe_joined(data: Any) -> Facts:
 def _describe_map_style_dataset(data: Any) -> Facts:
     """Describe a map-style dataset by the data in its attributes, before any transforms.
 
-    Labels alone give no digest, because equal labels do not mean equal samples.
+    If only the labels are in memory, the dataset gets no digest, because datasets with equal labels
+    can have different samples.
     """
     facts = _describe_type(data) | _describe_transforms(data)
     values = {name: getattr(data, name) for name in _DATA_ATTRIBUTES if _has(data, name)}
@@ -311,7 +315,7 @@ def _describe_map_style_dataset(data: Any) -> Facts:
 
 
 def _is_in_memory(value: Any) -> bool:
-    """Return whether an attribute contains arrays or a table, and not, for example, file names."""
+    """Return whether an attribute's value contains arrays or a table, rather than file names."""
     kind = type(value)
     if is_table(value) or is_array(value):
         return True
@@ -321,7 +325,7 @@ def _is_in_memory(value: Any) -> bool:
 
 
 def _describe_attribute(name: str, value: Any) -> Iterator[tuple[str, Facts]]:
-    """Yield the names and the facts of the data in an attribute of a dataset."""
+    """Yield the name and the facts of each array, table or list in an attribute of a dataset."""
     kind = type(value)
     is_sequence = issubclass(kind, (list, tuple))
     if is_sequence and 0 < len(value) <= _MAX_MEMBERS and all(map(is_array, value)):
@@ -334,7 +338,7 @@ def _describe_attribute(name: str, value: Any) -> Iterator[tuple[str, Facts]]:
 
 
 def _describe_transforms(data: object) -> Facts:
-    """Describe the transforms of a dataset by their ``repr`` or their qualified names."""
+    """Describe a dataset's transforms by their ``repr`` or their qualified names."""
     named: dict[str, str] = {}
     for name in _TRANSFORM_ATTRIBUTES:
         if not _has(data, name):
@@ -343,13 +347,16 @@ def _describe_transforms(data: object) -> Facts:
             value = getattr(data, name)
             if value is not None:
                 named[name] = _name_transform(value)[:_MAX_DESCRIPTION_LENGTH]
-        except BaseException as error:  # the attribute can be a property of the user
+        except BaseException as error:  # the attribute may be a property that raises an exception
             named[name] = explain_failure(error)
     return {"transforms": named} if named else {}
 
 
 def _name_transform(value: Any) -> str:
-    """Return a text that depends only on the transform, without memory addresses."""
+    """Return a name or ``repr`` that describes a transform, without memory addresses.
+
+    So equal transforms have the same description in every process.
+    """
     kind: Any = type(value)
     if kind.__repr__ is object.__repr__ or hasattr(value, "__code__"):
         kind = value if hasattr(value, "__qualname__") else kind

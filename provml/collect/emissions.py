@@ -36,7 +36,7 @@ class EmissionsCollector:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings to record with the run; they contain only the country."""
+        """The settings to record with the run: only the country."""
         return {"country": self._country}
 
     def initialize(self) -> None:

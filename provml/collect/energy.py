@@ -31,7 +31,7 @@ class EnergyCollector:
     """Reads the energy used since the last reading, in joules, for each device and in total.
 
     The keys are, for example, ``gpu.0_joules``, ``cpu.package-0_joules``, ``cpu.dram-0_joules`` and
-    ``energy_joules``. Of the RAPL zones, only packages and memory are read, because the energy of a
+    ``energy_joules``. Reads only the RAPL zones of packages and memory, because the energy of a
     package already includes the other zones.
     """
 

@@ -87,7 +87,7 @@ def describe_environment(variables: Iterable[str] = (), root: str = "/") -> Fact
 
 
 def _is_secret_variable(name: str) -> bool:
-    """Return True if a variable may hold a secret.
+    """Return True if an environment variable's name suggests a secret.
 
     This check is stricter than `is_secret_name`. For example, every name that ends with TOKEN or
     KEY counts as the name of a secret.
@@ -148,9 +148,9 @@ def _find_cuda_versions(root: str) -> dict[str, str]:
 
 
 def _describe_container(root: str) -> dict[str, str]:
-    """Describe the container that this process runs in, as far as the process can see it.
+    """Describe the container that this process runs in, as far as it is visible from inside.
 
-    Podman and Apptainer show the image. Docker and Kubernetes show only the id of the container.
+    Podman and Apptainer reveal the image. Docker and Kubernetes reveal only the container's id.
     """
     found: dict[str, str] = {}
     for line in _read_text(f"{root}run/.containerenv").splitlines():

@@ -1,4 +1,4 @@
-"""Finds the number of samples, the number of batches and the batch shapes of one epoch.
+"""Finds the number of samples, the number of batches and the batch sizes of one epoch.
 
 Imports only `arrays`, `batches`, `datasets` and `errors` from provml, and torch only for a torch
 dataset.
@@ -35,7 +35,7 @@ class EpochShape:
 def measure_epoch(data: Any, module: Any, like: Arguments | None) -> EpochShape:
     """Return the shape of one epoch over a DataLoader, a Dataset or arrays.
 
-    Reads at most one sample of a Dataset or DataLoader, by its index and without iterating.
+    Reads only the first sample of a Dataset or DataLoader, by index, and does not iterate over it.
 
     Args:
         data: the dataset, or its number of samples.
@@ -131,7 +131,7 @@ def _make_batch(
 ) -> Arguments:
     """Make a batch that contains the first sample of a map-style dataset twice.
 
-    The caller must preserve the state of the random number generators.
+    Reading a sample can use random numbers, so the caller must restore the random state.
     """
     if like is not None:
         return like

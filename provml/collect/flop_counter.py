@@ -3,11 +3,12 @@
 Uses torch's ``FlopCounterMode``, with additional formulas for operators that torch does not count.
 A multiply-add counts as two operations. Only matrix products count: linear layers, convolutions,
 attention and recurrent layers. Elementwise operations, norms, softmax and pooling do not count, but
-the result lists how often each of these operators ran.
+the result lists how often each of their operators ran.
 
-To count a module, provml runs it on fake tensors, which have a shape and a type but no data. This
-computes nothing, and does not change weights, gradients, buffers, random numbers or hooks. If
-``forward`` depends on the data, it runs once on the real batch, with copies of the buffers.
+To count a module's operations, provml runs the module on fake tensors, which have a shape and a
+type but no data. This run computes nothing, and does not change weights, gradients, buffers, the
+random state or hooks. If ``forward`` depends on the data, it runs once on the real batch, with
+copies of the buffers.
 
 Imports only `batches`, `flop_formulas` and `errors` from provml, and torch only when needed.
 """
@@ -57,10 +58,10 @@ _NO_ARITHMETIC: Final = frozenset(_NO_ARITHMETIC_NAMES.split())
 
 @dataclass(frozen=True, slots=True)
 class CountedFlops:
-    """The number of floating-point operations (FLOPs) in a pass of a module or a block of code.
+    """The floating-point operations (FLOPs) of a module's pass, or of a block of code.
 
     Attributes:
-        flops: the number of floating-point operations.
+        flops: the number of operations.
         passes: ``forward`` or ``forward and backward`` for a module; ``as run`` for a block.
         uncounted: the operators that ``flops`` leaves out, and how often each ran.
     """
@@ -100,7 +101,7 @@ def unwrap_module(module: Any) -> Any:
 def expects_backward(module: Any) -> bool:
     """Return True if a backward pass would probably follow the module's next forward pass.
 
-    This is the case if
+    provml expects a backward pass if
 
     - the module is in train mode,
     - gradients are enabled, and
@@ -118,8 +119,8 @@ def count_module(module: Any, arguments: Arguments, backward: bool) -> CountedFl
     """Count the FLOPs of one pass of a module over a batch, without changing the module.
 
     Takes about as long as the module's Python code, usually a few milliseconds. If ``forward``
-    depends on the data, takes as long as a real pass. No other thread may run the module at the
-    same time.
+    depends on the data, the count takes as long as a real pass. No other thread may run the module
+    at the same time.
 
     Args:
         module: a ``torch.nn.Module``.
@@ -189,10 +190,10 @@ def _count_on_batch(torch: Any, module: Any, arguments: Arguments, backward: boo
 
 
 def find_device_and_dtype(module: Any) -> tuple[Any, Any]:
-    """Return a module's device and its floating-point type.
+    """Return the device of a module's first parameter, and the first floating-point type.
 
-    The first parameter determines the device, and the first floating-point parameter the type. A
-    value is None if no parameter determines it.
+    The first floating-point parameter determines the type. The device is None if the module has no
+    parameters, and the type is None if no parameter has a floating-point type.
     """
     device = dtype = None
     for parameter in module.parameters():
@@ -239,7 +240,7 @@ class BlockCounter:
         from torch.utils.flop_counter import FlopCounterMode
 
         self._counter = FlopCounterMode(display=False, custom_mapping=build_formulas(torch))
-        self._counter.mod_tracker = _NoModuleTracker()  # torch's tracker hooks every module
+        self._counter.mod_tracker = _NoModuleTracker()  # torch's own adds hooks to all modules
         ran: Counter[str] = Counter()
         counted = self._counter.flop_registry
 
@@ -273,7 +274,7 @@ class BlockCounter:
             self._uncounted_mode.__exit__(*exception)
 
     def count(self) -> CountedFlops:
-        """Return the FLOPs counted so far, and the operators left out."""
+        """Return the operations counted so far, and the operators that were not counted."""
         return CountedFlops(self.flops, AS_RUN, self.uncounted)
 
     @property
@@ -288,7 +289,7 @@ class BlockCounter:
 
 
 class _NoModuleTracker:
-    """A replacement for torch's module tracker that does nothing: provml needs only the total."""
+    """Replaces torch's module tracker and does nothing, because provml needs only the total."""
 
     parents: Final = frozenset({"Global"})
 
@@ -305,7 +306,7 @@ def _disable_dispatch_modes(torch: Any) -> Iterator[None]:
     from torch.utils._python_dispatch import _disable_current_modes
 
     cached = torch.is_autocast_cache_enabled()
-    torch.set_autocast_cache_enabled(False)  # otherwise autocast would cache our casts
+    torch.set_autocast_cache_enabled(False)  # otherwise our casts would stay in autocast's cache
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # the fused operator has no formula
     try:
@@ -370,5 +371,5 @@ def _preserve_module(torch: Any, module: Any) -> Iterator[None]:
 
 
 def _is_torch_hook(hook: object) -> bool:
-    """Return True if a hook belongs to torch: to weight norm, spectral norm or pruning."""
+    """Return True if a hook belongs to torch itself, for example to weight norm or pruning."""
     return str(getattr(type(hook), "__module__", "")).startswith("torch.nn.utils.")

@@ -45,9 +45,9 @@ def build_formulas(torch: Any) -> dict[Any, Callable[..., int]]:
 
 
 _CORRECTED_OPERATORS: Final = ("convolution_backward",)
-"""Operators whose formula in torch is wrong and must be replaced.
+"""Operators whose formulas in torch are wrong and must be replaced.
 
-torch counts the gradients of a grouped convolution once per group.
+torch counts the gradients of a grouped convolution once per group, so its result is too high.
 """
 
 
@@ -65,9 +65,10 @@ def _convolution_backward_flops(
     output_mask: Any,
     **options: Any,
 ) -> int:
-    """Count the operations of the forward pass once for each requested gradient.
+    """Count the operations of a convolution's backward pass.
 
-    The two possible gradients are for the inputs and for the weight.
+    The gradients of the inputs and of the weight, if requested, each need as many operations as the
+    forward pass.
     """
     positions = (inputs if transposed else gradient)[2:]
     forward = 2 * int(inputs[0]) * _multiply_all(positions) * _multiply_all(weight)
@@ -75,7 +76,7 @@ def _convolution_backward_flops(
 
 
 def _attention_flops(query: Any, key: Any, value: Any, *others: Any, **options: Any) -> int:
-    """Count two matrix products per head: query times key, and attention weights times value."""
+    """Count the operations of attention: per head, query times key, and weights times value."""
     *batch, queries, width = query
     heads = _multiply_all(batch)
     return 2 * heads * int(queries * key[-2] * (width + value[-1]))
@@ -84,9 +85,9 @@ def _attention_flops(query: Any, key: Any, value: Any, *others: Any, **options: 
 def _attention_backward_flops(
     gradient: Any, query: Any, key: Any, value: Any, *others: Any, **options: Any
 ) -> int:
-    """Count five matrix products per head.
+    """Count the operations of attention's backward pass: five matrix products per head.
 
-    One product recomputes the attention weights. The other four are the gradients of the two
+    One product recomputes the attention weights. The other four compute the gradients of the two
     products in the forward pass, with two gradients each.
     """
     *batch, queries, width = query
@@ -97,7 +98,7 @@ def _attention_backward_flops(
 def _mkldnn_rnn_flops(inputs: Any, *others: Any, **options: Any) -> int:
     """Count the operations of one LSTM layer in one direction.
 
-    Each time step multiplies two weight matrices.
+    Each time step performs two matrix multiplications, one with each weight matrix.
     """
     matrices = [t for t in others[:2] if hasattr(t, "numel")]
     return 2 * _count_time_steps(inputs) * sum(int(matrix.numel()) for matrix in matrices)
@@ -106,7 +107,7 @@ def _mkldnn_rnn_flops(inputs: Any, *others: Any, **options: Any) -> int:
 def _cudnn_rnn_flops(inputs: Any, weights: Any, *others: Any, **options: Any) -> int:
     """Count the operations of all layers and directions of a recurrent network.
 
-    Each time step multiplies every weight matrix.
+    Each time step performs one matrix multiplication with each weight matrix.
     """
     return 2 * _count_time_steps(inputs) * sum(int(w.numel()) for w in weights if w.dim() == 2)
 

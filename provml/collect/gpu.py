@@ -24,7 +24,7 @@ _PERMANENT_ERRORS: Final = (
     "FUNCTION_NOT_FOUND",
     "ARGUMENT_VERSION_MISMATCH",
 )
-"""Errors after which provml stops asking for a value, because the device never provides it."""
+"""Errors after which provml stops querying a value, because the device never provides it."""
 _LIST_KEYS: Final = ("utilization", "memory_used", "memory_total", "temperature")
 """Keys for which a reading also contains a list with the values of all devices."""
 _TEMPERATURE_FUNCTIONS: Final = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature")
@@ -36,7 +36,7 @@ _PROCESS_FUNCTIONS: Final = (
     "nvmlDeviceGetComputeRunningProcesses",
     "nvmlDeviceGetComputeRunningProcesses_v2",
 )
-"""The names that one NVML function has had over the years, newest first."""
+"""The names of one function in different versions of NVML, newest first."""
 
 
 class Nvml:
@@ -49,7 +49,7 @@ class Nvml:
 
     def __init__(self, module: Any, visible: str | None) -> None:
         self.module = module
-        # the binding raises this, not an NVMLError, if the driver lacks a function
+        # if the driver lacks a function, pynvml raises this error instead of an NVMLError
         mismatch = getattr(module, "NVMLLibraryMismatchError", None)
         self.errors: tuple[type[Exception], ...] = (module.NVMLError, *filter(None, [mismatch]))
         codes = [getattr(module, f"NVML_ERROR_{name}", None) for name in _PERMANENT_ERRORS]
@@ -58,7 +58,7 @@ class Nvml:
         try:
             module.nvmlInit()
         except module.NVMLError as error:
-            # missing readings are expected on a machine without a driver
+            # without a driver, the user does not expect GPU readings
             absent = getattr(error, "value", None) in (
                 module.NVML_ERROR_LIBRARY_NOT_FOUND,
                 module.NVML_ERROR_DRIVER_NOT_LOADED,
@@ -78,7 +78,7 @@ class Nvml:
         self._check_device_order(visible)
 
     def close(self) -> None:
-        """Release NVML, which shuts down once all its users have released it."""
+        """Release NVML. The library shuts down when its last user has released it."""
         try:
             self.module.nvmlShutdown()
         except self.module.NVMLError:
@@ -95,10 +95,10 @@ class Nvml:
         return code in (module.NVML_ERROR_GPU_IS_LOST, module.NVML_ERROR_RESET_REQUIRED)
 
     def call_first(self, names: tuple[str, ...], *arguments: Any) -> Any:
-        """Call the first of several functions that both the binding and the driver provide.
+        """Call the first of several functions that both pynvml and the driver provide.
 
-        NVML renames functions: newer bindings lack old names, and older drivers lack new names.
-        If none of the functions exists, raises the error of the last one.
+        NVML renames functions: newer versions of pynvml lack old names, and older drivers lack new
+        names. If none of the functions exists, raises the error of the last one.
         """
         module = self.module
         known = [function for name in names if (function := getattr(module, name, None))]
@@ -384,7 +384,7 @@ class GpuCollector:
         return self._nvml.call_first(names, *arguments)
 
     def _query(self, number: int, key: str, ask: Callable[..., Any], *arguments: Any) -> Any:
-        """Ask a device for a value. If this fails, add the reason to `missing` and return None."""
+        """Query a value of a device. If this fails, note the reason in `missing`; return None."""
         nvml = self._nvml
         if nvml is None or (number, key) in self._unsupported:
             return None
@@ -402,5 +402,5 @@ class GpuCollector:
 
 
 def decode_text(value: str | bytes) -> str:
-    """Convert text from pynvml to ``str``, because older versions of pynvml return bytes."""
+    """Convert a text from pynvml to ``str``. Older versions of pynvml return bytes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

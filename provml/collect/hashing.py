@@ -1,8 +1,8 @@
 """Hashes large files and folders in background threads.
 
-Several threads hash the files of a folder; one thread hashes a single file. Before a fork and at
-the end of a run, the threads stop after their current block. After a fork, new threads continue
-from that block. Content that changes between the call of `BackgroundHasher.add` and the end of the
+Several threads hash the files of a folder. A single file is hashed by one thread. Before a fork and
+at the end of a run, the threads stop after their current block. After a fork, new threads continue
+after that block. Content that changes between the call of `BackgroundHasher.add` and the end of the
 hashing gets no digest.
 
 Imports only `content`, `unreadable` and `user_files` from provml.
@@ -43,7 +43,7 @@ _MAX_HASH_THREADS: Final = 4
 _HASH_JOIN_S: Final = 0.2
 
 ReportDigest = Callable[[int, Facts], None]
-"""A function that receives the number passed to `BackgroundHasher.add`, and the facts found."""
+"""A function that receives the number passed to `BackgroundHasher.add` and the facts to record."""
 
 
 class HashingProgress(NamedTuple):
@@ -63,8 +63,9 @@ class HashingProgress(NamedTuple):
 def is_large(path: str, leave_out: str | None = None) -> bool:
     """Return True if a file or folder is large enough to be hashed in the background.
 
-    This is the case from 64 MiB or about 1,000 files. Looks at no more than about 1,000 files.
-    Raises OSError, and UnreadableError if links lead to too many files.
+    Content is large if it has at least 64 MiB or about 1,000 files. Looks at no more than about
+    1,000 files. Raises OSError if the content can't be read, and UnreadableError if links lead to
+    too many files.
     """
     if not os.path.isdir(path):
         return os.path.getsize(path) >= BACKGROUND_BYTES
@@ -89,9 +90,10 @@ class _HashedFile:
         self._state: FileState | None = None
 
     def advance(self, buffer: bytearray) -> bool:
-        """Hash one block; return True at the end of the file.
+        """Hash the next block; return True at the end of the file.
 
-        Raises OSError, and UnreadableError if the file has changed since the call.
+        Raises OSError if the file can't be read, and UnreadableError if it has changed since the
+        call of `BackgroundHasher.add`.
         """
         if self._file is None or self._state is None:
             self._file = open_user_file(self.path)
@@ -121,10 +123,11 @@ class _HashedFile:
 
 
 class _HashJob:
-    """A file or folder to hash, with the digests found so far.
+    """A file or folder to hash, with the digests computed so far.
 
-    Keeps the states that the first 1,000 files had at the call. A later file has changed if the
-    file system says that it changed after the call.
+    Stores the states of the first 1,000 files when the job is created. Any of these files counts
+    as changed if its state differs later. Any other file counts as changed if its change time is
+    later than the creation of the job.
     """
 
     def __init__(self, number: int, name: str, path: str, leave_out: str | None) -> None:
@@ -149,7 +152,8 @@ class _HashJob:
             self._files = self._list_files(self._folder)
         latest_ns = max((state.changed_ns for state in self._states.values()), default=0)
         if latest_ns >= self._called_ns or len(self._states) == _MAX_FILES_CHECKED:
-            wait_for_file_clock(self._called_ns)  # so that the next change is noticed
+            # a change within the same clock tick would go unnoticed
+            wait_for_file_clock(self._called_ns)
 
     def _keep_states(self, folder: FolderFiles) -> None:
         for file in folder:
@@ -159,7 +163,11 @@ class _HashJob:
                 self._states[file.name] = file_state(os.stat(file.path))
 
     def _list_files(self, folder: FolderFiles) -> Iterator[tuple[str, str]]:
-        """Yield the names and paths of a folder's files, and add its links to the digest."""
+        """Yield the names and paths of a folder's files.
+
+        Also adds the links that are not followed to the folder's digest. Raises UnreadableError if
+        a file was removed.
+        """
         for file in folder:
             if file.target is None:
                 self._found.add(file.name)
@@ -173,7 +181,7 @@ class _HashJob:
             raise UnreadableError(f"{gone!r} was removed after the folder was logged")
 
     def check_state(self, name: str, state: FileState) -> None:
-        """Raise UnreadableError if a file has changed since the call."""
+        """Raise UnreadableError if a file has changed since the job was created."""
         at_call = self._states.get(name)
         if at_call is not None and at_call != state:
             is_changed = True
@@ -186,7 +194,7 @@ class _HashJob:
     def next_file(self) -> _HashedFile | None:
         """Return the next file to hash; None if no file is left.
 
-        Raises OSError, and UnreadableError if files were removed.
+        Raises OSError if a folder can't be read, and UnreadableError if files were removed.
         """
         found = next(self._files, None)
         if found is None:
@@ -201,7 +209,7 @@ class _HashJob:
         self.lines.append((os.fsencode(file.name), file.sha256))
 
     def facts(self) -> Facts:
-        """Return the digest and size of the content. All of its files must already be hashed."""
+        """Return the digest and size of the content. All files must have been hashed before."""
         if self._folder is None:
             return {"sha256": self.lines[0][1], "size": self.size}
         digest = digest_manifest(self.lines)
@@ -216,8 +224,8 @@ class BackgroundHasher:
         """Create the hasher without starting a thread.
 
         Args:
-            report: a function that receives the facts about each file or folder. It is called in a
-                background thread and must not raise an exception.
+            report: a function that receives the facts about each file or folder. A background
+                thread calls it, so it must not raise an exception.
         """
         self._report = report
         self._lock = threading.Condition()
@@ -231,8 +239,8 @@ class BackgroundHasher:
         """Start hashing a file or folder in the background.
 
         Args:
-            number: a number that identifies the content in the call of ``report``.
-            name: the name that `progress` returns.
+            number: a number that identifies the content when ``report`` is called.
+            name: the name to show in the result of `progress`.
             path: the file or folder.
             leave_out: the full path of a folder inside it to skip.
 
@@ -258,13 +266,13 @@ class BackgroundHasher:
             return [HashingProgress(job.name, job.size, job.total) for job in self._jobs]
 
     def pause(self) -> None:
-        """Stop the threads before a fork. Wait at most 0.2 s for each one to finish its block."""
+        """Stop the threads before a fork. Waits up to 0.2 s for each thread to finish its block."""
         self._stop.set()
         for thread in self._threads:
             thread.join(_HASH_JOIN_S)
 
     def resume(self) -> None:
-        """Start or continue hashing, with several threads if a folder is waiting, else with one."""
+        """Start or continue hashing. Uses several threads if a folder is waiting, else one."""
         with self._lock:
             if self._stop.is_set():
                 self._stop = threading.Event()
@@ -302,7 +310,7 @@ class BackgroundHasher:
             self.forget()
 
     def forget(self) -> None:
-        """Close and discard all partly hashed files, for example in a forked child."""
+        """Close and discard the partly hashed files, for example in a forked child process."""
         while self._unfinished:
             self._unfinished.popleft().close()
 
@@ -360,7 +368,7 @@ class BackgroundHasher:
         with self._lock:
             job.add_digest(file)
             if not job.is_listed or job.open_files or job.is_over:
-                # for a single file, the next call of `_next_file` marks the job as listed
+                # a single file's job is not yet listed: `_next_file` lists it and then ends it
                 return
             facts = job.facts()
         self._end_job(job, facts)

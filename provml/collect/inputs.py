@@ -1,11 +1,11 @@
-r"""Describes inputs: base models, checkpoints, tokenizers, configurations and other used content.
+r"""Describes a run's inputs, such as base models, checkpoints, tokenizers and configurations.
 
 Digests of settings
 -------------------
-The digest of settings (``digest_of`` is ``json``) is the SHA-256 of their JSON text in ASCII,
-without spaces and with sorted keys. Settings are nested mappings, lists, text, numbers, booleans
-and None; dataclasses and namespaces count as mappings. All other objects have the digests that
-`models` and `datasets` define.
+Settings are nested mappings and lists of text, numbers, booleans and None. Dataclasses and
+namespaces count as mappings. The digest of settings (``digest_of`` is ``json``) is the SHA-256 of
+their JSON text in ASCII, without spaces and with sorted keys. `models` and `datasets` define the
+digests of all other objects.
 
 Imports only `content`, `datasets`, `models` and `errors` from provml.
 """
@@ -30,10 +30,10 @@ _MAX_DEPTH: Final = 64
 def describe_input(
     value: object, run_folder: Path, defer_hashing: DeferHashing | None = None
 ) -> Facts:
-    """Describe content that a run uses: a file, a folder, a URI or an object. Copies nothing.
+    """Describe an input of a run: a file, a folder, a URI or an object. Does not copy the input.
 
-    Reads all bytes of a file, folder or object once. Neither changes an object nor keeps a
-    reference to it.
+    Reads all bytes of a file, folder or object once. Does not change an object or keep a reference
+    to it.
 
     Raises:
         ContentNotFoundError: the path does not exist.
@@ -70,7 +70,8 @@ def _describe_object(value: object, run_folder: Path) -> Facts:
 def _describe_settings(value: object) -> Facts:
     """Describe settings by the digest of their JSON text.
 
-    Raises TypeError or ValueError if the value contains anything that is not a setting.
+    Raises TypeError if the value contains an object of another type, and ValueError if the settings
+    are nested too deeply.
     """
     text = json.dumps(_convert_settings(value), sort_keys=True, separators=(",", ":"))
     return {

@@ -26,9 +26,9 @@ exist only in memory.
 
 
 class CpuTimes(NamedTuple):
-    """The CPU time of one CPU or of all CPUs since boot.
+    """The CPU time of one CPU, or of all CPUs together, since boot.
 
-    The unit depends on the platform, but this does not matter for shares.
+    The unit depends on the platform, which does not matter if only shares are computed.
     """
 
     busy: float
@@ -94,7 +94,7 @@ class Machine(Protocol):
 
 
 _RECLAIMABLE: Final = (b"Buffers", b"Cached")
-"""The lines of ``/proc/meminfo`` with memory that the kernel can free. Some kernels omit a line."""
+"""The fields of ``/proc/meminfo`` for memory that the kernel can free. Kernels may omit a field."""
 
 
 class LinuxMachine:
@@ -162,7 +162,7 @@ class LinuxMachine:
     def disk_io(self) -> tuple[int, int]:
         """Return the numbers of bytes read from and written to all disks since boot.
 
-        Skips partitions, because the counters of their disks include them.
+        Skips partitions, because a disk's counters already include the traffic of its partitions.
         """
         if self._disks is None:
             names = os.listdir(self.sys / "block")
@@ -194,7 +194,7 @@ class LinuxMachine:
         return NetworkTraffic(sent, received, packets_sent, packets_received)
 
     def processes(self) -> Iterator[ProcessTimes]:
-        """Yield the CPU time and memory of every visible process, in about 20 microseconds each."""
+        """Yield the CPU time and memory of every visible process. Takes about 20 us per process."""
         tick_s, page = 1 / os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
         for entry in os.listdir(self.proc):
             if not entry.isdecimal():
@@ -246,7 +246,7 @@ class PsutilMachine:
         return CpuTimes(sum(t.busy for t in every), sum(t.total for t in every)), every
 
     def running_tasks(self) -> int:
-        """Return the number of running tasks, estimated from the load."""
+        """Return the number of running tasks, estimated from the load average."""
         return round(self.load()[0]) + 1
 
     def cpu_counts(self) -> tuple[int | None, int | None]:

@@ -1,14 +1,14 @@
-r"""Describes models: files and folders by their content, objects by the values they consist of.
+r"""Describes models: files and folders by their content, and objects by the values in them.
 
 Digests of objects
 ------------------
 - ``state_dict``: the SHA-256 of one line ``<name> <digest>\n`` per entry of the state, sorted by
-  name. The digest is that of the array, or of the value if the entry is not an array. Names leave
-  out ``_orig_mod.``, which ``torch.compile`` inserts.
-- ``values``: for a mapping whose values are not all arrays, the same lines. For any other object,
-  the digest that `object_digests` defines.
+  name. Each line contains the digest of an array. The prefix ``_orig_mod.``, which
+  ``torch.compile`` inserts into names, is removed.
+- ``values``: for a mapping whose values are not all arrays, the same lines, with the digests of
+  the values. For any other object, the digest that `object_digests` defines.
 
-So a module, the compiled module and its ``state_dict`` have one digest.
+So a module, the compiled module and the module's ``state_dict`` have the same digest.
 
 Imports only `arrays`, `content`, `object_digests`, `unreadable` and `errors` from provml.
 """
@@ -34,20 +34,20 @@ _COMPILED_PREFIX: Final = "_orig_mod."
 def describe_model(model: object, run_folder: Path, copy: bool | None) -> Facts:
     """Describe a model, which can be a path, a URI or an object.
 
-    Reads all bytes of a file, folder or object once. Neither changes an object nor keeps a
-    reference to it. If an object can't be read, for example because it is on the meta device, the
-    facts contain the reason instead of a digest.
+    Reads all bytes of a file, folder or object once. Does not change an object or keep a reference
+    to it. If an object can't be read, for example because it is on the meta device, the facts
+    contain the reason instead of a digest.
 
     Raises:
         ContentNotFoundError: the path does not exist.
-        InvalidArgumentError: the model is None, a number or bytes, or ``copy`` is true for an
-            object.
+        InvalidArgumentError: the model is None, a number or bytes; or ``copy`` is true, but the
+            model is not a path.
     """
     if issubclass(type(model), (str, os.PathLike)):
         return describe_path(model, run_folder, copy)  # type: ignore[arg-type]
     if model is None or issubclass(type(model), (bool, int, float, complex, bytes)):
         raise InvalidArgumentError(
-            f"a {type(model).__name__} can't be a model: pass a path or an object"
+            f"a value of type {type(model).__name__} can't be a model: pass a path or an object"
         )
     if copy:
         raise InvalidArgumentError(
@@ -61,11 +61,11 @@ def describe_model(model: object, run_folder: Path, copy: bool | None) -> Facts:
 
 
 def describe_counted_module(model: Any) -> Facts:
-    """Describe a torch module by its class and number of parameters, without reading them."""
+    """Describe a torch module by its class and parameter count, without reading the parameters."""
     facts: Facts = {"kind": "object", "python": describe_type(model)}
     try:
         facts["parameters"] = sum(parameter.numel() for parameter in model.parameters())
-    except BaseException as error:  # a lazy module does not know the number
+    except BaseException as error:  # a lazy module does not know its number of parameters yet
         explain_failure(error)
     return facts | {"unread": "its FLOPs were counted; log_model records its content"}
 
@@ -85,7 +85,7 @@ def _describe_object(model: Any) -> Facts:
 
 
 def _describe_state_dict(state: Mapping[str, Any]) -> Facts:
-    """Describe a module's state, or another mapping from names to values."""
+    """Describe the ``state_dict`` of a module, or another mapping from names to values."""
     lines: list[tuple[str, str]] = []
     size = elements = 0
     for name, value in state.items():

@@ -1,7 +1,7 @@
 r"""Computes the digests of Python values: mappings, lists, numbers, text, arrays and objects.
 
-The digest is the SHA-256 of the value's canonical form. Each value begins with a line that names
-its kind. The members of a container follow this line, and ``<n>`` is their number:
+The digest is the SHA-256 of the value's canonical form. This form begins with a line that names the
+value's kind. In the line of a container, ``<n>`` is the number of members, which follow the line:
 
 =================== ==========================================================================
 value               canonical form
@@ -25,9 +25,10 @@ any other object    ``object``, and the function, arguments, state, members and 
                     ``__reduce_ex__(4)`` returns, as `pickle` would store them
 =================== ==========================================================================
 
-The form has no memory addresses, no hash order, and no trace of which members are one object. A
-subclass of a built-in class counts as that class. A container that contains itself is replaced by
-``ancestor <n>``, where n is the number of containers between the two.
+The form does not depend on memory addresses, hash order, or whether two equal members are the same
+object. A subclass of ``list``, ``dict`` or another built-in class is treated as the built-in class.
+If a container contains itself, the inner occurrence is replaced by ``ancestor <n>``, where n is the
+number of levels up to the outer one.
 
 Imports only `arrays`, `tables`, `content` and `unreadable` from provml.
 """
@@ -60,8 +61,9 @@ class ValueDigest(NamedTuple):
 
     Attributes:
         sha256: the hexadecimal digest.
-        size: the number of bytes of its arrays, tables and text, and 8 bytes for each number.
-        elements: the number of elements of its arrays.
+        size: the total size of the value's arrays, tables and text in bytes, plus 8 bytes for each
+            number.
+        elements: the total number of elements in its arrays.
     """
 
     sha256: str
@@ -70,17 +72,17 @@ class ValueDigest(NamedTuple):
 
 
 def digest_value(value: object, array_alone: bool = False) -> ValueDigest:
-    """Return the digest of a value's content.
+    """Return the digest of a value's content. Does not change the value.
 
-    Takes about a microsecond for each number or text, and one pass over the bytes of arrays.
+    Takes about a microsecond for each number or text, and reads the bytes of arrays once.
 
     Args:
-        value: the value. It is not changed.
-        array_alone: True returns an array's own digest, instead of the digest of its canonical
-            form.
+        value: the value, or a container of values.
+        array_alone: if True and the value is an array, return the digest of the array itself
+            instead of the digest of its canonical form.
 
     Raises:
-        UnreadableError: a part of the value has no stable content, or no data.
+        UnreadableError: a part of the value has no data or no reproducible content.
         BaseException: the code of the value's class raised an exception.
     """
     if array_alone and is_array(value) and not is_table(value) and not _is_object_array(value):
@@ -93,9 +95,10 @@ def digest_value(value: object, array_alone: bool = False) -> ValueDigest:
 
 
 def read_state(value: Any) -> Mapping[str, Any] | None:
-    """Return what the ``state_dict`` of a module or optimizer returns; None for other objects.
+    """Return the ``state_dict`` of a module or optimizer; None for other objects.
 
-    Raises UnreadableError for a module whose ``state_dict`` waits for the other processes.
+    Raises UnreadableError for a sharded module, whose ``state_dict`` would wait for the other
+    processes.
     """
     kind = type(value)
     if not callable(inspect.getattr_static(kind, "state_dict", None)) and not callable(
@@ -123,7 +126,7 @@ def _describe_readable(value: object) -> Facts:
 
 
 class _CanonicalWriter:
-    """Writes the canonical form of a value to a function that receives bytes."""
+    """Passes the canonical form of a value to a function, piece by piece, as bytes."""
 
     def __init__(self, write_bytes: Callable[[bytes], Any]) -> None:
         self.size = 0
@@ -133,7 +136,7 @@ class _CanonicalWriter:
         self._ancestors: dict[int, int] = {}
 
     def write(self, value: object) -> None:
-        """Write a value and its members. Raises the errors of `digest_value`."""
+        """Write a value and its members. Raises the same errors as `digest_value`."""
         self._count += 1
         if self._count > _MAX_VALUES:
             raise UnreadableError(f"it has more than {_MAX_VALUES:,} values")
@@ -260,7 +263,7 @@ def _encode_bytes(value: Any) -> bytes:
 def _encode_datetime(value: datetime) -> bytes:
     if value.tzinfo is None or value.utcoffset() is None:
         return f"datetime {value.isoformat()}\n".encode()
-    convert = getattr(value, "tz_convert", None)  # a pandas timestamp, which has nanoseconds
+    convert = getattr(value, "tz_convert", None)  # keeps the nanoseconds of a pandas timestamp
     moment = value.astimezone(UTC) if convert is None else convert("UTC")
     return f"datetime {moment.isoformat()}\n".encode()
 
@@ -286,7 +289,7 @@ _LEAVES: Final[dict[type, Callable[[Any], bytes]]] = {
 
 
 def _is_builtin_function(value: object) -> bool:
-    """Return True for functions written in C, but not for methods that are bound to an object."""
+    """Return True if the value is a function written in C, and not a method bound to an object."""
     return type(value) is BuiltinFunctionType and (
         value.__self__ is None or isinstance(value.__self__, ModuleType)
     )
@@ -295,8 +298,8 @@ def _is_builtin_function(value: object) -> bool:
 def _find_global(value: Any) -> str:
     """Return the module and name of a class or function.
 
-    Raises UnreadableError if a function can't be imported by its name, for example because it is a
-    lambda, whose name says nothing about what it does.
+    Raises UnreadableError if a function can't be imported by its name. For example, the name of a
+    lambda does not identify its code.
     """
     if issubclass(type(value), type):
         return f"{value.__module__}.{value.__qualname__}"

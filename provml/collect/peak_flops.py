@@ -10,11 +10,11 @@ from typing import Any, Final
 from provml.collect.flop_counter import find_device_and_dtype, import_torch
 
 _PEAK_FLOPS: Final[tuple[tuple[str, float | None, float | None, float | None], ...]] = (
-    # each row has a part of the device's name, and the peaks for float16, bfloat16 and float32;
-    # the last is the TF32 peak if the device supports TF32
+    # each row contains a part of the device's name, and the peaks for float16, bfloat16 and
+    # float32; for devices that support TF32, the last column contains the TF32 peak
     ("GB200", 2500e12, 2500e12, 1250e12),  # GB200 NVL72 datasheet: 5 and 2.5 PFLOPS sparse
     ("B200", 2250e12, 2250e12, 1100e12),  # HGX B200 datasheet: 4.5 and 2.2 PFLOPS sparse
-    ("H200 NVL", None, None, None),  # slower than the SXM module
+    ("H200 NVL", None, None, None),  # this card is slower than the SXM module below
     ("H200", 989.4e12, 989.4e12, 494.7e12),  # H200 datasheet, SXM: 1,979 and 989 sparse
     ("H100 PCIe", 756.5e12, 756.5e12, 378e12),  # H100 PCIe datasheet: 1,513 and 756 sparse
     ("H100 NVL", 835.5e12, 835.5e12, None),  # H100 datasheet, NVL: 1,671 sparse
@@ -41,8 +41,9 @@ def find_peak(module: Any) -> tuple[str, float | None]:
     """Return the name of a module's device, and the device's peak speed in operations per second.
 
     The peak speed depends on the type of the module's parameters or, under autocast, on the type
-    that autocast casts to. It is None if it is unknown, for example on a CPU. If the module is None
-    or has no parameters, the device is the current CUDA device, or the CPU if CUDA is not in use.
+    that autocast casts to. It is None if provml does not know it, for example for a CPU. If the
+    module is None or has no parameters, the device is the current CUDA device, or the CPU if CUDA
+    is not in use.
     """
     torch = import_torch()
     place, dtype = (None, None) if module is None else find_device_and_dtype(module)

@@ -33,7 +33,7 @@ class ProcessCollector:
             proc: the folder of the ``proc`` file system.
             pid: the id of the process; by default the process that calls `initialize`.
             descendants: True also counts all running descendants, and the CPU time of descendants
-                that have ended. Memory that several processes share counts once for each of them.
+                that have ended. Memory that several processes share is counted for each process.
         """
         self._proc = proc
         self._pid = pid
@@ -46,7 +46,7 @@ class ProcessCollector:
         """Find the process. Raises UnavailableError if ``proc`` does not contain the process."""
         self._folder = self._proc / str(os.getpid() if self._pid is None else self._pid)
         if not (self._folder / "stat").exists():
-            raise UnavailableError(f"{self._folder / 'stat'} does not exist")
+            raise UnavailableError(f"the file {self._folder / 'stat'} does not exist")
         self._last_cpu_time = (time.monotonic_ns(), self._sum_cpu_time_s(self._read_all_stats()))
 
     def collect(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class ProcessCollector:
         return found
 
     def _sum_cpu_time_s(self, all_fields: dict[Path, list[bytes]]) -> float:
-        last = 15 if self._descendants else 13  # fields 13 and 14: time of ended children
+        last = 15 if self._descendants else 13  # fields 13 and 14 are the time of ended children
         ticks = sum(int(ticks) for fields in all_fields.values() for ticks in fields[11:last])
         return ticks / os.sysconf("SC_CLK_TCK")
 

@@ -97,12 +97,13 @@ class ReadingWriter:
         time_ns: int | None,
         position: Position,
     ) -> int:
-        """Record a reading that covers the time since ``start_ns``; return its recorded time.
+        """Record a reading that covers the time since ``start_ns``; return the recorded time.
 
         Args:
             collector: the collector that took the reading.
             reading: the values of the reading.
-            start_ns: the start of the time that the reading covers.
+            start_ns: the start of the time that the reading covers, in nanoseconds since the Unix
+                epoch.
             time_ns: the time to record, in nanoseconds since the Unix epoch; None means now.
             position: the context, step and epoch to record the reading under.
         """
@@ -119,7 +120,7 @@ class ReadingWriter:
             taken = (layout.SAMPLING, name, context, None, "i64")
             journal.sample(taken, time_ns, step, epoch, min(start_ns, time_ns))
         if journal.dropped != lost:
-            return time_ns  # without their sampling activity, the values would be orphans
+            return time_ns  # the values would refer to the sampling activity that was lost
         units: Mapping[str, str] = getattr(collector, "units", {})
         constants = getattr(collector, "constants", ())
         unrecorded = getattr(collector, "unrecorded", ())
@@ -160,7 +161,7 @@ class ReadingWriter:
     def _write_alerts(
         self, collector: Collector, values: dict[str, Any], time_ns: int, position: Position
     ) -> None:
-        """Record an alert if a value rises above its threshold or its severity changes."""
+        """Record an alert if a value rises above its threshold, or if the severity changes."""
         thresholds: Mapping[str, float] = getattr(collector, "thresholds", {})
         raised: dict[str, tuple[str, float]] = {}
         for alert in find_alerts(values, thresholds, time_ns / 1e9):
@@ -187,7 +188,7 @@ class ReadingWriter:
         self.alerts = raised
 
     def write_missing(self, collector: Collector) -> None:
-        """Record once for each missing key why it can't be read."""
+        """Record the reasons why keys can't be read. Records each key's reason only once."""
         missing: Mapping[str, str] = getattr(collector, "missing", {})
         new = {
             key: str(why)[:500] for key, why in missing.items() if key not in self._recorded_once

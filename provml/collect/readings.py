@@ -15,7 +15,10 @@ from provml.errors import InvalidArgumentError
 
 _MAX_READING_DEPTH: Final = 4
 MAX_VALUES: Final = 2000
-"""The maximum number of recorded values per reading; 256 cores and 16 GPUs need about 600."""
+"""The maximum number of recorded values per reading.
+
+A machine with 256 cores and 16 GPUs needs about 600.
+"""
 
 _UNIT_SUFFIXES: Final = (
     ("_percent", "%"),
@@ -70,7 +73,7 @@ class Collector(Protocol):
         """The collector's name: one word for what it reads, such as ``system`` or ``gpu``."""
 
     def collect(self) -> Mapping[str, Any]:
-        """Take one reading: numbers by name, which can be nested in further mappings and lists."""
+        """Take one reading: a mapping from names to numbers, or to mappings or lists of numbers."""
 
 
 _RESERVED_NAMES: Final = """
@@ -79,7 +82,7 @@ _RESERVED_NAMES: Final = """
     script series settings source source-diff step tag workload
 """
 _RESERVED_WORDS: Final = frozenset(_RESERVED_NAMES.split())
-"""Names that a collector can't have, because `model.names` uses them for other things in a run."""
+"""Names that a collector can't have, because `model.names` uses them for other parts of a run."""
 
 
 class UnavailableError(Exception):
@@ -110,7 +113,8 @@ def check_collector(collector: object) -> None:
         )
     if name in _RESERVED_WORDS:
         raise InvalidArgumentError(
-            f"a collector can't be named {name!r}, because provml uses it: choose another name"
+            f"a collector can't be named {name!r}, because provml itself uses this name: choose "
+            "another name"
         )
 
 

@@ -92,7 +92,7 @@ class Sampler:
         return stop
 
     def snapshot(self, position: Position, time_ns: int | None, synchronous: bool) -> None:
-        """Take one reading now, which covers the time since the last snapshot.
+        """Take one reading now. It covers the time since the last snapshot.
 
         Args:
             position: the context, step and epoch to record the reading under.
@@ -140,10 +140,11 @@ class Sampler:
             )
 
     def stop(self) -> dict[str, Any]:
-        """Take a last reading from each collector, and stop the threads. Abandon threads that hang.
+        """Take a last reading from each collector, stop the threads, and abandon threads that hang.
 
-        Returns a summary of all readings: the mean and maximum of each percentage, the sum of each
-        energy value and, if there were any alerts, their number.
+        Returns a summary of all readings: the mean and maximum of each percentage, and the sum of
+        each energy value. If there were alerts, the summary also contains their number and highest
+        values.
         """
         with self._lock:
             if self._ended:
@@ -208,7 +209,7 @@ class Sampler:
 
 
 _active_samplers: list[Sampler] = []
-"""The samplers of the runs that this process is recording, the oldest first."""
+"""The samplers of the runs that this process is recording, in the order of their start."""
 
 
 def read_in_background(collector: Collector) -> Callable[[], None]:

@@ -1,6 +1,6 @@
-"""Recognises names whose values are secrets: of fields, options, variables and files.
+"""Recognises the names of fields, options, variables and files that suggest a secret.
 
-Imports `secret_rules` and `base.settings`.
+Imports only `secret_rules` and `base.settings` from provml.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from provml.base.settings import MaskSettings
 from provml.collect import secret_rules as rules
 
 UNKNOWN, WEAK, MEDIUM, STRONG = range(4)
-"""How surely the value of a name is a secret. In a text, a weak name marks a value only if the
-value looks random, and a medium name only if the value is no ordinary word."""
+"""How likely it is that the value of a name is a secret.
+
+In running text, the value of a weak name is masked only if the value looks random. The value of a
+medium name is usually not masked if it is an ordinary word.
+"""
 
 _CAMEL: Final = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
 _PASSWORD_PARTS: Final = ("password", "passwd", "passphrase", "passcode")
@@ -24,7 +27,7 @@ _settings = MaskSettings(True, ())
 
 
 def use_mask_settings(settings: MaskSettings) -> None:
-    """Mask by these settings in this process from now on. The start of a run calls this."""
+    """Set the masking settings of this process. Each run calls this function when it starts."""
     global _settings
     if settings != _settings:
         _settings = settings
@@ -32,19 +35,19 @@ def use_mask_settings(settings: MaskSettings) -> None:
 
 
 def is_masking_on() -> bool:
-    """Return whether provml masks secrets: False with ``PROVML_MASK=off``."""
+    """Return whether provml masks secrets. ``PROVML_MASK=off`` switches masking off."""
     return _settings.enabled
 
 
 def is_allowed(text: str) -> bool:
-    """Return whether ``PROVML_MASK_ALLOW`` lists a name or text."""
+    """Return whether a name or text matches a pattern in ``PROVML_MASK_ALLOW``."""
     return any(fnmatchcase(text, pattern) for pattern in _settings.allowed)
 
 
 def is_secret_name(name: str) -> bool:
-    """Return True if a name suggests that its value is a key, token or password.
+    """Return True if a name suggests that its value is a secret key, token or password.
 
-    Names such as ``max_tokens``, ``pad_token``, ``primary_key`` and ``keyboard`` do not.
+    Returns False for names such as ``max_tokens``, ``pad_token``, ``primary_key`` and ``keyboard``.
     """
     strength = name_strength(name)
     return strength >= MEDIUM or (strength == WEAK and "." not in name)
@@ -52,7 +55,7 @@ def is_secret_name(name: str) -> bool:
 
 @lru_cache(maxsize=8192)
 def name_strength(name: str) -> int:
-    """Return how surely the value of a name is a secret, from `UNKNOWN` to `STRONG`."""
+    """Return how likely it is that the value of a name is a secret: `UNKNOWN` to `STRONG`."""
     if not _settings.enabled or is_allowed(name):
         return UNKNOWN
     parts = [_split_words(part) for part in re.split(r"[./\[\]]+", name[-1000:])]
@@ -77,7 +80,7 @@ def name_strength(name: str) -> int:
 
 
 def _split_words(name: str) -> list[str]:
-    """Return the words of a name in lower case, without numbers at their ends."""
+    """Return the words of a name in lower case, without trailing digits."""
     words = re.split(r"[\W_]+", re.sub(_CAMEL, "_", name))
     return [own for word in words if (own := word.lower().rstrip("0123456789"))]
 
@@ -97,8 +100,8 @@ def _is_strong(words: list[str]) -> bool:
 def is_secret_file(path: str) -> bool:
     """Return True if a file's name suggests that its content is secret.
 
-    Also checks names without a suffix, because trackers store each parameter in a file with the
-    parameter's name.
+    A name without a suffix can be secret too, because trackers store each parameter in a file that
+    has the parameter's name.
     """
     name = path.rstrip("/").rpartition("/")[2]
     if not _settings.enabled or is_allowed(name):

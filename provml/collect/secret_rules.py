@@ -1,18 +1,18 @@
-"""The names and formats of secrets, as tables, each with its source. Imports nothing from provml.
+"""Tables of the names and formats of secrets. Imports no other part of provml.
 
-`secrets` compiles these tables when it first masks a text, not at import.
+The tables are compiled when provml first masks a text, not at import.
 
 Sources
 -------
-- ``gitleaks``: the rules of gitleaks (MIT licence), ``config/gitleaks.toml``; the word after it is
-  the id of the rule.
-- ``detect-secrets``: the plugins of Yelp's detect-secrets (Apache-2.0 licence); the word after it
-  is the plugin.
-- ``vendor``: the vendor documents the prefix, so that scanners find its tokens.
-- ``provml``: our own.
+The ``source`` of a format begins with one of these words:
 
-The lengths are lower bounds, often shorter than the exact lengths of the sources, because a vendor
-may change a length and text may be cut.
+- ``gitleaks``: a rule of gitleaks (MIT licence) in ``config/gitleaks.toml``. The rule's id follows.
+- ``detect-secrets``: a plugin of Yelp's detect-secrets (Apache-2.0 licence). The plugin's name
+  follows.
+- ``vendor``: the documentation of a vendor, whose name follows.
+
+The lengths are lower bounds. They are often shorter than the exact lengths in the sources, because
+a vendor may change a length, and a text may be cut off.
 """
 
 from __future__ import annotations
@@ -39,28 +39,37 @@ STRONG_WORDS: Final = _words(
     kennwort contraseña contrasena senha motdepasse wachtwoord 密码 密钥 口令 пароль
     """
 )
-"""Words that make a name secret wherever they are in it, unless a word of `PLAIN_HEADS` ends it."""
+"""Words that make a name strong, wherever they are in the name.
+
+Exceptions are names whose last word is in `PLAIN_HEADS` or whose first word is in `PLAIN_STARTS`.
+"""
 
 MEDIUM_WORDS: Final = _words(
     """
     pass pw token tokens key cred dsn pat pin otp totp auth cookie cookies bearer
     """
 )
-"""Words that make a name secret if they are its last word, and `PLAIN_QUALIFIERS` lets them."""
+"""Words that make a name secret if they are its last word.
+
+Exceptions are names whose second-last word is in `PLAIN_QUALIFIERS`.
+"""
 
 WEAK_WORDS: Final = _words(
     """
     key auth pin pat otp bearer
     """
 )
-"""Words that, as a whole name in a text, mark a secret only if the value looks random."""
+"""Words that are weak if they are the whole name.
+
+In running text, the value of such a name is a secret only if it looks random.
+"""
 
 PIN_QUALIFIERS: Final = _words(
     """
     user card sim security login account door my bank auth device phone unlock
     """
 )
-"""Words before ``pin`` that make the name secret: other pins belong to a connector."""
+"""Words before ``pin`` that make the name secret. Other pins usually belong to a connector."""
 
 KEY_QUALIFIERS: Final = _words(
     """
@@ -69,7 +78,7 @@ KEY_QUALIFIERS: Final = _words(
     subscription webhook gpg pgp tls ssl rsa aes hmac session cookie user
     """
 )
-"""Words before ``key`` that make the name strong."""
+"""Words that make a name strong if they come directly before ``key`` or ``keys``."""
 
 TOKEN_QUALIFIERS: Final = _words(
     """
@@ -82,7 +91,7 @@ TOKEN_QUALIFIERS: Final = _words(
     registry upload secret user login push ci replicate clearml
     """
 )
-"""Words before ``token`` or ``tokens`` that make the name strong."""
+"""Words that make a name strong if they come directly before ``token`` or ``tokens``."""
 
 PLAIN_QUALIFIERS: Final = {
     "token": _words(
@@ -140,7 +149,7 @@ PLAIN_QUALIFIERS: Final = {
     """
     ),
 }
-"""Words before a medium word that make the name ordinary: ``pad_token``, ``primary_key``."""
+"""For each medium word, the words before it that make the name ordinary, as in ``pad_token``."""
 for _other, _as in (("tokens", "token"), ("keys", "key")):
     PLAIN_QUALIFIERS[_other] = PLAIN_QUALIFIERS[_as]
 
@@ -173,19 +182,22 @@ PLAIN_STARTS: Final = _words(
     count
     """
 )
-"""First words after which a name is a question or a number: ``has_password``, ``num_tokens``."""
+"""Words that make a name ordinary if they come first, as in ``has_password`` or ``num_tokens``."""
 
 NUMBER_WORDS: Final = _words(
     """
     password passwd passphrase passcode pwd pin otp passwort kennwort contraseña senha
     """
 )
-"""Words for secrets that may be numbers: provml masks integers of 4 digits or more there too."""
+"""Words for secrets that may be numbers: the values are masked even if they are integers.
+
+Integers with fewer than four digits are not masked.
+"""
 
 # -- files ------------------------------------------------------------------------------------
 
 SECRET_FILES: Final = (
-    # gitleaks' paths and the manuals of the programs that read them
+    # these names come from gitleaks, and from the manuals of the programs that read the files
     *(".env", ".env.*", "*.env", ".envrc", ".netrc", "_netrc", ".npmrc", ".pypirc", ".pgpass"),
     *(
         ".my.cnf",
@@ -207,7 +219,7 @@ SECRET_FILES: Final = (
     ),
     *("client_secret*.json", "local.settings.json", "wp-config.php", "*.secret", "*.secrets"),
 )
-"""The names of files whose content provml does not keep."""
+"""Patterns for the names of files whose content provml does not store."""
 
 SECRET_FILE_SUFFIXES: Final = _words(
     """
@@ -215,7 +227,10 @@ SECRET_FILE_SUFFIXES: Final = _words(
     local
     """
 )
-"""The suffixes of files that are secret if their names are: ``secrets.yaml``, but not ``.py``."""
+"""The suffixes of files that are secret if their names suggest a secret.
+
+For example, ``secrets.yaml`` is secret, but ``secrets.py`` is not.
+"""
 
 # -- formats ----------------------------------------------------------------------------------
 
@@ -225,8 +240,8 @@ class TokenFormat(NamedTuple):
 
     Attributes:
         prefix: the text that each token begins with.
-        body: the rest, as a regular expression for ASCII bytes.
-        source: where the format is published.
+        body: a regular expression for the rest of the token, in ASCII bytes.
+        source: where the format is documented.
     """
 
     prefix: str
@@ -370,17 +385,19 @@ TOKEN_FORMATS: Final = (
     TokenFormat("sk.", r"eyJ[\w-]{20,}\.[\w-]{16,}", "vendor Mapbox"),
     TokenFormat("secret_", "[A-Za-z0-9]{43}", "vendor Notion"),
 )
-"""Formats whose prefix ends with ``_``, ``-`` or ``.``. These are rare, so that a text is searched
-fast."""
+"""Token formats whose prefixes end with ``_``, ``-`` or ``.``.
+
+These characters are rare in text, so searching for them is fast.
+"""
 
 
 class TokenPattern(NamedTuple):
-    """A format without such a prefix.
+    """A format of tokens that is defined by a regular expression instead of a prefix.
 
     Attributes:
-        pattern: a regular expression for ASCII bytes that begins with a literal.
-        before: the number of bytes before the match that belong to the token.
-        source: where the format is published.
+        pattern: a regular expression for ASCII bytes that begins with a literal character.
+        before: the number of bytes before the match that also belong to the token.
+        source: where the format is documented.
     """
 
     pattern: str
@@ -433,13 +450,14 @@ TOKEN_PATTERNS: Final = (
 
 
 class Phrase(NamedTuple):
-    """A command or a clause that is followed by a secret.
+    """A command or clause that contains a secret after a keyword.
 
     Attributes:
-        first: a rare character of its key word.
-        word: the rest of the key word in lower case, as a regular expression after `first`.
-        rest: what follows, as a regular expression for ASCII bytes; its group 1 is the secret.
-        source: where the form is published.
+        first: a rare character of the keyword, which the search looks for.
+        word: a regular expression for the part of the keyword after `first`, in lower case.
+        rest: a regular expression for the text after the keyword, in ASCII bytes. Its group 1 is
+            the secret.
+        source: where the syntax of the phrase is documented.
     """
 
     first: str
@@ -513,4 +531,4 @@ PHRASES: Final = (
         "gitleaks curl-auth-user",
     ),
 )
-"""Commands and clauses that contain a secret."""
+"""The commands and clauses in which provml finds a secret."""

@@ -1,9 +1,9 @@
-r"""Finds the secrets in a text, as positions in its bytes.
+r"""Finds the secrets in a text, and returns their byte positions.
 
-Two regular expressions pass over the text: one finds names with a value (``password = ...``), the
-other known formats (``ghp_...``, ``://user:...@``). Each of their alternatives begins with a rare
-character, and none backtracks over more than a bounded number of characters. So the search takes
-linear time. Imports `secret_rules` and `secret_names`.
+One set of regular expressions finds names that are followed by a value (``password = ...``). The
+other set finds known formats (``ghp_...``, ``://user:...@``). Each alternative begins with a rare
+character, and can backtrack only over a limited number of characters. So the search takes linear
+time. Imports only `secret_rules` and `secret_names` from provml.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from provml.collect import secret_rules as rules
 from provml.collect.secret_names import MEDIUM, STRONG, UNKNOWN, WEAK, is_allowed, name_strength
 
 Span = tuple[int, int]
-"""The beginning and the end of a secret, in bytes."""
+"""The start and end of a secret, as byte offsets in the text."""
 
 _MAX_NAME_BYTES: Final = 60
 _MAX_KEY_BYTES: Final = 20_000
@@ -27,25 +27,28 @@ _LONG_TEXT_BYTES: Final = 4096
 _NAME_BYTES: Final = b"abcdefghijklmnopqrstuvwxyz0123456789_.-" + bytes(range(0x80, 0x100))
 _TOKEN_BYTES: Final = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.~"
 
-# `re` skips characters quickly only if each alternative begins with a literal
+# each alternative begins with a literal character, because `re` can then skip other text quickly
 _STEMS: Final = {
     "p": r"ass|wd|(?<![a-z0-9]p)(?:w|in|at)(?![a-z0-9])|(?<=otp)",
     "k": r"ey|(?<=tok)en|ennwort",
     "c": r"red|(?<=sec)ret|ookie|ontrase",
     "u": r"(?<=au)th",
     "j": r"wt",
-    "\xe5": r"\xaf\x86(?:\xe7\xa0\x81|\xe9\x92\xa5)",  # Chinese, in UTF-8
-    "\xd0": r"\xbf\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c",  # Russian
+    "\xe5": r"\xaf\x86(?:\xe7\xa0\x81|\xe9\x92\xa5)",  # two Chinese words, as UTF-8 bytes
+    "\xd0": r"\xbf\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c",  # a Russian word, as UTF-8 bytes
     "b": r"(?P<scheme>earer|asic)(?<![a-z0-9_]b.....)(?<![a-z0-9_]b....)",
 }
-"""What names with a secret contain, in lower case, by a rare character and the rest."""
+"""The parts of names that suggest a secret, in lower case.
+
+Each key is a rare character. Each value is a regular expression for the text after it.
+"""
 _SCHEME_TOKEN: Final = r"[ \t]{1,20}+(?=[a-z0-9._~+/=-]{8})"
 _ASSIGNMENT: Final = (
     r"[\w.\x80-\xff-]{0,40}+(?P<close>[\\\"'`\]]{0,6}+)[ \t]{0,20}+"
     r"(?P<mark>:?=>?(?!=)|==+|!==?|:|(?<=[\"'])[ \t]*,(?=[ \t]*[bBrR]?[\"'])|>"
     r"|,?\s{0,40}[\"']?value[\"']?[ \t]*[:=]|(?<=password[ ])(?=')"
     r"|(?<=secret_access_key[ ]))(?P<gap>[ \t]{0,20}+)"
-    # numbers of up to three digits are counts
+    # a number of up to three digits is a count and not a secret
     r"(?!-?\d{0,3}(?:\.\d*)?(?:e[+-]?\d+)?[km%]?(?:[\s,;)}\]/]|$))"
 )
 _URL: Final = (
@@ -113,13 +116,15 @@ _regex = lru_cache(maxsize=128)(re.compile)
 
 
 class _Patterns(NamedTuple):
-    """The compiled patterns.
+    """The compiled patterns for either short or long texts.
 
     Attributes:
-        named: for names and phrases: one pattern for all, or one for each first character.
-        formats: the same for formats.
-        value: the forms of a value after a name.
-        phrases: what follows the key word of a phrase, by the name of the word's group.
+        named: the patterns for names and phrases: a single pattern for short texts, or a pattern
+            for each first character for long texts.
+        formats: the patterns for known formats, divided in the same way.
+        value: the pattern for a value after a name.
+        phrases: the pattern for the text after the keyword of each phrase, by the name of the
+            keyword's group.
     """
 
     named: tuple[re.Pattern[bytes], ...]
@@ -130,8 +135,8 @@ class _Patterns(NamedTuple):
 
 @lru_cache(maxsize=2)
 def _compile_patterns(is_long: bool) -> _Patterns:
-    """Compile the patterns for a short or a long text, which costs some 20 ms."""
-    # `re` jumps to a single character much faster than to one of several
+    """Compile the patterns for short or long texts. Takes about 20 ms; the result is cached."""
+    # `re` finds a single first character much faster than one of several
     chosen = slice(1, None) if is_long else slice(0, 1)
     return _Patterns(
         tuple(map(re.compile, _join_names()[chosen])),
@@ -145,7 +150,7 @@ def _compile_patterns(is_long: bool) -> _Patterns:
 
 
 def _join_names() -> list[bytes]:
-    """Return the pattern of all names and phrases, and then one for each first character."""
+    """Return one pattern for all names and phrases, then a pattern for each first character."""
     tails: defaultdict[str, list[str]] = defaultdict(list)
     for number, phrase in enumerate(rules.PHRASES):
         tails[phrase.first].append(f"(?P<phrase{number}>{phrase.word})")
@@ -156,7 +161,10 @@ def _join_names() -> list[bytes]:
 
 
 def _add_tail(head: str) -> str:
-    """Add what must follow a name, a scheme or a phrase: different patterns, chosen by group."""
+    """Append the pattern for the text that must follow a name, a scheme or a phrase.
+
+    The group that matched selects the pattern for the text after it.
+    """
     tail = _ASSIGNMENT
     if "(?P<scheme>" in head:
         tail = f"(?(scheme){_SCHEME_TOKEN}|{tail})"
@@ -167,7 +175,7 @@ def _add_tail(head: str) -> str:
 
 
 def _join_formats() -> list[bytes]:
-    """Return the pattern of all formats, and then one for each first character."""
+    """Return one pattern for all formats, then a pattern for each first character."""
     tails: defaultdict[str, list[str]] = defaultdict(list)
     tails[":"].append(_URL)
     tails["-"] += (_PRIVATE_KEY, _OPTION)
@@ -187,7 +195,10 @@ def _join_formats() -> list[bytes]:
 
 
 def _group_by_second_last(formats: list[tuple[str, str]]) -> str:
-    """Join alternatives by the last two characters of their prefixes, so that few are tried."""
+    """Join the patterns of formats, grouped by the last two characters of their prefixes.
+
+    At each position, `re` then tries only the few formats of one group.
+    """
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for ending, pattern in formats:
         groups[ending].append(pattern)
@@ -197,13 +208,16 @@ def _group_by_second_last(formats: list[tuple[str, str]]) -> str:
 
 
 def _spell_out(pattern: str) -> bytes:
-    """Spell out the categories in sets: `re` then tests a set by one look into a table."""
+    """Replace the character classes in sets with their characters, and encode the pattern.
+
+    `re` can then test a set with a single look-up in a table.
+    """
     pattern = pattern.replace("[\\w", "[A-Za-z0-9_").replace("[^\\s", "[^ \\t\\n\\r\\f\\v")
     return pattern.encode("latin-1")
 
 
 def find_secrets(content: bytes) -> list[Span]:
-    """Return the positions of the secrets in a text, in any order; they may overlap."""
+    """Return the positions of the secrets in a text, in no fixed order. Positions may overlap."""
     patterns = _compile_patterns(len(content) >= _LONG_TEXT_BYTES)
     lower = content.lower()
     spans: list[Span] = []
@@ -211,7 +225,7 @@ def find_secrets(content: bytes) -> list[Span]:
         end = 0
         for match in named.finditer(lower):
             if match.start() < end:
-                continue  # inside a value that was looked at
+                continue  # the name is inside a value that has already been examined
             span = _find_value(content, lower, match, patterns)
             if span is not None:
                 spans.append(span)
@@ -234,7 +248,7 @@ def _is_allowed_text(text: bytes) -> bool:
 
 
 def _find_formatted(content: bytes, match: re.Match[bytes]) -> Span | None:
-    """Return the secret in a match of a known format; None if there is none."""
+    """Return the position of the secret in a match of a known format; None if there is none."""
     kind = match.lastgroup
     if kind == "at":
         return _find_url_credentials(content, match)
@@ -250,7 +264,8 @@ def _find_formatted(content: bytes, match: re.Match[bytes]) -> Span | None:
 def _find_url_credentials(content: bytes, match: re.Match[bytes]) -> Span | None:
     password = match["password"]
     if password is None:
-        # a user without a password is a token on the web; elsewhere a login or a container
+        # a user without a password is a token in a web address, but a login or a container in
+        # the addresses of other protocols
         scheme = content[max(0, match.start() - 12) : match.start()].lower()
         if not scheme.endswith((b"http", b"https")) or match["user"].lower() in _PLAIN_USERS:
             return None
@@ -285,7 +300,7 @@ def _find_option_value(content: bytes, match: re.Match[bytes]) -> Span | None:
 
 
 def _find_scheme_token(content: bytes, match: re.Match[bytes]) -> Span | None:
-    """Return the token after ``Bearer`` or ``Basic``, unless an ordinary word follows."""
+    """Return the position of the token after ``Bearer`` or ``Basic``; None for ordinary words."""
     found = _regex(rb"[A-Za-z0-9._~+/=-]{8,4096}+").match(content, match.end())
     if found is None:
         return None
@@ -298,7 +313,7 @@ def _find_scheme_token(content: bytes, match: re.Match[bytes]) -> Span | None:
 
 
 def _is_basic_login(token: bytes) -> bool:
-    """Return whether a token is a user and a password in base64, as RFC 7617 defines it."""
+    """Return whether a token is ``user:password`` in base64, as RFC 7617 defines it."""
     import binascii
 
     try:
@@ -309,10 +324,10 @@ def _is_basic_login(token: bytes) -> bool:
 
 
 def _skip_nested_names(content: bytes, position: int) -> int:
-    """Return where to go on after a value that is no secret.
+    """Return the position from which to continue after a value that is not a secret.
 
-    A value can contain names, as in ``key=token=...``. Looking at each of many would take quadratic
-    time, so a long run of them is skipped.
+    A value can contain more names, as in ``key=token=...``. Examining every name in a long run
+    would take quadratic time, so such a run is skipped.
     """
     run = content[position : position + _MAX_BARE_BYTES].split(None, 1)[:1]
     return position + len(run[0]) if run and run[0].count(b"=") > 8 else position
@@ -321,7 +336,10 @@ def _skip_nested_names(content: bytes, position: int) -> int:
 def _find_value(
     content: bytes, lower: bytes, match: re.Match[bytes], patterns: _Patterns
 ) -> Span | None:
-    """Return the secret after a name, an authentication scheme or a phrase."""
+    """Return the position of the secret after a name, an authentication scheme or a phrase.
+
+    Returns None if no secret follows.
+    """
     kind = match.lastgroup
     if kind == "gap":
         return _find_named_value(content, lower, match, patterns.value)
@@ -334,10 +352,10 @@ def _find_value(
 def _find_named_value(
     content: bytes, lower: bytes, match: re.Match[bytes], value: re.Pattern[bytes]
 ) -> Span | None:
-    """Return the value that a name in the text is given, if it is a secret."""
+    """Return the position of the value after a name in the text; None if it is not a secret."""
     start, close = match.start(), match.start("close")
     if lower[start : start + 1] == b"k" and _regex(_COUNT).match(lower, match.end()):
-        return None  # a number of tokens or keys
+        return None  # the value is a number of tokens or keys
     before = lower[max(0, start - _MAX_NAME_BYTES) : start]
     start -= len(before) - len(before.rstrip(_NAME_BYTES))
     name = content[start:close].decode("utf-8", "replace").strip(".-")
@@ -381,17 +399,20 @@ def _find_named_value(
         and content[found.end() : found.end() + 1]
         != content[found.start(kind or 0) - 1 : found.start(kind or 0)]
     ):
-        return None  # the end of another text, as in input("Password: ")
+        return None  # the quote ends another text, as in input("Password: ")
     return found.span(kind or 0) if _is_quoted_secret(text, name, strength) else None
 
 
 def _is_first_of_tuple(content: bytes, start: int) -> bool:
-    """Return whether a quoted name begins a tuple, as in ``("Authorization", "...")``."""
+    """Return whether a quoted name is the first item of a tuple: ``("Authorization", "...")``."""
     return content[max(0, start - 8) : start].rstrip(b"bBrR\"'").endswith(b"(")
 
 
 def _find_escaped(content: bytes, found: re.Match[bytes], name: str, strength: int) -> Span | None:
-    """Return a value between quotes that are escaped, as in JSON within JSON."""
+    """Return the position of a value between escaped quotes, as in JSON inside a JSON string.
+
+    Returns None if the value is not a secret.
+    """
     end = content.find(found["escaped"], found.end(), found.end() + 4096)
     if end < 0:
         end = len(content[found.end() : found.end() + 4096].split(b"\n")[0]) + found.end()
@@ -402,13 +423,16 @@ def _find_escaped(content: bytes, found: re.Match[bytes], name: str, strength: i
 def _find_list(content: bytes, found: re.Match[bytes]) -> Span | None:
     inside = found.start("list") + 1
     if content[found.start("list") : inside] == b"{":
-        return None  # the names in the mapping decide
+        return None  # the search examines each name in the mapping separately
     body = _regex(_LIST_BODY).match(content, inside, inside + _MAX_LIST_BYTES)
     return None if body is None or not body[0].strip() else body.span()
 
 
 def _find_call(content: bytes, found: re.Match[bytes], strength: int) -> Span | None:
-    """Return the text in ``Secret('x')``. Calls of functions, such as ``getenv``, only name one."""
+    """Return the position of the text in a call such as ``Secret('x')``.
+
+    Returns None for functions such as ``getenv``, whose argument is only the name of a secret.
+    """
     call = found["call"]
     if (
         strength < MEDIUM
@@ -421,15 +445,15 @@ def _find_call(content: bytes, found: re.Match[bytes], strength: int) -> Span | 
 
 
 class _Assignment(NamedTuple):
-    """How a text gives a name its value.
+    """An assignment in a text: a name that is followed by a value.
 
     Attributes:
         name: the name.
-        strength: how surely the value is a secret.
-        mark: the sign between name and value.
-        is_loose: whether there is space around the sign.
+        strength: how likely it is that the value is a secret, from `UNKNOWN` to `STRONG`.
+        mark: the sign between the name and the value, such as ``=``.
+        is_loose: whether there is a space before or after the sign.
         previous: the character before the name.
-        start: the position of the name.
+        start: the position of the name in the text.
     """
 
     name: str
@@ -441,7 +465,7 @@ class _Assignment(NamedTuple):
 
 
 def _find_bare_value(content: bytes, found: re.Match[bytes], how: _Assignment) -> Span | None:
-    """Return a value without quotes, if it is a secret and not a word, a number or code."""
+    """Return the position of a value without quotes; None if it is prose, a number or code."""
     start = found.start()
     text = found["bare"].rstrip(b")]}>")
     end = start + len(text)
@@ -465,7 +489,7 @@ def _find_bare_value(content: bytes, found: re.Match[bytes], how: _Assignment) -
         is_query = how.previous in (b"?", b"&", b";") and not how.is_loose
         return (start, end) if _looks_random(text) or (is_query and len(text) >= 16) else None
     if how.is_loose and text.endswith(b":"):
-        return None  # the next name
+        return None  # the text is the next name and not a value
     is_word = _regex(rb"[A-Za-z_][A-Za-z_-]*[.,;:!?]?").fullmatch(text) is not None
     if not is_word:
         is_code = _regex(rb"[A-Za-z_]\w*").fullmatch(text) and name_strength(text.decode())
@@ -475,7 +499,10 @@ def _find_bare_value(content: bytes, found: re.Match[bytes], how: _Assignment) -
 
 
 def _find_word(content: bytes, start: int, end: int, how: _Assignment) -> Span | None:
-    """Return a value that is a word: a password, but also the name of a variable, or prose."""
+    """Return the position of a value that is a word, such as a simple password.
+
+    Returns None if the word is probably the name of a variable, or part of a sentence.
+    """
     text = content[start:end]
     before = content[max(0, how.start - 2) : how.start].strip()
     in_call = before.endswith((b"(", b",")) and how.mark == b"="
@@ -535,7 +562,10 @@ def _may_be_number(name: str) -> bool:
 
 
 def _looks_random(text: bytes) -> bool:
-    """Return whether a text mixes letters and digits as no word does. Never enough by itself."""
+    """Return whether a text mixes letters, digits and cases in a way that words do not.
+
+    Randomness alone never makes a text a secret: something before the text must suggest it, too.
+    """
     if len(text) < 8 or _regex(_PATH).fullmatch(text) or _regex(_ADDRESS).fullmatch(text):
         return False
     if not _regex(rb"[A-Za-z]").search(text) or not _regex(rb"[\w+/=.~:!@#$%^*-]+").fullmatch(text):

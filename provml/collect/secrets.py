@@ -1,12 +1,14 @@
-"""Masks the secrets in everything that provml keeps: texts, values, records and output.
+"""Masks the secrets in everything that provml stores: texts, values, records and output.
 
-provml knows a secret in two ways:
+provml recognises a secret in two ways:
 
-- by the name of the field or option that it is the value of: ``api_key``, ``--password``;
-- by its format: ``ghp_...``, ``https://user:...@host``, a private key.
+- by the name of its field or option, such as ``api_key`` or ``--password``;
+- by its format, such as ``ghp_...``, ``https://user:...@host`` or a private key.
 
 `secret_rules` lists the names and formats with their sources. Randomness alone never makes a text a
-secret, so digests, commits and identifiers stay. Imports `secret_names` and `secret_search`.
+secret, so digests, commits and identifiers are not masked.
+
+Imports only `secret_rules`, `secret_names` and `secret_search` from provml.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ def mask_text(text: str) -> str:
     """Mask the secrets in text: credentials in URLs, assigned secrets, and known token formats.
 
     Examples: ``https://u:p@host``, ``?token=...``, ``Password=...``, ``Bearer ...``, ``sk-...``.
-    Costs a few microseconds for a line, and takes linear time.
+    Takes a few microseconds per line; the time grows linearly with the length of the text.
     """
     content = text.encode("utf-8", "surrogatepass")
     masked = mask_bytes(content)
@@ -52,9 +54,9 @@ def mask_text(text: str) -> str:
 
 
 def mask_bytes(content: bytes) -> bytes:
-    """Mask the secrets in the bytes of a text, as `mask_text` does; the text need not be UTF-8.
+    """Mask the secrets in the bytes of a text, as `mask_text` does. The text need not be UTF-8.
 
-    Returns the same object if it contains no secrets.
+    Returns ``content`` itself if it contains no secrets.
     """
     if not is_masking_on():
         return content
@@ -76,14 +78,15 @@ class OutputMasker:
     """Masks the secrets in a stream, line by line.
 
     `mask` returns the complete lines and keeps the rest for the next call, because a secret can
-    begin in one block and end in the next. It also keeps a private key until its end arrives.
+    begin in one block and end in the next. It also holds back a private key until the key's end
+    arrives.
     """
 
     def __init__(self) -> None:
         self._rest = b""
 
     def mask(self, block: bytes) -> bytes:
-        """Add a block of the stream, and return the lines that are complete now, masked."""
+        """Add a block of the stream; return the complete lines so far, with secrets masked."""
         if not is_masking_on():
             return block
         content = self._rest + block
@@ -97,7 +100,7 @@ class OutputMasker:
         return mask_bytes(content[:end])
 
     def finish(self) -> bytes:
-        """Return the rest of the stream, masked."""
+        """Return the rest of the stream with its secrets masked."""
         rest, self._rest = self._rest, b""
         return mask_bytes(rest)
 
@@ -146,16 +149,19 @@ def _is_login(argument: str) -> bool:
 
 
 def mask_fields(name: str, value: object, encoded: Any) -> tuple[Any, bool]:
-    """Mask the parts of a value whose names suggest a secret; return whether any was masked.
+    """Mask the parts of a value whose names suggest a secret.
 
-    The names are the value's own, the keys of mappings, the fields of named tuples, dataclasses and
-    other objects, and the columns of arrays and tables. Does not search the texts in the value,
-    because `mask_record` does.
+    Checks the value's own name, the keys of mappings, the fields of named tuples, dataclasses and
+    other objects, and the columns of arrays and tables. Does not search the texts in the value for
+    known formats, because `mask_record` does that.
 
     Args:
         name: the name of the value; an empty string if it has no name.
-        value: the value as the caller gave it.
+        value: the value that the caller passed.
         encoded: the value as `journal.values.encode` returns it.
+
+    Returns:
+        The masked value, and whether any part of it was masked.
     """
     if not is_masking_on():
         return encoded, False
@@ -172,7 +178,7 @@ def mask_fields(name: str, value: object, encoded: Any) -> tuple[Any, bool]:
 
 
 def _mask_encoded(node: Any, name: str, texts: frozenset[str]) -> Any:
-    """Mask encoded data; a name that is not empty makes every text in it a secret."""
+    """Mask the secrets in encoded data. If ``name`` is not empty, every text is a secret."""
     if isinstance(node, str):
         return MASK if node and (name or node in texts) else node
     if isinstance(node, list):
@@ -204,7 +210,7 @@ def _mask_typed(node: Record, name: str, texts: frozenset[str]) -> Any:
 
 
 def _replace_texts(text: str, secrets: frozenset[str]) -> str:
-    """Replace the secrets in the repr of an object; short ones only between quotes."""
+    """Mask the secrets in an object's ``repr``. Mask short secrets only between quotes."""
     for secret in sorted(secrets, key=len, reverse=True):
         quoted = repr(secret)
         text = text.replace(quoted, quoted[0] + MASK + quoted[0])
@@ -214,20 +220,20 @@ def _replace_texts(text: str, secrets: frozenset[str]) -> str:
 
 
 def _pair_name(node: Record) -> str | None:
-    """Return the name in a mapping such as ``{"name": "password", "value": "..."}``, or None."""
+    """Return the name in a mapping such as ``{"name": "password", "value": "..."}``, else None."""
     own = node.get("name", node.get("key"))
     return own if "value" in node and isinstance(own, str) else None
 
 
 def _name_of_member(key: str, pair: str | None) -> str:
-    """Return the name that makes a member of a mapping secret; an empty text if none does."""
+    """Return the name that makes a mapping's member secret; an empty string if it is not secret."""
     if pair is not None and key in ("name", "key", "value"):
         key = pair if key == "value" else ""
     return key if key and is_secret_name(key) else ""
 
 
 def _mask_pair(member: Any) -> Any:
-    """Mask the value of a pair such as ``["Authorization", "..."]``."""
+    """Mask the second item of a pair such as ``["Authorization", "..."]``."""
     is_pair = isinstance(member, list) and len(member) == 2 and isinstance(member[0], str)
     if is_pair and isinstance(member[1], str) and member[1]:
         return [member[0], MASK] if name_strength(member[0]) == _STRONG else member
@@ -241,7 +247,7 @@ def _may_be_number(name: str) -> bool:
 def _find_field_secrets(value: object) -> Iterator[str]:
     """Yield the texts of an object's fields whose names suggest a secret.
 
-    Looks at a limited number of fields, and calls no methods of objects except those of mappings.
+    Examines a limited number of fields. Calls only methods that read items, rows or columns.
     """
     waiting: list[tuple[object, bool, int]] = [(value, False, 0)]
     seen: set[int] = set()
@@ -256,7 +262,7 @@ def _find_field_secrets(value: object) -> Iterator[str]:
         seen.add(id(item))
         try:
             fields = _list_fields(item)
-        except Exception:  # noqa: BLE001 - a user's object may raise anything
+        except Exception:  # noqa: BLE001 - a user's object may raise any exception
             continue
         for name, member in fields:
             is_secret = secret or (isinstance(name, str) and is_secret_name(name))
@@ -286,17 +292,17 @@ def _list_fields(item: Any) -> list[tuple[object, object]]:
     ):
         return [(None, _get_item(item, number)) for number in range(min(len(item), _MAX_FIELDS))]
     names = getattr(getattr(item, "dtype", None), "names", None)
-    if isinstance(names, tuple):  # a structured array of numpy
+    if isinstance(names, tuple):  # item is a structured numpy array
         return [(name, item[name].ravel()[:_MAX_FIELDS].tolist()) for name in names]
     columns = getattr(item, "columns", None)
-    if columns is not None and hasattr(item, "head") and hasattr(item, "tail"):  # a table
+    if columns is not None and hasattr(item, "head") and hasattr(item, "tail"):  # item is a table
         secret = [column for column in columns if is_secret_name(str(column))]
         return [
             (str(column), [*part[column]])
             for column in secret
             for part in (item.head(_MAX_ROWS), item.tail(_MAX_ROWS))
         ]
-    if hasattr(item, "head") and isinstance(getattr(item, "name", None), str):  # a column
+    if hasattr(item, "head") and isinstance(getattr(item, "name", None), str):  # item is a column
         return [(item.name, [*part]) for part in (item.head(_MAX_ROWS), item.tail(_MAX_ROWS))]
     found = list(getattr(item, "__dict__", {}).items())
     for kind in type(item).__mro__:
@@ -310,7 +316,7 @@ def _list_fields(item: Any) -> list[tuple[object, object]]:
 def _get_item(item: Any, key: object) -> object:
     try:
         return item[key]
-    except Exception:  # noqa: BLE001 - such as a missing value of OmegaConf
+    except Exception:  # noqa: BLE001 - OmegaConf, for example, raises if a value is missing
         return None
 
 
@@ -318,10 +324,10 @@ def _get_item(item: Any, key: object) -> object:
 
 
 def mask_record(record: Record) -> Record:
-    """Mask the secrets in every text of a record before it is written.
+    """Mask the secrets in all texts of a record, before the record is written to the journal.
 
-    Returns the same object if there are none. Sets ``masked`` in the record of a parameter, tag or
-    metadata key whose value changed.
+    Returns the record itself if it contains no secrets. Sets ``masked`` in the record of a
+    parameter, tag or metadata key if its value was masked.
     """
     if not is_masking_on():
         return record
@@ -338,7 +344,7 @@ def mask_record(record: Record) -> Record:
 
 
 def _gather_texts(node: Any, texts: list[str]) -> bool:
-    """Add the texts of a record to a list; return whether it also contains bytes."""
+    """Append the texts of a record to a list; return whether the record also contains bytes."""
     has_bytes = False
     for member in node.values() if isinstance(node, dict) else node:
         if isinstance(member, str):
@@ -364,7 +370,7 @@ def _mask_texts(node: Any) -> Any:
 
 
 def _mask_base64(text: str) -> str:
-    """Mask the secrets in bytes, if they are text."""
+    """Mask the secrets in base64-encoded bytes, if the bytes are UTF-8 text."""
     try:
         content = base64.b64decode(text)
         content.decode()

@@ -1,6 +1,6 @@
 """Describes the running code: the script, its command line, and its git state.
 
-Uses git only to read: does not refresh the index, run hooks, or start external diff programs.
+Uses git only to read, and does not let it refresh the index, run hooks or start diff programs.
 Imports only `content`, `secrets`, `base.text` and `errors` from provml.
 """
 
@@ -72,15 +72,16 @@ def _find_working_folder() -> str | None:
 
 
 def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Facts:
-    """Describe source code and its git state; by default the code of the running script.
+    """Describe source code and its git state. By default, this is the code of the running script.
 
     In a notebook, the source code consists of the cells that have run. Also describes and copies
     each imported module in the repository that git does not track. Outside a repository, these are
     all modules imported from the script's folder.
 
-    Runs git a few times, which takes tens of milliseconds in an ordinary repository. Writes to
-    ``artifacts/`` up to 10 MiB of the diff against HEAD, and modules of up to 10 MiB in total, with
-    secrets masked. The diff leaves out files whose names suggest that they contain secrets.
+    Runs git a few times, which takes tens of milliseconds in an ordinary repository. Writes the
+    diff against HEAD (up to 10 MiB) and the untracked modules (up to 10 MiB in total) to
+    ``artifacts/``, with secrets masked. The diff leaves out files whose names suggest that they
+    contain secrets.
 
     Raises:
         ContentNotFoundError: the path does not exist.
@@ -119,7 +120,7 @@ def _describe_code_file(path: str, run_folder: Path, copy: bool = True) -> Facts
         fits = copy and os.path.getsize(path) <= COPY_LIMIT_BYTES
         content = _read_file(path) if fits else b""
     except OSError:
-        content = b""  # describe_path says why it can't be read
+        content = b""  # describe_path records why the file can't be read
     masked = mask_bytes(content)
     if masked is content:
         return describe_path(path, run_folder, copy=None if copy else False)
@@ -153,7 +154,7 @@ def _write_notebook_cells(run_folder: Path) -> Facts | None:
 
 
 def _describe_untracked_modules(folder: str, git: Facts, run_folder: Path) -> dict[str, Facts]:
-    """Describe the untracked modules that were imported from a folder, by relative path."""
+    """Return the facts about untracked modules imported from a folder, by relative path."""
     root = os.path.realpath(git.get("root", folder))
     tracked = _list_tracked_files(root) if "root" in git else frozenset()
     found: dict[str, Facts] = {}
@@ -176,7 +177,7 @@ def _describe_untracked_modules(folder: str, git: Facts, run_folder: Path) -> di
 
 
 def _list_imported_files(root: str) -> list[str]:
-    """List the files of modules imported from a folder, except for installed packages."""
+    """List the files of the modules imported from a folder. Leaves out installed packages."""
     prefixes = {os.path.realpath(prefix) + os.sep for prefix in (sys.prefix, sys.base_prefix)}
     found: set[str] = set()
     for module in list(sys.modules.values()):

@@ -9,7 +9,7 @@ _BLOCK_VALUES: Final = 2**20
 
 
 def summarize_array(array: Any) -> dict[str, float | int]:
-    """Return the minimum, maximum and mean of a numpy array, and the number of non-finite values.
+    """Return the minimum, maximum and mean of a numpy array, and its number of non-finite values.
 
     Reads the array once, in blocks of about a million values. Returns an empty dict if the array is
     empty, or if its values are neither integers nor floats.

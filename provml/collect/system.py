@@ -46,7 +46,7 @@ CPU time advances in ticks of 1 to 10 ms, so shares over shorter periods would b
 
 
 class SystemMetricsCollector:
-    """Reads the state of the system, and its activity since the last reading, without blocking.
+    """Reads the state of the machine, and its activity since the last reading, without blocking.
 
     In a container with limits, percentages and totals refer to these limits. A reading leaves out
     values that the platform does not provide, or that this process is not allowed to read; the
@@ -154,7 +154,7 @@ class SystemMetricsCollector:
 
     @property
     def unrecorded(self) -> frozenset[str]:
-        """The keys that a run does not record: duplicates, and CPU shares that are estimated."""
+        """The keys that a run does not record: duplicates and estimated CPU shares."""
         if "cpu_percent" in self._shares:
             return _REDUNDANT_KEYS
         return _REDUNDANT_KEYS | {"cpu_percent", "cpu_per_core"}
@@ -202,10 +202,10 @@ class SystemMetricsCollector:
             self._gpu = gpu
 
     def collect(self) -> dict[str, Any]:
-        """Take one reading: numbers and lists by key and, under ``gpu``, a mapping per device.
+        """Take one reading: numbers and lists by key and, under ``gpu``, one mapping per device.
 
-        Takes about 0.3 ms, plus 20 microseconds per process if processes are included. Values that
-        can't be read are left out and don't raise an error.
+        Takes about 0.3 ms, plus 20 microseconds per process if processes are included. Leaves out
+        values that can't be read, and does not raise an error for them.
         """
         with self._lock:  # the background thread also takes readings
             self.initialize()
@@ -241,7 +241,7 @@ class SystemMetricsCollector:
     def _read_or_note(
         self, keys: tuple[str, ...], read: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
-        """Call a method that reads values. If it fails, add the reason to `missing`; return {}."""
+        """Call a method that reads values. If it fails, note the reason in `missing`; return {}."""
         try:
             return read()
         except (OSError, ValueError, KeyError, IndexError, AttributeError) as error:
@@ -295,9 +295,10 @@ class SystemMetricsCollector:
         return reading | self._shares
 
     def _estimate_shares(self) -> dict[str, Any]:
-        """Estimate the CPU shares from the other running tasks, if too little time has passed.
+        """Estimate the CPU shares from the number of other running tasks.
 
-        Which CPUs these tasks use is not known, so each CPU gets the mean.
+        `collect` uses the estimate if too little time has passed to measure the shares. It is not
+        known which CPUs the tasks use, so each CPU gets the mean.
         """
         cpus = self._limits.cpu.cpus if self._limits.cpu else self._counts[0] or 1
         running = max(0, self._get_machine().running_tasks() - 1)
@@ -389,7 +390,7 @@ class SystemMetricsCollector:
         del self._alerts[:-_MAX_ALERTS]
 
     def get_alerts(self) -> list[Alert]:
-        """Return a new list of the alerts of all readings so far, at most the last 10,000."""
+        """Return a new list of the alerts that readings have raised: at most the last 10,000."""
         return self._alerts.copy()
 
     # -- in the background --------------------------------------------------------------------
@@ -398,8 +399,8 @@ class SystemMetricsCollector:
         """Start taking readings in the background. Idempotent.
 
         If a run is active, it records these readings instead of its own system readings until you
-        call `stop`. If no run is active, the readings are not recorded. The collector still calls
-        `collect` and raises alerts.
+        call `stop`. If no run is active, the readings are not recorded, but they still raise
+        alerts.
         """
         if self._background is None:
             from provml.collect.sampler import read_in_background
@@ -425,10 +426,10 @@ def _disk_usage(path: str) -> tuple[int, int, int]:
 
 
 def _percent_busy(before: CpuTimes, now: CpuTimes) -> float | None:
-    """Return the share of CPU time that was busy between two readings, in per cent.
+    """Return the percentage of CPU time that was busy between two readings.
 
-    Limits the share to 0 to 100, because the counters of virtual machines can decrease. Returns
-    None if no CPU time has passed.
+    The result is kept between 0 and 100, because the counters of virtual machines can decrease.
+    Returns None if no CPU time has passed.
     """
     total = now.total - before.total
     if total <= 0:
@@ -442,8 +443,8 @@ def adaptive_configuration(
     """Return arguments for `SystemMetricsCollector` that suit a machine, by default this one.
 
     - Machines with less than 4 GiB of memory: a reading every 30 s, without processes.
-    - Machines with less than 8 GiB of memory: a reading every 15 s.
-    - Machines with more memory: a reading every 5 s.
+    - Machines with 4 GiB or more, but less than 8 GiB: a reading every 15 s.
+    - Machines with 8 GiB or more: a reading every 5 s.
     - Machines with more than two CPUs: readings also include the usage of each CPU.
     """
     machine: Machine | None = None
@@ -464,13 +465,13 @@ def adaptive_configuration(
 def measure_overhead(
     collector: SystemMetricsCollector, interval_s: float, readings: int = 20
 ) -> float:
-    """Measure how much CPU time readings at an interval would cost, in per cent of one CPU.
+    """Measure how much of one CPU readings at an interval would use, in per cent.
 
     Args:
         collector: the collector to measure.
         interval_s: the intended number of seconds between readings.
-        readings: the number of readings to measure, taken one after another. A first, additional
-            reading is not measured.
+        readings: the number of readings to measure. An additional reading before them is not
+            measured.
     """
     collector.collect()
     start_ns = time.thread_time_ns()
@@ -483,7 +484,7 @@ def suggested_interval_s(overhead_percent: float) -> float:
     """Return a suitable interval between readings, in seconds.
 
     Args:
-        overhead_percent: the result of `measure_overhead`. Above 5 % of a CPU, the interval is
-            30 s, otherwise 5 s.
+        overhead_percent: the result of `measure_overhead`. If it is above 5 % of a CPU, the
+            interval is 30 s, otherwise 5 s.
     """
     return 30.0 if overhead_percent > 5.0 else 5.0

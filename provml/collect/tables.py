@@ -1,18 +1,19 @@
-r"""Describes pandas, polars and Arrow tables by digest, schema and summary.
+r"""Describes pandas, polars and Arrow tables by their digests, schemas and summaries.
 
 Digest
 ------
 A table's digest is the SHA-256 of one line ``<column digest>  <name>\n`` per column, in order. The
 digest of a column covers
 
-- for values with a fixed width: the array of the values, as in `arrays.digest_array`;
+- for values with a fixed width: the digest of the array of values, as `arrays.digest_array`
+  computes it;
 - for text: the lengths of all values in bytes, as little-endian int64, then the values in UTF-8;
-- for other values: one line of JSON per value. The line of an object that JSON can't represent
-  holds the object's own digest.
+- for other values: one line of JSON per value. For an object that JSON can't represent, the line
+  contains the object's digest.
 
-If a column has missing values, its digest first covers the mask of the values that are present.
-The digest of a column of times with a time zone begins with the line ``UTC\n``, and covers the
-times in UTC.
+If a column has missing values, its digest first covers a mask that is true for present values.
+If a column contains times with a time zone, its digest covers the line ``UTC\n`` first, and then
+the times in UTC.
 
 A table has the same digest in every process, on every machine, and in each of the three libraries.
 
@@ -41,7 +42,7 @@ class TableColumn(NamedTuple):
 
     Attributes:
         name: the column's name.
-        dtype: the library's name for the type.
+        dtype: the library's name for the type of the values.
         present: a mask that is true for the values that are not missing; None if no value is
             missing.
         values: the values that are not missing, as a numpy array or a list of objects.
@@ -59,32 +60,32 @@ DigestCell = Callable[[object], str]
 """A function that returns the digest of an object that JSON can't represent."""
 
 _TEXT_MODULES: Final = ("datetime", "decimal", "pandas", "pathlib", "polars", "pyarrow", "uuid")
-"""The modules of the classes whose ``repr`` depends only on the value."""
+"""The top-level modules of the classes whose encoded text depends only on the value."""
 
 
 def is_table(data: object) -> bool:
-    """Return True for a table, a column or an index of pandas, polars or Arrow."""
+    """Return True if the object is a table, column or index of pandas, polars or Arrow."""
     kind: Any = type(data)
     return _find_reader(kind) is not None
 
 
 def describe_table(data: object, digest_cell: DigestCell) -> Facts:
-    """Describe a table, a column or an index for which `is_table` returns True.
+    """Describe a table, column or index by its digest, schema and summary.
 
     Reads the table once. Needs additional memory for one column at a time.
 
     Args:
-        data: the table.
-        digest_cell: the function that computes the digests of objects in cells.
+        data: an object for which `is_table` returns True.
+        digest_cell: a function that computes the digest of an object in a cell.
 
     Raises:
-        UnreadableError: a cell has no stable content.
+        UnreadableError: a cell has no reproducible content, so it has no digest.
         BaseException: the table's library, or the class of a cell, raised an exception.
     """
     kind: Any = type(data)
     read_columns = _find_reader(kind)
     if read_columns is None:
-        raise UnreadableError(f"a {describe_type(data)} is not a table")
+        raise UnreadableError(f"{describe_type(data)} is not a supported class of tables")
     columns = read_columns(data)
     facts: Facts = {"kind": "table", "python": describe_type(data)}
     digest = hashlib.sha256()
@@ -144,7 +145,7 @@ def _digest_column(column: TableColumn, digest_cell: DigestCell) -> tuple[str, i
 
 
 def _encode_cell(value: Any, digest_cell: DigestCell) -> Any:
-    """Encode a cell as JSON. An object that JSON can't represent becomes its digest."""
+    """Encode a cell as JSON. An object that JSON can't represent is replaced by its digest."""
     own = _to_python(value)
     if _has_stable_text(own):
         return encode(own)
@@ -152,7 +153,7 @@ def _encode_cell(value: Any, digest_cell: DigestCell) -> Any:
 
 
 def _has_stable_text(value: Any) -> bool:
-    """Return whether `encode` gives a value a text that depends only on its content."""
+    """Return whether the encoded form of a value depends only on the value's content."""
     kind = type(value)
     if issubclass(kind, (str, int, float, bytes, bytearray, type(None))):
         return True
@@ -164,7 +165,7 @@ def _has_stable_text(value: Any) -> bool:
 
 
 def _to_python(value: Any) -> Any:
-    """Convert a nested value to plain Python objects."""
+    """Convert an array, list or mapping in a cell to plain Python objects."""
     if hasattr(value, "to_list"):
         return value.to_list()
     if hasattr(value, "tolist"):
@@ -176,7 +177,7 @@ def _to_python(value: Any) -> Any:
 
 @lru_cache(maxsize=256)
 def _find_reader(kind: type) -> Callable[[Any], Iterator[TableColumn]] | None:
-    """Return the function that yields the columns of a table; None for other classes."""
+    """Return the function that yields a table's columns; None if the class is not supported."""
     for name, classes, read_columns in _LIBRARIES:
         module = sys.modules.get(name)
         own = tuple(c for c in (getattr(module, c, None) for c in classes) if isinstance(c, type))
@@ -186,7 +187,7 @@ def _find_reader(kind: type) -> Callable[[Any], Iterator[TableColumn]] | None:
 
 
 def _read_pandas(data: Any) -> Iterator[TableColumn]:
-    """Yield a pandas table's columns. The index comes first, unless it only numbers the rows."""
+    """Yield the columns of a pandas table. The index comes first, unless it is a RangeIndex."""
     frame = data.to_frame() if data.ndim == 1 else data
     if type(frame.index).__name__ != "RangeIndex":
         for level in range(frame.index.nlevels):

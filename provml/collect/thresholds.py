@@ -9,8 +9,11 @@ DEFAULT_THRESHOLDS: Final = {"cpu_percent": 90.0, "memory_percent": 85.0, "disk_
 _CRITICAL_FACTOR: Final = 1.1
 
 Alert = dict[str, Any]
-"""A dict with the keys ``timestamp`` (seconds since the Unix epoch), ``metric``, ``value``,
-``threshold`` and ``severity``."""
+"""A value above its threshold.
+
+The keys are ``timestamp`` (seconds since the Unix epoch), ``metric``, ``value``, ``threshold`` and
+``severity``.
+"""
 
 
 def find_alerts(
@@ -18,7 +21,7 @@ def find_alerts(
 ) -> list[Alert]:
     """Return an alert for each value of a reading that is above its threshold.
 
-    The severity is ``critical`` from 1.1 times the threshold upwards, and ``warning`` below that.
+    The severity is ``critical`` if the value is at least 1.1 times the threshold, else ``warning``.
 
     Args:
         reading: values by metric name.

@@ -1,7 +1,7 @@
-"""The reasons why content could not be read.
+"""Explains why content could not be read, so that a run can record the reason.
 
-Looking at a user's object runs the code of other libraries, which can raise any exception. The
-collectors record such an exception as the reason why the content has no digest.
+Reading a user's object runs the code of other libraries, which can raise any exception. The
+collectors record this exception as the reason why the content has no digest.
 
 Imports only `secrets` from provml.
 """
@@ -17,14 +17,15 @@ _INTERRUPTS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 class UnreadableError(Exception):
-    """Raised inside the collectors if content can't be read. Its text is the reason to record."""
+    """Content can't be read. The exception's text is the reason that the collectors record."""
 
 
 def explain_failure(error: BaseException) -> str:
     """Return the reason to record for an exception that was raised while content was read.
 
-    Call it in ``except BaseException``, because errors of libraries written in Rust don't inherit
-    from `Exception`. Raises the exception again if it interrupts the program.
+    Call this function in an ``except BaseException`` block, because exceptions of libraries written
+    in Rust don't inherit from `Exception`. If the exception interrupts the program, as
+    KeyboardInterrupt does, it is raised again.
     """
     if isinstance(error, _INTERRUPTS):
         raise error
@@ -41,14 +42,14 @@ def explain_failure(error: BaseException) -> str:
 
 
 def printable_text(text: str) -> str:
-    """Return a text with its lone surrogates escaped, so that JSON and RDF can store it."""
+    """Escape the lone surrogates in a text, so that JSON and RDF can store the text."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def describe_type(value: object) -> str:
     """Return the module and the qualified name of a value's class.
 
-    Does not use ``value.__class__``, which can raise an exception or name another class.
+    Does not use ``value.__class__``, which can raise an exception or return another class.
     """
     kind = type(value)
     try:

@@ -1,7 +1,7 @@
-"""Lists and opens the files that a user logs, and notices if they change.
+"""Lists and opens the files that a user logs, and detects changes to them.
 
-Follows symbolic links to files and folders, as in a snapshot of the Hugging Face hub, and keeps
-where each link led. Never opens named pipes, sockets and devices. Imports only `base.text` and
+Follows symbolic links to files and folders, as in a snapshot from the Hugging Face Hub, and stores
+the target of each link. Never opens a named pipe, socket or device. Imports only `base.text` and
 `unreadable` from provml.
 """
 
@@ -25,7 +25,7 @@ _MAX_LINKED_FILES: Final = 2_000_000
 _MAX_LINKED_BYTES: Final = 2**42
 _MAX_RECORDED: Final = 1000
 _CLOCK_REALTIME_COARSE: Final = 5
-"""The clock that Linux uses for the times of files."""
+"""The id of the clock from which Linux takes the timestamps of files."""
 _MAX_TICK_S: Final = 0.02
 _KINDS: Final = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -35,7 +35,7 @@ _KINDS: Final = (
 
 
 class FileState(NamedTuple):
-    """What the file system says about the content of a file. It changes if the content changes."""
+    """The size, times and inode of a file. A change of the content also changes this state."""
 
     size: int
     modified_ns: int
@@ -49,7 +49,7 @@ def file_state(status: os.stat_result) -> FileState:
 
 
 def file_time_ns() -> int:
-    """Return the current time of the clock that stamps files, in nanoseconds since the epoch."""
+    """Return the timestamp that a file would get if it changed now, in ns since the Unix epoch."""
     try:
         return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
     except (AttributeError, OSError):  # only Linux has this clock
@@ -57,10 +57,10 @@ def file_time_ns() -> int:
 
 
 def wait_for_file_clock(since_ns: int) -> None:
-    """Wait until a file that changes from now on gets a modification time after ``since_ns``.
+    """Wait until any file changed from now on would get a timestamp later than ``since_ns``.
 
-    The clock that stamps files advances in ticks of 1 to 10 ms. Two changes within a tick can't be
-    told apart. Waits at most 20 ms.
+    The clock for the timestamps of files advances in ticks of 1 to 10 ms, so two changes within one
+    tick get the same timestamp. Waits at most 20 ms.
     """
     deadline = time.monotonic() + _MAX_TICK_S
     while file_time_ns() <= since_ns and time.monotonic() < deadline:
@@ -68,9 +68,9 @@ def wait_for_file_clock(since_ns: int) -> None:
 
 
 def open_user_file(path: str) -> BinaryIO:
-    """Open a regular file for reading, without a buffer.
+    """Open a regular file for unbuffered reading. Never blocks, even if the path is a named pipe.
 
-    Raises OSError, also if the path has become a named pipe or device. Never waits for a pipe.
+    Raises OSError if the file can't be opened, or if the path now leads to a named pipe or device.
     """
     fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -80,18 +80,18 @@ def open_user_file(path: str) -> BinaryIO:
 
 
 def check_unchanged(file: BinaryIO, before: FileState, reason: str = CHANGED_WHILE_HASHED) -> None:
-    """Raise UnreadableError with the reason if an open file's state is not the expected one."""
+    """Raise UnreadableError with this reason if an open file's state differs from ``before``."""
     if file_state(os.fstat(file.fileno())) != before:
         raise UnreadableError(reason)
 
 
 class FolderFile(NamedTuple):
-    """A file in a folder, or a link that leads to no file.
+    """A file in a folder, or a link that is not followed.
 
     Attributes:
         name: the path relative to the folder, with ``/`` between its parts.
         path: the path to open.
-        target: the text of a link that is not followed; None for a file.
+        target: the target path stored in a link that is not followed; None for a file.
     """
 
     name: str
@@ -99,7 +99,7 @@ class FolderFile(NamedTuple):
     target: str | None = None
 
     def digest_link(self) -> tuple[str, int]:
-        """Return the SHA-256 digest and the length of the text of a link that is not followed."""
+        """Return the SHA-256 digest and the length of the target path stored in the link."""
         content = os.fsencode(self.target or "")
         return hashlib.sha256(content).hexdigest(), len(content)
 
@@ -109,22 +109,23 @@ class FolderFiles:
 
     Links to files and folders are followed, except for links that
 
-    - lead nowhere, or to a named pipe, socket or device;
+    - have no existing target, or lead to a named pipe, socket or device;
     - lead to a folder that contains them;
-    - lead from linked folder to linked folder, more than 16 times.
+    - lead to a folder, and are already inside 16 nested linked folders.
 
     Attributes:
         folders: the relative paths of the folders found so far.
-        links: where the followed links led, by their relative path.
-        skipped: why links were not followed, and what the special files are, by relative path.
+        links: the target of each followed link, by the link's relative path.
+        skipped: for each link that was not followed, the reason; for each special file, its kind.
+            The keys are relative paths.
     """
 
     def __init__(self, root: str, leave_out: str | None = None) -> None:
-        """Store the paths; nothing is read before the iteration.
+        """Store the paths. The folder is read during the iteration.
 
         Args:
-            root: the folder.
-            leave_out: the full path of a folder inside it to skip.
+            root: the folder to list.
+            leave_out: the full path of a folder inside ``root`` to skip.
         """
         self.root = root
         self.folders: list[str] = []
@@ -135,7 +136,7 @@ class FolderFiles:
         self._linked_bytes = 0
 
     def __iter__(self) -> Iterator[FolderFile]:
-        """Yield the files and the links that are not followed.
+        """Yield the files in the tree, and the links that are not followed.
 
         Raises:
             OSError: a folder can't be read.
@@ -197,11 +198,11 @@ class FolderFiles:
         if self._linked_files > _MAX_LINKED_FILES or self._linked_bytes > _MAX_LINKED_BYTES:
             raise UnreadableError(
                 f"its links lead to more than {_MAX_LINKED_FILES:,} files or "
-                f"{_MAX_LINKED_BYTES >> 40} TiB: log the files that they lead to"
+                f"{_MAX_LINKED_BYTES >> 40} TiB: log the linked files instead"
             )
 
     def link_facts(self) -> dict[str, dict[str, str]]:
-        """Return the links and the skipped files as facts to record: at most 1,000 of each."""
+        """Return the facts to record about links and skipped files, for at most 1,000 of each."""
         links = {printable_path(name): target for name, target in self.links.items()}
         if os.path.islink(self.root):
             links["."] = _real_path(self.root)
@@ -235,7 +236,7 @@ def _folder_identity(path: str) -> tuple[int, int] | None:
 
 
 def _list_identities(path: str) -> frozenset[tuple[int, int]]:
-    """Return the device and inode of a folder and of all folders that contain it."""
+    """Return the device and inode numbers of a folder and of all folders that contain it."""
     real = os.path.realpath(path)
     found = {_folder_identity(real)}
     while os.path.dirname(real) != real:
