@@ -13,7 +13,7 @@ You may also define these names:
 
 - ``write_bundles(bundles, sink)``: a function that writes several runs as one document, with a
   bundle for each run
-- ``OTHER_SUFFIXES``: further extensions that select the format, for example ``(".xml",)``
+- ``OTHER_SUFFIXES``: other file extensions that select the format, for example ``(".xml",)``
 - ``DETAIL = "series"``: the default detail, for a format that keeps the whole run in memory
 - ``SAMPLES_ONLY = True``: documents contain the samples of a run, but no statements
 - ``OPTIONS``: the names of the `provml.graph.view.View` fields that the format supports. In this
@@ -142,7 +142,7 @@ def export_bundles(
 
     Raises:
         ExportError: the format does not support bundles, or two runs have the same name. Also
-            raises the errors of `export`.
+            raises the same errors as `export`.
     """
     chosen = find_format(format)
     if view is not None:

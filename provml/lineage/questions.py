@@ -84,7 +84,7 @@ class Store:
         return self._database.refresh()
 
     def notes(self) -> list[str]:
-        """Return notes about the runs that are left out, duplicated or damaged, and the tables.
+        """Return notes about the tables, and about runs that are left out, duplicated or damaged.
 
         Every answer includes these notes.
         """
@@ -291,7 +291,7 @@ class Store:
 
 
 def _suggest(name: str, known: list[str]) -> str:
-    """Return the end of a message that suggests the known names closest to a name."""
+    """Return the end of a message, with the known names that are most similar to a name."""
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 

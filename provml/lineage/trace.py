@@ -89,7 +89,7 @@ class Lineage(HasTable):
         runs: the rows of the table ``runs`` for the runs that made or used these content items, by
             name.
         flows: the steps that were followed, as (run, key of the effect, key of the cause).
-        folders: the folders of these runs, by name.
+        folders: the folders of the runs that made or used these content items, by the runs' names.
         notes: messages for the user.
     """
 

@@ -36,7 +36,7 @@ def int64_column(values: Any) -> NDArray[np.int64]:
 def step_column_names(path: Path, rows: Any) -> NameColumn:
     """Return the names of the steps or epochs in an array whose type is `steps.row_type`.
 
-    Either all of the rows must have a step or none of them. The same applies to epochs.
+    Either all rows have a step, or none of them do. The same applies to epochs.
     """
     with_step = int(rows["step"][0]) != layout.NO_STEP
     with_epoch = int(rows["epoch"][0]) != layout.NO_EPOCH

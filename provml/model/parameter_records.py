@@ -49,7 +49,8 @@ map_metadata = partial(_map_setting, "metadata", "provml:Metadata")
 def map_param(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
     """Map the record of a parameter.
 
-    In an early run, it may be a summary of readings; see `find_old_summaries`.
+    If an early version of provml recorded the run, the record may be a summary of readings (see
+    `find_old_summaries`).
     """
     if entry.offset in state.survey.old_summaries.get(entry.writer, ()):
         return map_reading_summary(state, entry)
@@ -57,7 +58,7 @@ def map_param(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
 
 
 def map_tag(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a tag. The tag's last value becomes an attribute of the run's activity."""
+    """Map the record of a tag. Its last value becomes an attribute of the run's activity."""
     value = typed_literal(entry.read_value("value"))
     same = entry.read_canonical_json("value")
     versions = state.tags.setdefault(entry.read_text("name"), [])

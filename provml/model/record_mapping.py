@@ -59,24 +59,24 @@ class JournalEntry:
         return record_context(self.record)
 
     def read_text(self, key: str) -> str:
-        """Read a field that holds a string."""
+        """Read a field that contains a string."""
         return check_text(self.record.get(key))
 
     def read_object(self, key: str) -> Record:
-        """Read a field that holds a JSON object."""
+        """Read a field that contains a JSON object."""
         return check_object(self.record.get(key))
 
     def read_optional_object(self, key: str) -> Record:
-        """Read a field that holds a JSON object. Returns {} if the field is missing or null."""
+        """Read a field that contains a JSON object. Returns {} if the field is missing or null."""
         content = self.record.get(key)
         return {} if content is None else check_object(content)
 
     def read_value(self, key: str) -> Any:
-        """Read and decode a field that holds an encoded value."""
+        """Read and decode a field that contains an encoded value."""
         return decode_field(self.record, key)
 
     def read_float(self, key: str) -> float:
-        """Read a field that holds an encoded number, as a float."""
+        """Read a field that contains an encoded number, as a float."""
         return check_float(self.read_value(key))
 
     def read_json(self, key: str) -> Literal:
@@ -109,7 +109,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class TagVersion:
-    """A value that a tag was set to, and the time in nanoseconds since the epoch.
+    """A value of a tag, and the time when it was set, in nanoseconds since the epoch.
 
     Equal values have the same `json_text`.
     """
@@ -148,7 +148,7 @@ class ContentMade:
 
     Attributes:
         name: the entity's name.
-        revised: the name of the version before; None for the first version.
+        revised: the name of the previous version; None for the first version.
         entry: the record of the artifact or model.
     """
 
@@ -169,9 +169,10 @@ class StartRecord:
 
 @dataclass(slots=True)
 class ScriptVersion:
-    """A version of the script, whose entity is stated when all records are mapped.
+    """A version of the script.
 
-    Source code that is the same file adds its attributes.
+    Its entity is written after all records are mapped, because source code that is the same file
+    can add attributes to the entity.
 
     Attributes:
         version: the number, name and digest of the version.

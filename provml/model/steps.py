@@ -157,7 +157,7 @@ class _SortedRun:
         self.left -= count
 
     def take(self, bound: tuple[int, int, int] | None) -> NDArray[np.void]:
-        """Remove and return the buffered rows up to and including a key; all rows if it is None."""
+        """Remove and return the buffered rows up to and including a key, or all rows for None."""
         if bound is None:
             count = len(self.buffer)
         else:

@@ -90,7 +90,8 @@ class Survey:
         summaries: the times of the summaries, by writer, context and name of the summarised metric.
         windows: the writers and contexts that stored values after their last summary.
         aliases: other names that the script used for a context, such as ``train`` for ``training``.
-        old_summaries: the offsets of the parameters that are summaries of readings, by writer.
+        old_summaries: the offsets of the parameter records that are summaries of readings, by
+            writer.
     """
 
     journal: Journal
@@ -211,7 +212,7 @@ def survey(journal: Journal, every_step: bool) -> Survey:
             epoch = result.epoch(record)
             own_epoch = layout.NO_EPOCH if epoch is None else epoch
             result.steps.add_one(result.numbers[record_context(record)], own_epoch, step, time_ns)
-    if clock_changed:  # records from before or after the change must not widen the run
+    if clock_changed:  # records from before or after the change must not extend the run's interval
         result.places[None] = Interval()
         result.places[None].include(state.started_ns, state.ended_ns or state.started_ns)
     return result

@@ -12,8 +12,10 @@ from typing import BinaryIO, Final
 from provml.errors import DocumentError, MissingExtraError
 
 MAX_BYTES: Final = 2**30
-"""The default limit. The document of a run with a million samples has about 760 MB."""
-"""The default limit on a document's size, after decompression."""
+"""The default limit on a document's size, in bytes after decompression.
+
+The document of a run with a million samples has about 760 MB.
+"""
 
 MAX_BRACKETS: Final = 100_000
 """The maximum nesting depth of brackets in Turtle and TriG. A level takes about 600 bytes."""

@@ -184,8 +184,8 @@ def read(data: bytes, base: str | None = None) -> Document:
     notes: list[str] = []
     if unnamed:
         notes.append(
-            f"{len(unnamed):,} relations lost their identifiers, which have no prefix although "
-            f"there is no default namespace; the first is {unnamed[0]}"
+            f"the identifiers of {len(unnamed):,} relations were dropped, because they have no "
+            f"prefix and the document has no default namespace; the first is {unnamed[0]}"
         )
     return Document(document, statements, notes, note_cut_times(data))
 
