@@ -1,7 +1,7 @@
 """Writes runs as documents: PROV serialisations, RDF, graphs, pictures and pages.
 
-Each public module of this package is one format, and `provml.base.format_names.BUILT_IN` lists
-the modules. To add a format, define these names in a module:
+Each built-in format is a module of this package; `provml.base.format_names.BUILT_IN` lists the
+formats. To add a format, define these names in a module:
 
 - a docstring; ``provml formats`` shows its first line
 - ``SUFFIX``: the file extension of the format, for example ``".ttl"``. No other format may use it.
@@ -58,7 +58,7 @@ from provml.model.bundles import RunBundles
 from provml.model.mapping import RunMapping
 
 if TYPE_CHECKING:
-    from provml.graph.view import View  # for annotations only: most exports have no view
+    from provml.graph.view import View  # only for annotations, because most exports have no view
 
 __all__ = [
     "DOCUMENT_STEM",

@@ -179,7 +179,7 @@ class Diagram:
         if place is None:
             return
         node = self._nodes[place]
-        if node.attributes or node.types:  # already declared, usually by another run
+        if node.attributes or node.types:  # it is already declared, usually by another run
             if node.run != run and node.iri is None:
                 prefix, _, local = node.name.partition(":")
                 node.iri = self._runs[node.run]["prefixes"][prefix] + local

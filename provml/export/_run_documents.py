@@ -23,7 +23,7 @@ from provml.journal.reader import Journal
 from provml.model.mapping import RunMapping
 
 if TYPE_CHECKING:
-    from provml.graph.view import View  # for annotations only: most exports have no view
+    from provml.graph.view import View  # only for annotations, because most exports have no view
 
 DOCUMENT_STEM: Final = "provenance"
 _SWEPT_FOLDERS: Final = (layout.JOURNAL_FOLDER, layout.ARTIFACTS_FOLDER)

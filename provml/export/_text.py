@@ -226,7 +226,7 @@ def format_floats(numbers: NDArray[np.float64]) -> list[bytes]:
     import orjson
 
     texts = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-    for place in np.flatnonzero(~np.isfinite(numbers)).tolist():  # orjson writes null
+    for place in np.flatnonzero(~np.isfinite(numbers)).tolist():  # orjson writes these as null
         texts[place] = format_float(float(numbers[place])).encode()
     return texts
 

@@ -375,7 +375,7 @@ class _Compiler:
             self._refuse(node, f"{root!r} has no fields: write only {root}")
         if root in _TEXTS:
             return _Value(None, Sql(f"r.{root}"))
-        if root == "duration_s":  # a run in progress has the duration until now
+        if root == "duration_s":  # a run in progress lasts until now
             now = "CASE r.status WHEN 'running' THEN (?::BIGINT - r.started_ns) / 1e9 END"
             return _Value(Sql(f"coalesce(r.duration_s, {now})", (time.time_ns(),)), None)
         if root in _NUMBERS:

@@ -153,7 +153,7 @@ def _open_visible_folders(folder: OpenFolder, unread: dict[str, str]) -> Iterato
         try:
             inner = folder.open_folder(entry.name)
         except FileNotFoundError:
-            continue  # removed in the meantime
+            continue  # the folder was removed in the meantime
         except OSError as error:
             path = folder.path / entry.name
             unread[_name_in_tables(path)] = str(error)
@@ -202,9 +202,9 @@ class Segments:
     """The segments of a store, which contain the rows of its tables.
 
     Attributes:
-        folder: the folder that contains the segments. It is in the store or, if the store is
-            read-only, in the user's cache. If neither is writable, it is a temporary folder, which
-            is deleted with this object.
+        folder: the folder that contains the segments. It is in the store or, if provml can't write
+            there, in the user's cache. If provml can write to neither, it is a temporary folder,
+            which is deleted with this object.
         spill_folder: the folder for DuckDB's temporary files. DuckDB creates it when needed.
     """
 
@@ -228,7 +228,7 @@ class Segments:
         return path
 
     def notes(self) -> list[str]:
-        """Return notes about the place of the tables, and about files that provml did not write."""
+        """Return notes about where the tables are, and about files that provml did not write."""
         notes = []
         if self._reason:
             notes.append(f"the tables are in {self.folder}, because {self._reason}")

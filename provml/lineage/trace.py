@@ -309,10 +309,10 @@ def _start_from_run(database: QuestionDatabase, found: LineageStart, folder: Pat
 
 
 def _start_from_node(database: QuestionDatabase, found: LineageStart) -> bool:
-    """Find the nodes (such as parameters, steps or people) that the text of a start refers to.
+    """Find the nodes, such as parameters, steps or people, that the start's text refers to.
 
-    Adds the runs of these nodes, and the nearest content items, to the start. Returns True if there
-    are such nodes.
+    Adds the runs of these nodes, and the nearest content items, to the start. Returns whether any
+    node was found.
     """
     query = "SELECT run, node FROM nodes WHERE iri = ? OR node = ?"
     nodes = database.ask(["nodes"], query, [found.text, found.text]).rows
@@ -423,7 +423,7 @@ def _follow_flows(
         database.ask(["flows"], made, [sorted(begin)])
         limit = _FIRST_LIMIT
         while True:
-            # if no item is at the limit, none is beyond it, because depths are minimums
+            # each depth is a minimum, so if no item is at the limit, no item is beyond the limit
             bound = limit if depth is None else min(limit, depth)
             query = RECURSIVE.format(first=first, of=of, to=to, limit=bound)
             reached = dict(database.ask([], query).rows)

@@ -82,7 +82,7 @@ def sampling_names(block: Block) -> NameColumn:
     """
     collector = block.series.name if block.series.kind == SAMPLING else block.series.kind
     prefix = sampling_prefix(collector, block.series.context, block.writer)
-    # a copy, because exporters may cache a column's text, and these times also appear as dates
+    # copy the times, which also appear as dates, because exporters may cache a column's text
     time_ns = block.time_ns.copy()
     if block.step is None and block.epoch is None:
         return NameColumn((prefix, time_ns))

@@ -53,7 +53,7 @@ def map_dataset(state: MappingState, entry: JournalEntry) -> Iterator[Statement]
 
 
 def map_input(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of an input other than a dataset. The same run may have made the input."""
+    """Map the record of an input other than a dataset, such as a model that this run made."""
     label, content = entry.read_text("name"), _read_used_content(state, entry)
     attributes = content_attributes(content)
     if isinstance(entry.record.get("role"), str):
@@ -84,7 +84,7 @@ def _use_statements(
     """Yield the statements about content that a context or the run used.
 
     Args:
-        kinds: the kind of content, which becomes part of the entity's name, and its PROV type.
+        kinds: the kind of content, as a part of the entity's name and as a PROV type.
     """
     kind, prov_type = kinds
     role = next((value for name, value in attributes if name == "provml:role"), None)
@@ -186,7 +186,7 @@ def map_source(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
     attributes = content_attributes(content) + _git_attributes(git)
     if isinstance(entry.record.get("modules"), dict):
         attributes.append(("provml:modules", entry.read_json("modules")))
-    if isinstance(git.get("untracked_total"), int):  # not every untracked file is listed
+    if isinstance(git.get("untracked_total"), int):  # the list of untracked files is incomplete
         attributes.append(("provml:gitUntrackedTotal", git["untracked_total"]))
     diff = None
     if git.get("diff") is not None:

@@ -59,40 +59,40 @@ class JournalEntry:
         return record_context(self.record)
 
     def read_text(self, key: str) -> str:
-        """Read a field that contains a string."""
+        """Return the string that a field contains."""
         return check_text(self.record.get(key))
 
     def read_object(self, key: str) -> Record:
-        """Read a field that contains a JSON object."""
+        """Return the JSON object that a field contains."""
         return check_object(self.record.get(key))
 
     def read_optional_object(self, key: str) -> Record:
-        """Read a field that contains a JSON object. Returns {} if the field is missing or null."""
+        """Return the JSON object that a field contains, or {} if the field is missing or null."""
         content = self.record.get(key)
         return {} if content is None else check_object(content)
 
     def read_value(self, key: str) -> Any:
-        """Read and decode a field that contains an encoded value."""
+        """Decode the value that a field contains."""
         return decode_field(self.record, key)
 
     def read_float(self, key: str) -> float:
-        """Read a field that contains an encoded number, as a float."""
+        """Decode the number that a field contains, and return it as a float."""
         return check_float(self.read_value(key))
 
     def read_json(self, key: str) -> Literal:
-        """Read a field of any type, as a JSON literal."""
+        """Return the content of a field as a JSON literal."""
         if key not in self.record:
             raise DamagedRecordError(f"the field {key!r} is missing")
         return json_literal(self.record[key])
 
     def read_canonical_json(self, key: str) -> str:
-        """Read a field of any type, as JSON text. Equal contents have equal texts."""
+        """Return the content of a field as JSON text. Equal contents have equal texts."""
         if key not in self.record:
             raise DamagedRecordError(f"the field {key!r} is missing")
         return json_text_of(self.record[key], sort_keys=True)
 
     def read_metadata(self) -> Attributes:
-        """Read the record's metadata as attributes. Returns [] if the record has no metadata."""
+        """Return the record's metadata as attributes, or [] if the record has no metadata."""
         if self.record.get("metadata") is None:
             return []
         return [("provml:metadata", self.read_json("metadata"))]

@@ -83,7 +83,7 @@ def load_json(data: bytes) -> object:
         raise DocumentError(f"the JSON is nested more than {MAX_JSON_DEPTH} levels deep") from None
     except DocumentError:
         raise
-    except ValueError as error:  # an integer with too many digits
+    except ValueError as error:  # an integer has too many digits
         raise DocumentError(f"a number in the JSON can't be read: {error}") from None
     _check_tree(content)
     return content
