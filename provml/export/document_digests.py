@@ -1,8 +1,8 @@
 """Records the digests of the documents in a run's folder, so that later changes can be detected.
 
 The file ``documents.sha256`` in the run's folder has the format of ``sha256sum``. While a document
-is being replaced, the file contains the digests of the old and of the new document, so it is
-correct at every moment. Imports only `journal` and `base.store_files` from provml.
+is being replaced, the file contains both the old and the new digest, so it is correct at every
+moment. Imports only `journal` and `base.store_files` from provml.
 """
 
 from __future__ import annotations

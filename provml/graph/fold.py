@@ -120,7 +120,7 @@ def fold_graph(graph: Graph, found: Iterable[Group]) -> Graph:
       ``made_by`` contains the attributes of the activity that generated the member.
 
     Edges within a group are removed. If several edges with the same relation then connect the same
-    two nodes, one of them is kept, with the number of edges as its ``count``.
+    two nodes, only one of them is kept. Its ``count`` is the number of edges.
     """
     import networkx
 

@@ -54,10 +54,10 @@ def open_store(store: str | os.PathLike[str] | None = None) -> Store:
 class Store:
     """A store of runs that answers questions about them.
 
-    Before each question, provml looks for new runs (30 microseconds per run in the store) and reads
-    them into tables (about 15 ms per new run). It reads runs in progress again for each question.
-    The tables are in the store's folder ``.tables``, which you can delete. Runs that can't be read
-    are left out; the notes of each answer list them.
+    Before each question, provml looks for new runs, which takes 30 microseconds per run in the
+    store. It then reads the new runs into tables, which takes about 15 ms per run. It reads runs in
+    progress again for each question. The tables are in the store's folder ``.tables``, which you
+    can delete. Runs that can't be read are left out, and the notes of each answer list them.
     """
 
     def __init__(self, path: Path) -> None:

@@ -357,8 +357,8 @@ class Segments:
     def merge(self, live: dict[str, IndexedRun]) -> bool:
         """Merge small segments if there are too many; return True if any segment changed.
 
-        A segment is merged with all later segments once they are at least as large as the segment.
-        So a row is usually rewritten only when its segment at least doubles in size.
+        A segment is merged with all later segments once they are together at least as large.
+        Therefore, a row is usually rewritten only when its segment at least doubles in size.
 
         Args:
             live: the runs in the tables, by name. All other rows are dropped.

@@ -57,7 +57,7 @@ class LineageStart:
     """The file, run or other node at which a lineage starts.
 
     Attributes:
-        text: the text with which the caller chose the start.
+        text: the text that the caller passed as the start.
         contents: the keys of the content items that the text refers to.
         up, down: if the text refers to a run, a parameter or another node, the keys of the nearest
             content items in each direction.
@@ -79,7 +79,7 @@ class Lineage(HasTable):
 
     Attributes:
         store: the store's folder.
-        start: the text with which the caller chose the start.
+        start: the text that the caller passed as the start.
         direction: ``up`` for causes, ``down`` for effects, or ``both``.
         depth: the maximum number of steps to follow; None means no limit.
         starts: the keys of the content items at the start; for a run or another node, the keys of

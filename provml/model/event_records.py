@@ -69,8 +69,8 @@ def _event_statements(state: MappingState, event: LoggedEvent) -> Iterator[State
 def _find_end_ns(start: JournalEntry, end: JournalEntry) -> int | None:
     """Return the end of a span in nanoseconds since the epoch; None if the events don't match.
 
-    If the machine's clock was set back between two events of the same process, the end is computed
-    from the time that passed on the process's steady clock.
+    If the machine's clock was set back between two events of the same process, the steady clock of
+    the process determines the end.
     """
     if start.time_ns <= end.time_ns:
         return end.time_ns

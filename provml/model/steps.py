@@ -46,7 +46,7 @@ class StepTable:
         self._file: IO[bytes] | None = None
 
     def add(self, place: int, epoch: Any, step: Any, time_ns: NDArray[np.int64]) -> None:
-        """Add records of one context or run.
+        """Add records that belong to one context or run.
 
         Args:
             place: the number of the context or run.

@@ -14,7 +14,7 @@ from provml.errors import DocumentError, MissingExtraError
 MAX_BYTES: Final = 2**30
 """The default limit on a document's size, in bytes after decompression.
 
-The document of a run with a million samples has about 760 MB.
+The document of a run with a million samples takes up about 760 MB.
 """
 
 MAX_BRACKETS: Final = 100_000
