@@ -157,7 +157,7 @@ class _SortedRun:
         self.left -= count
 
     def take(self, bound: tuple[int, int, int] | None) -> NDArray[np.void]:
-        """Remove and return the buffered rows up to and including a key, or all rows for None."""
+        """Remove and return the buffered rows up to and including a key. None means all rows."""
         if bound is None:
             count = len(self.buffer)
         else:

@@ -78,14 +78,14 @@ class Survey:
         series: the run's series.
         places: the interval of every context, by path; the key None stands for the run. An interval
             covers all records of the context and of the contexts within it.
-        numbers: the number that stands for each context path in the step table.
+        numbers: the number of each context in the step table, by the context's path.
         steps: the steps that the document contains, with their intervals.
-        named: the steps that records other than samples refer to, by context and step. For each
-            epoch of the step, it stores the time of the first sample.
+        named: the steps that records other than samples refer to, by context and step. The value
+            maps each epoch of the step to the time of its first sample.
         triggers: the name of the sample that set off each alert, by the alert's `trigger_key`;
             None if the sample was not found.
-        digests: the digests that were computed after the record of their dataset was written, by
-            writer and dataset number.
+        digests: the digests that were computed after the record of their dataset or input was
+            written, by writer and number.
         damaged: the offsets of the records that were skipped, by writer.
         summaries: the times of the summaries, by writer, context and name of the summarised metric.
         windows: the writers and contexts that stored values after their last summary.
@@ -219,7 +219,7 @@ def survey(journal: Journal, every_step: bool) -> Survey:
 
 
 def _take_digest(result: Survey, writer: int, record: Record) -> None:
-    """Store a digest that was computed after its dataset was recorded.
+    """Store a digest that was computed after its dataset or input was recorded.
 
     Raises DamagedRecordError if the record of the digest is damaged.
     """
