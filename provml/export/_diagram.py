@@ -229,7 +229,7 @@ class Diagram:
         self._edges.append([start, end, number, said] if said else [start, end, number])
 
     def _hang(self, start: int, end: int, relation: str) -> None:
-        """Record which activity or series one end of a relation belongs to."""
+        """Record the activity or series that one of a relation's two nodes belongs to."""
         if relation in ("wasGeneratedBy", "wasInformedBy"):
             own, other = start, end
         elif relation in ("used", "wasAssociatedWith"):

@@ -463,7 +463,7 @@ def _select_places(
     For each content item, these are:
 
     - all its rows, if it is one of the starts;
-    - its rows in these runs;
+    - its rows in the given runs;
     - the rows of other runs that made it (``up``), used it (``down``), or did either (``both``).
     """
     roles = {"up": ["out"], "down": ["in"]}.get(way, ["out", "in"])

@@ -52,7 +52,7 @@ TIMED_RECORDS = frozenset(
 )
 
 TriggerKey = tuple[int, str, Path, str, int]
-"""The writer, kind, context path, name and time of a sample that set off an alert."""
+"""The key of a sample that set off an alert: its writer, kind, context path, name and time."""
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     """The content of a document: a ``prov`` document, and its PROV-Dictionary statements."""
 
 StatementKey = tuple[Any, Any, Any, frozenset[Any]]
-"""The bundle, type, identifier and attributes of a statement."""
+"""The key of a statement: its bundle, type, identifier and attributes."""
 
 
 def collect_statements(content: Content) -> dict[Hashable, str]:

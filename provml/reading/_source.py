@@ -18,7 +18,10 @@ The document of a run with a million samples takes up about 760 MB.
 """
 
 MAX_BRACKETS: Final = 100_000
-"""The maximum nesting depth of brackets in Turtle and TriG. A level takes about 600 bytes."""
+"""The maximum nesting depth of brackets in Turtle and TriG.
+
+The parser needs about 600 bytes of memory per level.
+"""
 
 _TURTLE_TOKENS: Final = re.compile(
     rb'"""(?:\\.|[^"\\]++|"(?!""))*+"""|'

@@ -19,7 +19,7 @@ class Evidence:
 
     Attributes:
         statement: the statement in PROV-N, with the document's prefixes.
-        where: the statement's place in the document: a JSON pointer or a number.
+        where: the statement's place in the document: a JSON pointer, or the statement's number.
         explanation: how the statement led to the finding, with one line for each inference and
             merge.
         line, column: the statement's position in the text, counted from 1; 0 if it is unknown.
