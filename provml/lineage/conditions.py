@@ -183,7 +183,7 @@ def _parse_expression(expression: str) -> ast.expr:
 
 
 def _find_assignment(expression: str) -> int | None:
-    """Return the column of the first ``=`` in an expression, or None. ``==`` does not count."""
+    """Return the column of the first ``=`` in an expression, or None. Ignores ``==``."""
     try:
         for token in tokenize.generate_tokens(io.StringIO(expression).readline):
             if token.type == tokenize.OP and token.string == "=":
@@ -205,8 +205,8 @@ class _Compiler:
     """Translates one expression to SQL.
 
     Attributes:
-        columns: the name of the column for each value that the expression refers to, by the SQL of
-            the value. Empty unless ``names_values`` is True.
+        columns: a mapping from the SQL of each value in the expression to the name of its column.
+            Empty unless ``names_values`` is True.
         names: the names of the parameters, tags, reading summaries and metrics in the expression.
     """
 

@@ -1,14 +1,15 @@
 """Manages the files that contain a store's tables: finds runs, and writes and merges files.
 
 The tables consist of segments. A segment is a folder with one Parquet file per table. The files
-contain the rows of one or more runs. If two segments contain the same run, the later one counts.
+contain the rows of one or more runs. If two segments contain the same run, provml uses the later
+segment.
 
 provml writes a segment under a temporary name, renames it, and then never changes it. Therefore
 readers need no lock, and are not disturbed by the partial files of killed processes. provml merges
 small segments when it writes new ones, but rewrites each row only a few times.
 
-The folder may contain anything, because a store may come from anyone. provml recognises its own
-files by their exact names, follows no links, and leaves everything else alone.
+The folder can contain anything, because the store may come from another person. provml recognises
+its own files by their exact names, follows no links, and leaves everything else alone.
 
 Imports `rows`, `tables` and `journal`; imports duckdb and pyarrow only when needed.
 """
@@ -139,9 +140,9 @@ def scan(store: Path, unread: dict[str, str] | None = None) -> dict[str, FoundRu
 
 
 def _open_visible_folders(folder: OpenFolder, unread: dict[str, str]) -> Iterator[OpenFolder]:
-    """Yield the visible folders in a folder, each of them open.
+    """Open the visible folders in a folder one by one, and yield them.
 
-    Stores the folders that can't be opened in ``unread``, with the reason.
+    Adds the folders that can't be opened to ``unread``, each with the reason.
     """
     try:
         entries = folder.list()
@@ -203,8 +204,8 @@ class Segments:
 
     Attributes:
         folder: the folder that contains the segments. It is in the store or, if provml can't write
-            there, in the user's cache. If provml can write to neither, it is a temporary folder,
-            which is deleted with this object.
+            there, in the user's cache. If provml can't use either place, it creates a
+            temporary folder, which is deleted with this object.
         spill_folder: the folder for DuckDB's temporary files. DuckDB creates it when needed.
     """
 

@@ -58,7 +58,7 @@ def map_param(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
 
 
 def map_tag(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a tag. Its last value becomes an attribute of the run's activity."""
+    """Map the record of a tag. The tag's last value becomes an attribute of the run's activity."""
     value = typed_literal(entry.read_value("value"))
     same = entry.read_canonical_json("value")
     versions = state.tags.setdefault(entry.read_text("name"), [])

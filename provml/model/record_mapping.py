@@ -171,8 +171,8 @@ class StartRecord:
 class ScriptVersion:
     """A version of the script.
 
-    Its entity is written after all records are mapped, because source code that is the same file
-    can add attributes to the entity.
+    Its entity is written after all records are mapped, because a record of source code can describe
+    the same file, and so add attributes to the entity.
 
     Attributes:
         version: the number, name and digest of the version.

@@ -352,7 +352,7 @@ class _GraphReader:
     def _element_kinds(self) -> dict[Any, tuple[str, ...]]:
         """Return the kinds of each element: entity, activity or agent.
 
-        The first of these that an element has decides:
+        The first of these criteria that applies to an element determines its kinds:
 
         - types that belong to one kind
         - properties that only one kind has

@@ -53,7 +53,7 @@ class Finding:
     Attributes:
         kind: ``schema``, ``shape`` or ``constraint``.
         rule: the IRI of the broken rule.
-        message: one line that says what the rule demands and what the document contains.
+        message: one line that says what the rule requires and what the document contains.
         where: the place of the problem: a JSON pointer, a node's IRI, or a statement's number.
         evidence: the statements that together break the rule.
         line, column: the position in the text, counted from 1; 0 if it is unknown.
