@@ -137,7 +137,7 @@ def _event_attributes(event: LoggedEvent, label: str, end: LoggedEvent | None) -
 def event_target_statements(state: MappingState) -> Iterator[Statement]:
     """Yield the statements that say which model or artifact version each event used.
 
-    An event used the latest version that was made before the event.
+    Each event is linked to the latest version that was made before the event.
     """
     for versions in state.outputs.values():
         versions.sort()
