@@ -1,7 +1,7 @@
 """Writes runs as documents: PROV serialisations, RDF, graphs, pictures and pages.
 
-Each public module of this package is one format, and `provml.base.format_names.BUILT_IN` lists
-the modules. To add a format, define these names in a module:
+Each built-in format is a module of this package; `provml.base.format_names.BUILT_IN` lists the
+formats. To add a format, define these names in a module:
 
 - a docstring; ``provml formats`` shows its first line
 - ``SUFFIX``: the file extension of the format, for example ``".ttl"``. No other format may use it.
@@ -13,7 +13,7 @@ You may also define these names:
 
 - ``write_bundles(bundles, sink)``: a function that writes several runs as one document, with a
   bundle for each run
-- ``OTHER_SUFFIXES``: further extensions that select the format, for example ``(".xml",)``
+- ``OTHER_SUFFIXES``: other file extensions that select the format, for example ``(".xml",)``
 - ``DETAIL = "series"``: the default detail, for a format that keeps the whole run in memory
 - ``SAMPLES_ONLY = True``: documents contain the samples of a run, but no statements
 - ``OPTIONS``: the names of the `provml.graph.view.View` fields that the format supports. In this
@@ -58,7 +58,7 @@ from provml.model.bundles import RunBundles
 from provml.model.mapping import RunMapping
 
 if TYPE_CHECKING:
-    from provml.graph.view import View  # for annotations only: most exports have no view
+    from provml.graph.view import View  # only for annotations, because most exports have no view
 
 __all__ = [
     "DOCUMENT_STEM",
@@ -142,7 +142,7 @@ def export_bundles(
 
     Raises:
         ExportError: the format does not support bundles, or two runs have the same name. Also
-            raises the errors of `export`.
+            raises the same errors as `export`.
     """
     chosen = find_format(format)
     if view is not None:

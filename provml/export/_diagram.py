@@ -179,7 +179,7 @@ class Diagram:
         if place is None:
             return
         node = self._nodes[place]
-        if node.attributes or node.types:  # already declared, usually by another run
+        if node.attributes or node.types:  # it is already declared, usually by another run
             if node.run != run and node.iri is None:
                 prefix, _, local = node.name.partition(":")
                 node.iri = self._runs[node.run]["prefixes"][prefix] + local
@@ -229,7 +229,7 @@ class Diagram:
         self._edges.append([start, end, number, said] if said else [start, end, number])
 
     def _hang(self, start: int, end: int, relation: str) -> None:
-        """Record which activity or series one end of a relation belongs to."""
+        """Record the activity or series that one of a relation's two nodes belongs to."""
         if relation in ("wasGeneratedBy", "wasInformedBy"):
             own, other = start, end
         elif relation in ("used", "wasAssociatedWith"):

@@ -54,8 +54,10 @@ _ELEMENT_PROPERTIES: Final = {
     "prov:type": TYPE,
 }
 _ALWAYS_QUALIFIED: Final = ("Association",)
-"""The relations that are always written as a qualified node, because the ``prov`` library would
-merge a plain triple into the node of another association."""
+"""The relations that are always written as a qualified node.
+
+The ``prov`` library would merge a plain triple into the node of another association.
+"""
 _REVISION: Final = ("prov:type", "prov:Revision")
 
 

@@ -31,7 +31,7 @@ class Format:
     Attributes:
         name: the name of the format, as the option ``--format`` accepts it.
         suffix: the file extension, with the dot.
-        other_suffixes: further extensions that mean this format in a name that the user gives.
+        other_suffixes: the other file extensions that select this format.
         about: the first line of the format's documentation, without the full stop.
         default_detail: ``sample`` or ``series``; None if it depends on the size of the run.
         samples_only: whether documents contain only samples, without PROV statements.

@@ -1,4 +1,4 @@
-"""Writes the documents in a run's folder, and finds out which ones are missing.
+"""Writes the documents in a run's folder, and finds the documents that are missing.
 
 Imports `model`, `journal`, `base`, `document_digests` and the registry of formats.
 """
@@ -23,18 +23,18 @@ from provml.journal.reader import Journal
 from provml.model.mapping import RunMapping
 
 if TYPE_CHECKING:
-    from provml.graph.view import View  # for annotations only: most exports have no view
+    from provml.graph.view import View  # only for annotations, because most exports have no view
 
 DOCUMENT_STEM: Final = "provenance"
 _SWEPT_FOLDERS: Final = (layout.JOURNAL_FOLDER, layout.ARTIFACTS_FOLDER)
 
 
 class MissingDocuments(NamedTuple):
-    """The documents that a run should have and does not have.
+    """The documents that a run should have but does not have.
 
     Attributes:
-        formats: their formats, in the order in which they were requested.
-        unknown: the names of requested formats that this provml does not have.
+        formats: the formats of the missing documents, in the order in which they were requested.
+        unknown: the names of requested formats that this version of provml does not support.
     """
 
     formats: tuple[Format, ...]
@@ -49,7 +49,10 @@ def document_path(run_folder: Path, format: str | Format) -> Path:
 def is_own_document(
     run_folder: str | os.PathLike[str], format: str | Format, target: Destination
 ) -> bool:
-    """Return whether a target is the document in the run's folder, whose digest is recorded."""
+    """Return whether an export target is the run's own document in a format.
+
+    provml records the digest of a document only if it is the run's own document.
+    """
     if not isinstance(target, (str, os.PathLike)):
         return False
     own = document_path(Path(os.path.abspath(run_folder)), format)
@@ -58,10 +61,10 @@ def is_own_document(
 
 @contextmanager
 def open_document(run_folder: Path, format: str | Format) -> Iterator[BinaryIO]:
-    """Open the document of a run in a format, in the run's folder, for writing bytes.
+    """Open a run's document in one format for writing, as a binary file in the run's folder.
 
-    The document is replaced only after everything has been written, and its digest is recorded. If
-    it is a link, the link is replaced.
+    An existing document is replaced only after everything has been written. If it is a link, the
+    link itself is replaced. provml also records the digest of the new document.
 
     Raises:
         StoreError: the run's folder is a link.
@@ -89,7 +92,10 @@ def open_document(run_folder: Path, format: str | Format) -> Iterator[BinaryIO]:
 def write_document(
     run_folder: Path, format: str | Format, detail: str | None = None, view: View | None = None
 ) -> RunMapping:
-    """Write one document to a run's folder; the arguments and errors are those of `export`."""
+    """Write one document to a run's folder; return the mapping that was exported.
+
+    Takes the same arguments as `export`, and raises the same errors.
+    """
     chosen = find_format(format)
     mapping = RunMapping(Journal(run_folder), detail or chosen.default_detail)
     with open_document(run_folder, chosen) as sink:
@@ -101,8 +107,8 @@ def write_documents(run_folder: Path, formats: tuple[str, ...]) -> None:
     """Write a run's documents, one for each format, to the run's folder.
 
     Raises:
-        ExportError: two of the formats have the same file extension. Also raises the errors of
-            `export`.
+        ExportError: two of the formats have the same file extension. Also raises the same
+            errors as `export`.
     """
     written: dict[str, str] = {}
     for name in dict.fromkeys(formats):
@@ -117,9 +123,10 @@ def write_documents(run_folder: Path, formats: tuple[str, ...]) -> None:
 
 
 def requested_formats(journal: Journal) -> tuple[str, ...] | None:
-    """Return the formats in which a run's documents were requested when it was started.
+    """Return the formats of the documents that were requested when a run was started.
 
-    Returns None if the journal does not say so, because an early version of provml wrote it.
+    Returns None if the journal does not name the formats. Early versions of provml did not record
+    them.
     """
     by_rank: dict[object, list[str]] = {}  # a resumed run has several owners: the last one counts
     for files in journal.writers:
@@ -143,7 +150,7 @@ def _read_formats(files: WriterFiles) -> list[str] | None:
 
 
 def find_missing_documents(run_folder: Path, formats: tuple[str, ...]) -> MissingDocuments:
-    """Return the documents in these formats that a run does not have, or has from before it ended.
+    """Find the formats whose document is missing, or was written before the run ended.
 
     Args:
         run_folder: the folder of a run that has ended.
@@ -166,7 +173,7 @@ def _is_complete(run_folder: Path, document: Path) -> bool:
     """Return whether a document exists, and was written after the run's last owner ended.
 
     An older document is from an export during the run, or from before the run was resumed. Compares
-    only times that the file system set, because the clock of the process may differ.
+    only timestamps that the file system set, because the clock of the process may differ.
     """
     folder = Path(os.path.abspath(run_folder))
     root, journal = store_files.store_root(folder), folder / layout.JOURNAL_FOLDER

@@ -33,7 +33,7 @@ _BLOCK_ROWS: Final = 8192
 _BLOCK_BYTES: Final = 2**20
 
 Piece = bytes | list[bytes]
-"""A piece of text for a block of rows: one text for all rows, or a list with one for each row."""
+"""A piece of text for a block of rows: one string for every row, or a list with one per row."""
 
 quote_json = json.JSONEncoder(ensure_ascii=False).encode
 """Quotes a string with the escapes that JSON, N-Triples, Turtle and PROV-N have in common."""
@@ -226,7 +226,7 @@ def format_floats(numbers: NDArray[np.float64]) -> list[bytes]:
     import orjson
 
     texts = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-    for place in np.flatnonzero(~np.isfinite(numbers)).tolist():  # orjson writes null
+    for place in np.flatnonzero(~np.isfinite(numbers)).tolist():  # orjson writes these as null
         texts[place] = format_float(float(numbers[place])).encode()
     return texts
 

@@ -1,8 +1,8 @@
-"""Records the digests of the documents in a run's folder, so that a later change is noticed.
+"""Records the digests of the documents in a run's folder, so that later changes can be detected.
 
 The file ``documents.sha256`` in the run's folder has the format of ``sha256sum``. While a document
-is being replaced, the file contains the digests of the old and of the new document, so it is right
-at every moment. Imports only `journal` and `base.store_files` from provml.
+is being replaced, the file contains both the old and the new digest, so it is correct at every
+moment. Imports only `journal` and `base.store_files` from provml.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LINE: Final = re.compile(r"([0-9a-f]{64})  ([^/\0]+)")
 def read_digests(run_folder: Path) -> dict[str, set[str]]:
     """Return the recorded digests of the documents in a run's folder, by file name.
 
-    A document has two digests if a process was killed while it replaced the document.
+    A document has two digests if a process was killed while replacing the document.
     """
     folder = Path(os.path.abspath(run_folder))
     try:
@@ -49,9 +49,9 @@ def record_digest(run_folder: Path, name: str, sha256: str, keep_old: bool) -> N
     Args:
         run_folder: the run's folder.
         name: the file name of the document.
-        sha256: its digest, in hexadecimal.
-        keep_old: whether to keep its other digests. Call this function with True before the
-            document is replaced, and with False afterwards.
+        sha256: the SHA-256 digest of the document, in hexadecimal.
+        keep_old: whether to keep the digests that were recorded before. Call this function with
+            True before the document is replaced, and with False afterwards.
     """
     folder = Path(os.path.abspath(run_folder))
     with lock_journal(folder):
@@ -64,7 +64,7 @@ def record_digest(run_folder: Path, name: str, sha256: str, keep_old: bool) -> N
 
 
 def digest_stream(file: BinaryIO) -> str:
-    """Return the SHA-256 digest of a file from its current position on, in hexadecimal."""
+    """Return the SHA-256 digest of a file from its current position to its end, in hexadecimal."""
     digest = hashlib.sha256()
     while block := file.read(_READ_BYTES):
         digest.update(block)

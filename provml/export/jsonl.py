@@ -275,7 +275,7 @@ def _find_readable(
 
 
 def _find_last_of_name(table: _SeriesColumns, samples: _Samples) -> NDArray[np.bool_]:
-    """Return a mask that excludes samples replaced by a later one of the same field and line."""
+    """Return a mask that excludes the samples that a later sample of the same field replaces."""
     import numpy as np
 
     found = np.ones(len(samples.rows), bool)

@@ -107,7 +107,7 @@ def _jsonld_object(value: Any, rows: Rows) -> list[Piece]:
         inner: list[Piece] = []
         _append_members(inner, value.properties, rows)
         assert isinstance(inner[0], bytes)
-        inner[0] = inner[0].removeprefix(b",")  # no comma before the first member
+        inner[0] = inner[0].removeprefix(b",")  # the first member needs no comma
         return [b"{", *inner, b"}"]
     if isinstance(value, (Name, NameColumn)):
         return [b'{"@id":"', *_jsonld_name(value, rows), b'"}']

@@ -100,7 +100,7 @@ class _PendingStatements:
             self._move_to_file(self._texts)
 
     def _move_to_file(self, texts: BytesIO) -> None:
-        import tempfile  # slow to import, and most runs do not need it
+        import tempfile  # this import is slow, and most runs do not need it
 
         self._texts = self._open_files.enter_context(tempfile.TemporaryFile(prefix="provml-"))
         self._texts.write(texts.getvalue())

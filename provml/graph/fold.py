@@ -117,10 +117,10 @@ def fold_graph(graph: Graph, found: Iterable[Group]) -> Graph:
     - ``label``: for example ``20 series of training`` or ``net: 3 versions``
     - ``plural`` and ``place``, from the group
     - ``members``: a list with the attributes of each member. In this list, the attribute
-      ``made_by`` holds the attributes of the activity that generated the member.
+      ``made_by`` contains the attributes of the activity that generated the member.
 
     Edges within a group are removed. If several edges with the same relation then connect the same
-    two nodes, one of them is kept, with the number of edges as its ``count``.
+    two nodes, only one of them is kept. Its ``count`` is the number of edges.
     """
     import networkx
 
@@ -169,7 +169,7 @@ def _group_node(graph: Graph, group: Group) -> dict[str, Any]:
 def _member_attributes(graph: Graph, key: str) -> dict[str, Any]:
     """Return the attributes of a node.
 
-    If an activity generated the node, ``made_by`` holds the attributes of that activity.
+    If an activity generated the node, ``made_by`` contains the attributes of that activity.
     """
     for _, goal, edge in graph.out_edges(key, data=True):
         if edge["relation"] == "wasGeneratedBy":

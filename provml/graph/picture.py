@@ -57,7 +57,7 @@ _LABELLED_EDGES: Final = 24
 _NARROW: Final = 3
 """A graph is narrow if it has fewer than this many nodes per rank, on average."""
 _ROW: Final = 3
-"""The leaves of a node are arranged in rows of this many, but in at most `_MOST_ROWS` rows."""
+"""The number of leaves in a row, unless a node would then have more than `_MOST_ROWS` rows."""
 _MOST_ROWS: Final = 6
 _LISTED_MEMBERS: Final = 4
 """If a run has more results than this, a picture shows their number instead of their edges."""
@@ -162,7 +162,7 @@ def dot_graph(graph: Graph, direction: str | None = None) -> Dot:
 
 def _choose_direction(graph: Graph) -> str:
     """Choose the default direction of the edges: ``BT`` for a narrow graph, else ``RL``."""
-    condensed = networkx().condensation(graph)  # overwriting a file that was read makes a cycle
+    condensed = networkx().condensation(graph)  # a run that overwrites its input makes a cycle
     ranks = 1 + networkx().dag_longest_path_length(condensed)
     return "BT" if len(graph) < _NARROW * ranks else "RL"
 

@@ -36,8 +36,8 @@ _METRIC_COLUMNS: Final = ("last", "min", "max", "count")
 class Comparison(HasTable):
     """A side-by-side comparison of runs.
 
-    Each part, except ``code``, maps names to lists with one value per run. The value is None if the
-    run does not have one.
+    Each part, except ``code``, maps names to lists with one value per run. A value is None if
+    the run has no value for the name.
 
     Attributes:
         runs: the names of the runs, in the order in which they are compared.
@@ -46,10 +46,12 @@ class Comparison(HasTable):
         params, tags: the last value of each parameter and tag, as exact text.
         resources: the summaries of the machine readings, such as ``system.cpu_percent.mean``.
         packages: the versions of the installed packages.
-        data: by ``<kind> <name>``, a list of the digests that each run recorded under this name.
-        metrics: by ``<name> <context>``, the last value, minimum, maximum and count in each run.
-        code: by file name, the lines of a unified diff between the first run and every other run.
-            The files are the recorded sources and the diffs of uncommitted changes.
+        data: the digests that each run recorded, with ``<kind> <name>`` as the key.
+        metrics: the last value, minimum, maximum and count of each metric, with
+            ``<name> <context>`` as the key.
+        code: the lines of unified diffs between the first run and the other runs, with the name of
+            the file as the key. The files are the recorded sources and the diffs of uncommitted
+            changes.
         notes: messages for the user, for example about runs that could not be read.
     """
 

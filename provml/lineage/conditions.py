@@ -35,7 +35,7 @@ _LONGEST: Final = 10_000
 _MOST_COLUMNS: Final = 60
 _FIELDS: Final = ("last", "min", "max", "count")
 _SETTINGS: Final = {"params": "param", "tags": "tag", "reading_summaries": "reading_summary"}
-"""The collections in the table ``params``, with the kind of their rows."""
+"""The collections in the table ``params``, and the kind of row that each collection refers to."""
 _COLLECTIONS: Final = (*_SETTINGS, "metrics")
 _TEXTS: Final = (
     "id",
@@ -86,14 +86,14 @@ class _Value:
 
 @dataclass(frozen=True, slots=True)
 class RecordedName:
-    """A name in an expression: of a parameter, tag, reading summary or metric.
+    """The name of a parameter, tag, reading summary or metric that an expression contains.
 
     Attributes:
-        kinds: what may have this name: ``param``, ``tag``, ``reading_summary`` or ``metric``. The
-            kind that the expression asks for comes first.
+        kinds: the kinds of value that the name may refer to: ``param``, ``tag``,
+            ``reading_summary`` or ``metric``. The kind that the expression asks for comes first.
         name: the name as it was logged.
-        contexts: the encoded paths of a metric's context: as given, and in its standard form. None
-            if the expression names no context.
+        contexts: the encoded path of a metric's context, once as given and once in its standard
+            form. None if the expression does not name a context.
     """
 
     kinds: tuple[str, ...]
@@ -141,7 +141,12 @@ def compile_value(expression: str) -> tuple[Sql, Sql]:
 
 
 def find_names(expression: str, *, is_condition: bool) -> list[RecordedName]:
-    """Return the names of parameters, tags and so on that a valid condition or value contains."""
+    """Return the names of parameters, tags, summaries and metrics in a valid expression.
+
+    Args:
+        expression: a condition, or a value of ``--sort`` or ``--show``.
+        is_condition: whether the expression is a condition.
+    """
     compiler = _Compiler(expression)
     node = _parse_expression(expression)
     if is_condition:
@@ -178,7 +183,7 @@ def _parse_expression(expression: str) -> ast.expr:
 
 
 def _find_assignment(expression: str) -> int | None:
-    """Return the column of the first ``=`` in an expression, or None. ``==`` does not count."""
+    """Return the column of the first ``=`` in an expression, or None. Ignores ``==``."""
     try:
         for token in tokenize.generate_tokens(io.StringIO(expression).readline):
             if token.type == tokenize.OP and token.string == "=":
@@ -197,12 +202,12 @@ def _check_unicode(text: str) -> str:
 
 
 class _Compiler:
-    """Translates one expression.
+    """Translates one expression to SQL.
 
     Attributes:
-        columns: the SQL of each value that the expression names, with the name of its column. Empty
-            unless ``names_values`` is True.
-        names: the parameters, tags and metrics that the expression names.
+        columns: a mapping from the SQL of each value in the expression to the name of its column.
+            Empty unless ``names_values`` is True.
+        names: the names of the parameters, tags, reading summaries and metrics in the expression.
     """
 
     def __init__(self, expression: str, names_values: bool = False) -> None:
@@ -370,7 +375,7 @@ class _Compiler:
             self._refuse(node, f"{root!r} has no fields: write only {root}")
         if root in _TEXTS:
             return _Value(None, Sql(f"r.{root}"))
-        if root == "duration_s":  # a run in progress has the duration until now
+        if root == "duration_s":  # a run in progress lasts until now
             now = "CASE r.status WHEN 'running' THEN (?::BIGINT - r.started_ns) / 1e9 END"
             return _Value(Sql(f"coalesce(r.duration_s, {now})", (time.time_ns(),)), None)
         if root in _NUMBERS:
@@ -393,7 +398,9 @@ class _Compiler:
             for sql in (value.number, value.text)
         )
         if len(self.columns) > _MOST_COLUMNS:
-            self._refuse(node, "the condition names too many parameters, tags and metrics")
+            self._refuse(
+                node, "the condition names too many parameters, tags and metrics: use fewer names"
+            )
         return replace(value, number=number, text=text)
 
     def _path(self, node: ast.expr) -> tuple[str, list[tuple[tuple[Any, ...], bool]]]:
@@ -470,7 +477,7 @@ class _Compiler:
 
 
 def _setting_kinds(collection: str, name: str) -> tuple[str, ...]:
-    """Return the kinds of rows of the table ``params`` that a name in a collection refers to.
+    """Return the kinds of rows in the table ``params`` that a name in a collection can refer to.
 
     Early versions of provml recorded the summaries of readings as parameters, so ``params`` still
     finds them. A parameter with the same name comes first.

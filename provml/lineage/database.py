@@ -260,7 +260,7 @@ class QuestionDatabase:
     def ask_condition(
         self, tables: Collection[str], query: str, params: Sequence[Any]
     ) -> TableAnswer:
-        """Run a query that contains a user's condition, as `ask` does.
+        """Run a query that contains a user's condition; return its answer as `ask` does.
 
         Raises QueryError if DuckDB rejects the query, because the condition is too deeply nested.
         """

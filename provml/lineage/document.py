@@ -1,8 +1,9 @@
 """Merges the runs of a lineage into one PROV graph, for the export formats and networkx.
 
-Each run gets its own prefix. If one run used a file that another run made (the digests are equal),
-the graph states that the two entities are alternates of each other. Imports `contents`, `rows`,
-`model` and `export`; imports networkx only when needed.
+Each run gets its own prefix. If one run used a file that another run made, the graph states that
+the two entities are alternates of each other. Equal digests identify such files.
+
+Imports `contents`, `rows`, `model` and `export`; imports networkx only when needed.
 """
 
 from __future__ import annotations

@@ -54,10 +54,10 @@ def open_store(store: str | os.PathLike[str] | None = None) -> Store:
 class Store:
     """A store of runs that answers questions about them.
 
-    Before each question, provml looks for new runs (30 microseconds per run in the store) and reads
-    them into tables (about 15 ms per new run). It reads runs in progress again for each question.
-    The tables are in the store's folder ``.tables``, which you can delete. Runs that can't be read
-    are left out; the notes of each answer list them.
+    Before each question, provml looks for new runs, which takes 30 microseconds per run in the
+    store. It then reads the new runs into tables, which takes about 15 ms per run. It reads runs in
+    progress again for each question. The tables are in the store's folder ``.tables``, which you
+    can delete. Runs that can't be read are left out, and the notes of each answer list them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,7 +84,7 @@ class Store:
         return self._database.refresh()
 
     def notes(self) -> list[str]:
-        """Return notes about the runs that are left out, duplicated or damaged, and the tables.
+        """Return notes about the tables, and about runs that are left out, duplicated or damaged.
 
         Every answer includes these notes.
         """
@@ -291,7 +291,7 @@ class Store:
 
 
 def _suggest(name: str, known: list[str]) -> str:
-    """Return the end of a message that suggests the known names closest to a name."""
+    """Return the end of a message, with the known names that are most similar to a name."""
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 

@@ -48,8 +48,10 @@ _SETTINGS: Final = {
     "provml:Parameter": ("param", "used"),
     "provml:ReadingSummary": ("reading_summary", "wasGeneratedBy"),
 }
-"""The types that the table ``params`` contains: the kind in the table, and the relation whose time
-counts."""
+"""The types of entities in the table ``params``.
+
+Each type has a kind, which the table shows, and a relation, which provides the time.
+"""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 _NS_PER_S: Final = 1_000_000_000
 
@@ -195,7 +197,7 @@ def own_type(statement: Statement) -> str | None:
 
 
 def _is_source(statement: Statement) -> bool:
-    """Return whether an element is source code. The script can be source code, too."""
+    """Return whether an element is source code. The script's entity can be source code, too."""
     return ("prov:type", "provml:SourceCode") in statement.attributes
 
 

@@ -1,14 +1,15 @@
 """Manages the files that contain a store's tables: finds runs, and writes and merges files.
 
 The tables consist of segments. A segment is a folder with one Parquet file per table. The files
-contain the rows of one or more runs. If two segments contain the same run, the later one counts.
+contain the rows of one or more runs. If two segments contain the same run, provml uses the later
+segment.
 
 provml writes a segment under a temporary name, renames it, and then never changes it. Therefore
 readers need no lock, and are not disturbed by the partial files of killed processes. provml merges
 small segments when it writes new ones, but rewrites each row only a few times.
 
-The folder may contain anything, because a store may come from anyone. provml recognises its own
-files by their exact names, follows no links, and leaves everything else alone.
+The folder can contain anything, because the store may come from another person. provml recognises
+its own files by their exact names, follows no links, and leaves everything else alone.
 
 Imports `rows`, `tables` and `journal`; imports duckdb and pyarrow only when needed.
 """
@@ -119,8 +120,8 @@ def scan(store: Path, unread: dict[str, str] | None = None) -> dict[str, FoundRu
 
     Args:
         store: the store's folder.
-        unread: a dict to which each link to a run or experiment is added, with the reason why it
-            is left out.
+        unread: a dict in which this function stores the runs and experiments that it can't open,
+            such as links, each with the reason.
     """
     found: dict[str, FoundRun] = {}
     unread = {} if unread is None else unread
@@ -139,7 +140,10 @@ def scan(store: Path, unread: dict[str, str] | None = None) -> dict[str, FoundRu
 
 
 def _open_visible_folders(folder: OpenFolder, unread: dict[str, str]) -> Iterator[OpenFolder]:
-    """Open each folder in a folder that is not hidden, one after another."""
+    """Open the visible folders in a folder one by one, and yield them.
+
+    Adds the folders that can't be opened to ``unread``, each with the reason.
+    """
     try:
         entries = folder.list()
     except OSError:
@@ -150,7 +154,7 @@ def _open_visible_folders(folder: OpenFolder, unread: dict[str, str]) -> Iterato
         try:
             inner = folder.open_folder(entry.name)
         except FileNotFoundError:
-            continue  # removed in the meantime
+            continue  # the folder was removed in the meantime
         except OSError as error:
             path = folder.path / entry.name
             unread[_name_in_tables(path)] = str(error)
@@ -199,9 +203,9 @@ class Segments:
     """The segments of a store, which contain the rows of its tables.
 
     Attributes:
-        folder: the folder that contains the segments. It is in the store or, if the store is
-            read-only, in the user's cache. If neither is writable, it is a temporary folder, which
-            is deleted with this object.
+        folder: the folder that contains the segments. It is in the store or, if provml can't write
+            there, in the user's cache. If provml can't use either place, it creates a
+            temporary folder, which is deleted with this object.
         spill_folder: the folder for DuckDB's temporary files. DuckDB creates it when needed.
     """
 
@@ -225,7 +229,7 @@ class Segments:
         return path
 
     def notes(self) -> list[str]:
-        """Return notes about the tables' place, and about files that provml did not write there."""
+        """Return notes about where the tables are, and about files that provml did not write."""
         notes = []
         if self._reason:
             notes.append(f"the tables are in {self.folder}, because {self._reason}")
@@ -237,7 +241,7 @@ class Segments:
         return notes
 
     def _is_own(self, entry: FolderEntry) -> bool:
-        """Return whether provml has created an entry of the tables' folder."""
+        """Return whether provml created an entry of the tables' folder, according to its name."""
         name = entry.name
         if entry.is_folder and (name == _SAMPLES or _PARTIAL_NAME.fullmatch(name)):
             return True
@@ -268,7 +272,7 @@ class Segments:
 
         Args:
             name: the folder's name in the tables' folder.
-            own: matches the names of the files to remove; by default the files of tables.
+            own: a pattern for the names of the files to remove; None for the files of tables.
         """
         folder = self.folder / name
         try:
@@ -305,7 +309,7 @@ class Segments:
             if entry.is_folder and _PARTIAL_NAME.fullmatch(entry.name):
                 self._remove(entry.name)
             elif entry.is_folder and _SPILL_NAME.fullmatch(entry.name):
-                # a running process may still use a younger one
+                # a running process may still use a younger folder
                 status = store_files.read_status(self._root, self.folder / entry.name)
                 if time.time() - status.st_mtime > _OLDEST_SPILL_S:
                     self._remove(entry.name, _SPILL_FILE)
@@ -339,7 +343,7 @@ class Segments:
         self._remove(name)
 
     def discard_damaged(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Remove all segments that have a file that can't be read, or that has other columns."""
+        """Remove each segment that has an unreadable file, or a file whose columns are wrong."""
         import duckdb
 
         for name in self.names():
@@ -354,8 +358,8 @@ class Segments:
     def merge(self, live: dict[str, IndexedRun]) -> bool:
         """Merge small segments if there are too many; return True if any segment changed.
 
-        A segment is merged with all later segments once they are at least as large as the segment.
-        So a row is usually rewritten only when its segment at least doubles in size.
+        A segment is merged with all later segments once they are together at least as large.
+        Therefore, a row is usually rewritten only when its segment at least doubles in size.
 
         Args:
             live: the runs in the tables, by name. All other rows are dropped.
@@ -466,10 +470,10 @@ class Segments:
 
 
 def _check_columns(connection: duckdb.DuckDBPyConnection, table: str, path: str) -> None:
-    """Raise ValueError if the columns of a Parquet file are not those of the table."""
+    """Raise ValueError if the columns of a Parquet file differ from the columns of the table."""
     own = connection.execute(f"SELECT * FROM {table} LIMIT 0").description
     if connection.execute("SELECT * FROM read_parquet(?) LIMIT 0", [path]).description != own:
-        raise ValueError(f"{path} has other columns than the table {table}")
+        raise ValueError(f"the columns of {path} differ from the columns of the table {table}")
 
 
 def _filter_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.Table]:
@@ -505,8 +509,8 @@ _STATUS: Final = [column.name for column in TABLES["runs"]].index("status")
 def _choose_tables_folder(store: Path) -> tuple[Path, Path, str]:
     """Return the root and the path of a writable folder for the tables.
 
-    The third item is the reason why provml does not use the folder in the store; empty if provml
-    uses it, or if the store is read-only. If root and path are the same, the folder is temporary.
+    The third item is the reason why provml does not use the folder in the store. It is empty if
+    provml uses that folder, or if the store is read-only. A temporary folder is its own root.
     """
     version = f"v{TABLES_VERSION}"
     reason = ""
@@ -534,7 +538,7 @@ def _choose_tables_folder(store: Path) -> tuple[Path, Path, str]:
 
 
 def _check_own_files(root: Path, folder: Path) -> None:
-    """Raise StoreError if the lock is not a file, or the samples are not in a folder."""
+    """Raise StoreError if the lock is not a regular file, or if ``samples`` is not a folder."""
     for entry in store_files.list_folder(root, folder):
         if entry.name == _LOCK and not entry.is_file:
             raise StoreError(f"{folder / _LOCK} is not a regular file")

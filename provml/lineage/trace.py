@@ -57,7 +57,7 @@ class LineageStart:
     """The file, run or other node at which a lineage starts.
 
     Attributes:
-        text: the text with which the caller chose the start.
+        text: the text that the caller passed as the start.
         contents: the keys of the content items that the text refers to.
         up, down: if the text refers to a run, a parameter or another node, the keys of the nearest
             content items in each direction.
@@ -79,7 +79,7 @@ class Lineage(HasTable):
 
     Attributes:
         store: the store's folder.
-        start: the text with which the caller chose the start.
+        start: the text that the caller passed as the start.
         direction: ``up`` for causes, ``down`` for effects, or ``both``.
         depth: the maximum number of steps to follow; None means no limit.
         starts: the keys of the content items at the start; for a run or another node, the keys of
@@ -89,7 +89,7 @@ class Lineage(HasTable):
         runs: the rows of the table ``runs`` for the runs that made or used these content items, by
             name.
         flows: the steps that were followed, as (run, key of the effect, key of the cause).
-        folders: the folders of these runs, by name.
+        folders: the folders of the runs that made or used these content items, by the runs' names.
         notes: messages for the user.
     """
 
@@ -309,10 +309,10 @@ def _start_from_run(database: QuestionDatabase, found: LineageStart, folder: Pat
 
 
 def _start_from_node(database: QuestionDatabase, found: LineageStart) -> bool:
-    """Find the nodes (such as parameters, steps or people) that the text of a start refers to.
+    """Find the nodes, such as parameters, steps or people, that the start's text refers to.
 
-    Adds the runs of these nodes, and the nearest content items, to the start. Returns True if there
-    are such nodes.
+    Adds the runs of these nodes, and the nearest content items, to the start. Returns whether any
+    node was found.
     """
     query = "SELECT run, node FROM nodes WHERE iri = ? OR node = ?"
     nodes = database.ask(["nodes"], query, [found.text, found.text]).rows
@@ -423,7 +423,7 @@ def _follow_flows(
         database.ask(["flows"], made, [sorted(begin)])
         limit = _FIRST_LIMIT
         while True:
-            # if no item is at the limit, none is beyond it, because depths are minimums
+            # each depth is a minimum, so if no item is at the limit, no item is beyond the limit
             bound = limit if depth is None else min(limit, depth)
             query = RECURSIVE.format(first=first, of=of, to=to, limit=bound)
             reached = dict(database.ask([], query).rows)
@@ -463,7 +463,7 @@ def _select_places(
     For each content item, these are:
 
     - all its rows, if it is one of the starts;
-    - its rows in these runs;
+    - its rows in the given runs;
     - the rows of other runs that made it (``up``), used it (``down``), or did either (``both``).
     """
     roles = {"up": ["out"], "down": ["in"]}.get(way, ["out", "in"])

@@ -53,7 +53,7 @@ def map_dataset(state: MappingState, entry: JournalEntry) -> Iterator[Statement]
 
 
 def map_input(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of an input that is not a dataset, or of a model of this run that it used."""
+    """Map the record of an input other than a dataset, such as a model that this run made."""
     label, content = entry.read_text("name"), _read_used_content(state, entry)
     attributes = content_attributes(content)
     if isinstance(entry.record.get("role"), str):
@@ -67,7 +67,7 @@ def map_input(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
 
 
 def _read_used_content(state: MappingState, entry: JournalEntry) -> Record:
-    """Read the description of content that was used, and the digest that was computed later."""
+    """Return the description of used content, with its digest even if it was computed later."""
     content, number = entry.read_object("content"), series_number(entry.record)
     later = None if number is None else state.survey.digests.get((entry.writer, number))
     return content if later is None else add_later_digest(content, later)
@@ -84,7 +84,7 @@ def _use_statements(
     """Yield the statements about content that a context or the run used.
 
     Args:
-        kinds: the kind of content, which becomes part of the entity's name, and its PROV type.
+        kinds: the kind of content, as a part of the entity's name and as a PROV type.
     """
     kind, prov_type = kinds
     role = next((value for name, value in attributes if name == "provml:role"), None)
@@ -157,9 +157,9 @@ def _reaches(used_in: Path, made_in: Path) -> bool:
 def model_use_statements(state: MappingState) -> Iterator[Statement]:
     """Yield the statements about the models of this run that the run or its contexts used.
 
-    A context used the latest version that was made before. What was made later, in a place that
-    the use reaches, was derived from that version. Call this function after all records are mapped,
-    because another process may have made the version.
+    A context uses the latest version that was made before the use. Content that was made later is
+    derived from that version if the use may have influenced it (see `_reaches`). Call this function
+    after all records are mapped, because another process may have made the version.
     """
     for use in state.model_uses:
         versions = sorted(state.outputs.get(use.target, []))
@@ -179,14 +179,14 @@ def model_use_statements(state: MappingState) -> Iterator[Statement]:
 def map_source(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
     """Map the record of source code, including the git commit and any uncommitted changes.
 
-    If the source code is the script's file, both have one entity.
+    If the source code is the script's file, one entity represents both.
     """
     content, git = entry.read_optional_object("content"), entry.read_optional_object("git")
     label = str(content.get("path") or git.get("root") or "source").rpartition("/")[2]
     attributes = content_attributes(content) + _git_attributes(git)
     if isinstance(entry.record.get("modules"), dict):
         attributes.append(("provml:modules", entry.read_json("modules")))
-    if isinstance(git.get("untracked_total"), int):  # not every untracked file is listed
+    if isinstance(git.get("untracked_total"), int):  # the list of untracked files is incomplete
         attributes.append(("provml:gitUntrackedTotal", git["untracked_total"]))
     diff = None
     if git.get("diff") is not None:
@@ -217,7 +217,7 @@ def _source_statements(
     number, digest = before.number + 1 if before else 1, content.get("sha256")
     script = _find_script(state, content)
     if script is not None and script.source in (None, attributes):
-        if script.source is not None:  # the same record again, for example from another rank
+        if script.source is not None:  # another rank, for example, wrote the same record
             return
         script.source, name = attributes, script.version.name
         state.versions["source", label] = Version(number, name, digest)
@@ -234,7 +234,7 @@ def _source_statements(
 
 
 def _find_script(state: MappingState, content: Record) -> ScriptVersion | None:
-    """Return the version of the script that is the same file as a piece of source code."""
+    """Return the version of the script whose file is this source code, or None if there is none."""
     digest, path = content.get("sha256"), content.get("path")
     if digest is None or path is None:
         return None

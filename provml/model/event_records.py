@@ -69,8 +69,8 @@ def _event_statements(state: MappingState, event: LoggedEvent) -> Iterator[State
 def _find_end_ns(start: JournalEntry, end: JournalEntry) -> int | None:
     """Return the end of a span in nanoseconds since the epoch; None if the events don't match.
 
-    If the machine's clock was set back between two events of a process, the span ends after the
-    time that passed.
+    If the machine's clock was set back between two events of the same process, the steady clock of
+    the process determines the end.
     """
     if start.time_ns <= end.time_ns:
         return end.time_ns
@@ -95,7 +95,7 @@ def _activity_statements(
     """Yield the statements about an event, or about a span from a start event to an end event.
 
     Args:
-        end_ns: the end of the span in nanoseconds since the epoch; None for an event.
+        end_ns: the end of the span in nanoseconds since the epoch; None for a single event.
     """
     activity = local_name("event", event.entry.key)
     last = end or event
@@ -137,7 +137,7 @@ def _event_attributes(event: LoggedEvent, label: str, end: LoggedEvent | None) -
 def event_target_statements(state: MappingState) -> Iterator[Statement]:
     """Yield the statements that say which model or artifact version each event used.
 
-    An event used the latest version that was made before the event.
+    Each event is linked to the latest version that was made before the event.
     """
     for versions in state.outputs.values():
         versions.sort()

@@ -459,8 +459,8 @@ _SAMPLING_KINDS: Final = frozenset({"activity", "wasInformedBy", "wasAssociatedW
 def run_prefixes(journal: Journal) -> dict[str, str]:
     """Return the prefixes that the names of a run use, with their IRIs.
 
-    Without a namespace, the store's id keeps the names of different stores apart. Runs of earlier
-    versions of provml do not have this id.
+    If no namespace is set, the store's id makes the names of different stores differ. Runs that
+    early versions of provml recorded do not have this id.
     """
     description = journal.description
     base = description.get("namespace") or _default_base(description.get("store_id"))

@@ -68,16 +68,17 @@ def encode_name(name: str) -> str:
 
 
 def tag_attribute(name: str) -> str:
-    """Return the name of the attribute that states a tag: ``tags:kind``.
+    """Return the name of the attribute that contains a tag's value, such as ``tags:kind``.
 
-    Letters, digits, ``-``, ``_`` and ``.`` stay as they are, and ``_x20_`` stands for a space: the
-    attribute is an element in PROV-XML, and elements' names can't contain percent signs.
+    Letters, digits, ``-``, ``_`` and ``.`` are kept. Other characters are escaped: ``_x20_`` means
+    a space. Percent-encoding is impossible, because PROV-XML writes the attribute as an element,
+    and names of elements can't contain percent signs.
     """
     return f"tags:{_NOT_ATTRIBUTE.sub(_escape_attribute, name) or '_x_'}"
 
 
 def tag_of_attribute(attribute: str) -> str:
-    """Return the name of the tag that an attribute states; the inverse of `tag_attribute`."""
+    """Return the name of the tag whose value an attribute contains; inverts `tag_attribute`."""
     return _ATTRIBUTE_ESCAPE.sub(
         lambda found: chr(int(found[1], 16)) if found[1] else "", attribute.removeprefix("tags:")
     )

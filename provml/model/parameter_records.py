@@ -49,7 +49,8 @@ map_metadata = partial(_map_setting, "metadata", "provml:Metadata")
 def map_param(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
     """Map the record of a parameter.
 
-    In an early run, it may be a summary of readings; see `find_old_summaries`.
+    If an early version of provml recorded the run, the record may be a summary of readings (see
+    `find_old_summaries`).
     """
     if entry.offset in state.survey.old_summaries.get(entry.writer, ()):
         return map_reading_summary(state, entry)

@@ -1,15 +1,16 @@
 """Builds the names of people.
 
-A person is the same in the documents of different stores only if the owner of the runs is one of
-these:
+Documents from different stores use the same name for a person only if the runs' owner is one of
+the following:
 
 - an e-mail address: ``ada@example.org`` becomes ``mailto:ada@example.org``;
 - an ORCID: ``0000-0002-1825-0097`` becomes ``https://orcid.org/0000-0002-1825-0097``;
-- an IRI, such as ``https://example.org/people#ada``, which stays as it is.
+- an IRI, such as ``https://example.org/people#ada``, which is used unchanged.
 
-Any other owner, such as a login name, gets a name within the store: ``base:person/ada``. So does
-every owner of a run of an early version, because runs keep their names. Imports `names` and
-`statements`.
+Any other owner, such as a login name, gets a name within the store: ``base:person/ada``. The
+owners of runs from early versions of provml also get such a name, because a run keeps its names.
+
+Imports `names` and `statements`.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def _name_person(owner: str) -> PersonName:
 
 
 def _has_orcid_checksum(orcid: str) -> bool:
-    """Return whether the last character of an ORCID fits the others (ISO 7064, MOD 11-2)."""
+    """Return whether the check digit of an ORCID is correct (ISO 7064, MOD 11-2)."""
     characters = orcid.replace("-", "")
     total = 0
     for digit in characters[:-1]:

@@ -59,40 +59,40 @@ class JournalEntry:
         return record_context(self.record)
 
     def read_text(self, key: str) -> str:
-        """Read a field that holds a string."""
+        """Return the string that a field contains."""
         return check_text(self.record.get(key))
 
     def read_object(self, key: str) -> Record:
-        """Read a field that holds a JSON object."""
+        """Return the JSON object that a field contains."""
         return check_object(self.record.get(key))
 
     def read_optional_object(self, key: str) -> Record:
-        """Read a field that holds a JSON object. Returns {} if the field is missing or null."""
+        """Return the JSON object that a field contains, or {} if the field is missing or null."""
         content = self.record.get(key)
         return {} if content is None else check_object(content)
 
     def read_value(self, key: str) -> Any:
-        """Read and decode a field that holds an encoded value."""
+        """Decode the value that a field contains."""
         return decode_field(self.record, key)
 
     def read_float(self, key: str) -> float:
-        """Read a field that holds an encoded number, as a float."""
+        """Decode the number that a field contains, and return it as a float."""
         return check_float(self.read_value(key))
 
     def read_json(self, key: str) -> Literal:
-        """Read a field of any type, as a JSON literal."""
+        """Return the content of a field as a JSON literal."""
         if key not in self.record:
             raise DamagedRecordError(f"the field {key!r} is missing")
         return json_literal(self.record[key])
 
     def read_canonical_json(self, key: str) -> str:
-        """Read a field of any type, as JSON text. Equal contents have equal texts."""
+        """Return the content of a field as JSON text. Equal contents have equal texts."""
         if key not in self.record:
             raise DamagedRecordError(f"the field {key!r} is missing")
         return json_text_of(self.record[key], sort_keys=True)
 
     def read_metadata(self) -> Attributes:
-        """Read the record's metadata as attributes. Returns [] if the record has no metadata."""
+        """Return the record's metadata as attributes, or [] if the record has no metadata."""
         if self.record.get("metadata") is None:
             return []
         return [("provml:metadata", self.read_json("metadata"))]
@@ -109,7 +109,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class TagVersion:
-    """A value that a tag was set to, and the time in nanoseconds since the epoch.
+    """A value of a tag, and the time when it was set, in nanoseconds since the epoch.
 
     Equal values have the same `json_text`.
     """
@@ -148,7 +148,7 @@ class ContentMade:
 
     Attributes:
         name: the entity's name.
-        revised: the name of the version before; None for the first version.
+        revised: the name of the previous version; None for the first version.
         entry: the record of the artifact or model.
     """
 
@@ -169,9 +169,10 @@ class StartRecord:
 
 @dataclass(slots=True)
 class ScriptVersion:
-    """A version of the script, whose entity is stated when all records are mapped.
+    """A version of the script.
 
-    Source code that is the same file adds its attributes.
+    Its entity is written after all records are mapped, because a record of source code can describe
+    the same file, and so add attributes to the entity.
 
     Attributes:
         version: the number, name and digest of the version.

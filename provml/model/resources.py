@@ -26,7 +26,7 @@ _COUNTERS: Final = (
     "network_packets_recv",
     "cpu_time_s",
 )
-"""The readings of counters that started before the run, so only their growth is of interest."""
+"""The readings of counters that start before the run, so only their growth is meaningful."""
 
 
 @dataclass(slots=True)

@@ -84,8 +84,8 @@ def run_statements(state: MappingState) -> Iterator[Statement]:
 def script_statements(state: MappingState) -> Iterator[Statement]:
     """Yield the entities of the script's versions.
 
-    Call this function after all records are mapped, because source code that is the same file has
-    the same entity.
+    Call this function after all records are mapped, because a record of source code can describe
+    the script's file, and so add attributes to its entity.
     """
     for script in state.scripts:
         attributes: Attributes = [("prov:type", Name("prov:Plan"))]

@@ -430,7 +430,7 @@ def _values_in_order(
 
 
 def _joined_values(parts: list[Any]) -> Any:
-    """Join the parts into one array.
+    """Join the parts of a column into one array.
 
     The array has the type float64 or int64 if that type represents all values exactly, else object.
     """

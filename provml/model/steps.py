@@ -46,7 +46,7 @@ class StepTable:
         self._file: IO[bytes] | None = None
 
     def add(self, place: int, epoch: Any, step: Any, time_ns: NDArray[np.int64]) -> None:
-        """Add records of one context or run.
+        """Add records that belong to one context or run.
 
         Args:
             place: the number of the context or run.
@@ -157,7 +157,7 @@ class _SortedRun:
         self.left -= count
 
     def take(self, bound: tuple[int, int, int] | None) -> NDArray[np.void]:
-        """Remove and return the buffered rows up to and including a key; all rows if it is None."""
+        """Remove and return the buffered rows up to and including a key. None means all rows."""
         if bound is None:
             count = len(self.buffer)
         else:

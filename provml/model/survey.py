@@ -52,7 +52,7 @@ TIMED_RECORDS = frozenset(
 )
 
 TriggerKey = tuple[int, str, Path, str, int]
-"""The writer, kind, context path, name and time of a sample that set off an alert."""
+"""The key of a sample that set off an alert: its writer, kind, context path, name and time."""
 
 
 @dataclass(slots=True)
@@ -78,19 +78,20 @@ class Survey:
         series: the run's series.
         places: the interval of every context, by path; the key None stands for the run. An interval
             covers all records of the context and of the contexts within it.
-        numbers: the number that stands for each context path in the step table.
+        numbers: the number of each context in the step table, by the context's path.
         steps: the steps that the document contains, with their intervals.
-        named: the steps that records other than samples refer to, by context and step. For each
-            epoch of the step, it stores the time of the first sample.
+        named: the steps that records other than samples refer to, by context and step. The value
+            maps each epoch of the step to the time of its first sample.
         triggers: the name of the sample that set off each alert, by the alert's `trigger_key`;
             None if the sample was not found.
-        digests: the digests that were computed after the record of their dataset was written, by
-            writer and dataset number.
+        digests: the digests that were computed after the record of their dataset or input was
+            written, by writer and number.
         damaged: the offsets of the records that were skipped, by writer.
         summaries: the times of the summaries, by writer, context and name of the summarised metric.
         windows: the writers and contexts that stored values after their last summary.
         aliases: other names that the script used for a context, such as ``train`` for ``training``.
-        old_summaries: the offsets of the parameters that are summaries of readings, by writer.
+        old_summaries: the offsets of the parameter records that are summaries of readings, by
+            writer.
     """
 
     journal: Journal
@@ -211,14 +212,14 @@ def survey(journal: Journal, every_step: bool) -> Survey:
             epoch = result.epoch(record)
             own_epoch = layout.NO_EPOCH if epoch is None else epoch
             result.steps.add_one(result.numbers[record_context(record)], own_epoch, step, time_ns)
-    if clock_changed:  # records from before or after the change must not widen the run
+    if clock_changed:  # records from before or after the change must not extend the run's interval
         result.places[None] = Interval()
         result.places[None].include(state.started_ns, state.ended_ns or state.started_ns)
     return result
 
 
 def _take_digest(result: Survey, writer: int, record: Record) -> None:
-    """Store a digest that was computed after its dataset was recorded.
+    """Store a digest that was computed after its dataset or input was recorded.
 
     Raises DamagedRecordError if the record of the digest is damaged.
     """

@@ -13,7 +13,7 @@ RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 PROVML: Final = "https://w3id.org/provml/ns#"
 
 TAGS: Final = "https://w3id.org/provml/tags#"
-"""The namespace of the attributes that state a run's tags, one attribute for each name."""
+"""The namespace of the attributes that contain a run's tags. Each tag is one attribute."""
 
 DEFAULT_NAMESPACE: Final = "urn:provml:"
 

@@ -1,4 +1,4 @@
-"""Writes HTML pages as single files that contain all they need and never use the network.
+"""Writes self-contained HTML pages: each page is a single file, and never uses the network.
 
 A page consists of provml's HTML and scripts, the data as JSON, and D3 from an installed package.
 The page's content security policy allows only these scripts and styles, by their digests.

@@ -1,5 +1,6 @@
 "use strict";
-// Draws a chart of curves over step, epoch or time. A curve has a gap at NaN and at a step back.
+// Draws a chart of curves over step, epoch or time. A curve has a gap at each NaN, and where the
+// position goes back.
 
 const AXES = { step: "step", epoch: "epoch", time: "time since the start" };
 const HUES = 8;

@@ -26,7 +26,7 @@ def spark(values: Numbers, width: int) -> str:
     """Draw values as a row of block characters.
 
     Each character stands for several consecutive values. A block shows the mean of the finite
-    values; a space means that there are none.
+    values; a space means that no value is finite.
     """
     import numpy as np
 

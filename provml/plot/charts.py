@@ -57,7 +57,7 @@ class Chart:
         return next((size, name) for least, size, name in _TIME_UNITS if longest >= least)
 
     def over(self, line: Line) -> tuple[Numbers, Numbers]:
-        """Return the positions and values of a line. The unit of times is given by `axis_label`."""
+        """Return the positions and values of a line. `axis_label` names the unit of times."""
         x, y = line.curve.over(self.axis)
         return (x / self._unit()[0] if self.axis == "time" else x), y
 

@@ -37,7 +37,7 @@ class Curve:
         count: the number of samples in the series. The columns of a thinned curve are shorter.
         step, epoch, time: the position of each sample on this axis; NaN if it has no position.
         value: the value of each sample; NaN if it is not a finite number.
-        unplaced: the number of samples of the series that have no position on an axis, by axis.
+        unplaced: for each axis, the number of samples in the series that have no position on it.
     """
 
     series: RunSeries

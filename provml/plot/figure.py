@@ -94,7 +94,7 @@ def _draw_legend(figure: Any, charts: Charts, top: float) -> None:
         Line2D([], [], color=_line_color(hue), linestyle=_line_style(hue), lw=2)
         for _, hue in labels
     ]
-    # a space, because matplotlib hides a label that starts with an underscore
+    # add a space, because matplotlib hides labels that start with an underscore
     texts = [f" {label}" if label.startswith("_") else label for label, _ in labels]
     legend = figure.legend(
         handles,

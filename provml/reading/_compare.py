@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     """The content of a document: a ``prov`` document, and its PROV-Dictionary statements."""
 
 StatementKey = tuple[Any, Any, Any, frozenset[Any]]
-"""The bundle, type, identifier and attributes of a statement."""
+"""The key of a statement: its bundle, type, identifier and attributes."""
 
 
 def collect_statements(content: Content) -> dict[Hashable, str]:
@@ -31,8 +31,8 @@ def collect_statements(content: Content) -> dict[Hashable, str]:
     Equal statements have equal keys. In a comparison, 1, 1.0 and True differ, and NaN equals NaN.
 
     Returns:
-        A dict that maps the key of each statement to its description for messages, which is a text
-            or a ``prov`` record.
+        A dict that maps the key of each statement to its description for messages: a text, or a
+            ``prov`` record.
     """
     prov, dictionaries = content
     found: dict[Hashable, Any] = {}

@@ -204,7 +204,7 @@ def assemble_document(
         for kind, identifier, attributes in records:
             for each in _split_members(kind, attributes):
                 target.new_record(kind, identifier, each)
-    for namespace in prefixes.namespaces():  # renaming the bundles may have added some
+    for namespace in prefixes.namespaces():  # renaming the bundles may have added namespaces
         made.add_namespace(namespace)
     return made
 

@@ -18,10 +18,10 @@ from provml.model.vocabulary import PROV, XSD
 from provml.reading._dictionary import DICTIONARY_KINDS, INSERTION, MEMBERSHIP
 
 MAX_TOKENS: Final = 5_000_000
-"""The maximum number of tokens in a document. Parsing takes about 500 bytes for each token."""
+"""The maximum number of tokens in a document. Parsing takes about 500 bytes of memory per token."""
 
 MAX_TOKEN_CHARS: Final = 1_000_000
-"""The maximum length of a token. Matching takes about 150 bytes for each character."""
+"""The maximum length of a token. Matching takes about 150 bytes of memory per character."""
 
 _PROVN_TOKEN: Final = re.compile(
     r"(?P<skip>\s++|//[^\n\r]*+|/\*(?:.*?\*/|.*+))"

@@ -228,7 +228,7 @@ class _GraphReader:
 
     def _take_dictionaries(self) -> None:
         for subject in list(self._triples):
-            predicates = self._triples.get(subject, {})  # missing if already read as a pair
+            predicates = self._triples.get(subject, {})  # empty if it was already read as a pair
             for kind, property_, qualified, node_type, content in (
                 (INSERTION, "derivedByInsertionFrom", "qualifiedInsertion", "Insertion", "pairs"),
                 (REMOVAL, "derivedByRemovalFrom", "qualifiedRemoval", "Removal", "keys"),
@@ -352,7 +352,7 @@ class _GraphReader:
     def _element_kinds(self) -> dict[Any, tuple[str, ...]]:
         """Return the kinds of each element: entity, activity or agent.
 
-        The first of these that an element has decides:
+        The first of these criteria that applies to an element determines its kinds:
 
         - types that belong to one kind
         - properties that only one kind has

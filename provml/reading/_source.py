@@ -12,11 +12,16 @@ from typing import BinaryIO, Final
 from provml.errors import DocumentError, MissingExtraError
 
 MAX_BYTES: Final = 2**30
-"""The default limit. The document of a run with a million samples has about 760 MB."""
-"""The default limit on a document's size, after decompression."""
+"""The default limit on a document's size, in bytes after decompression.
+
+The document of a run with a million samples takes up about 760 MB.
+"""
 
 MAX_BRACKETS: Final = 100_000
-"""The maximum nesting depth of brackets in Turtle and TriG. A level takes about 600 bytes."""
+"""The maximum nesting depth of brackets in Turtle and TriG.
+
+The parser needs about 600 bytes of memory per level.
+"""
 
 _TURTLE_TOKENS: Final = re.compile(
     rb'"""(?:\\.|[^"\\]++|"(?!""))*+"""|'
@@ -33,7 +38,7 @@ _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _COMPRESSED: Final = (".gz", ".zst")
 _WIDE: Final = (
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is a prefix of this mark
+    (codecs.BOM_UTF32_LE, "utf-32"),  # must precede UTF-16, whose mark is a prefix of this mark
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),

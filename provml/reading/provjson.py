@@ -83,7 +83,7 @@ def load_json(data: bytes) -> object:
         raise DocumentError(f"the JSON is nested more than {MAX_JSON_DEPTH} levels deep") from None
     except DocumentError:
         raise
-    except ValueError as error:  # an integer with too many digits
+    except ValueError as error:  # an integer has too many digits
         raise DocumentError(f"a number in the JSON can't be read: {error}") from None
     _check_tree(content)
     return content
@@ -184,8 +184,8 @@ def read(data: bytes, base: str | None = None) -> Document:
     notes: list[str] = []
     if unnamed:
         notes.append(
-            f"{len(unnamed):,} relations lost their identifiers, which have no prefix although "
-            f"there is no default namespace; the first is {unnamed[0]}"
+            f"the identifiers of {len(unnamed):,} relations were dropped, because they have no "
+            f"prefix and the document has no default namespace; the first is {unnamed[0]}"
         )
     return Document(document, statements, notes, note_cut_times(data))
 

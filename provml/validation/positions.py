@@ -14,7 +14,7 @@ from typing import Final
 from provml.validation.report import Finding
 
 _SEARCH_BUDGET_BYTES: Final = 2**31
-"""The maximum number of bytes to search. Once it is spent, findings get no line numbers."""
+"""The maximum number of bytes to search. After that, findings get no line numbers."""
 
 _COLON: Final = re.compile(rb"\s*:")
 

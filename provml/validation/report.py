@@ -19,7 +19,7 @@ class Evidence:
 
     Attributes:
         statement: the statement in PROV-N, with the document's prefixes.
-        where: the statement's place in the document: a JSON pointer or a number.
+        where: the statement's place in the document: a JSON pointer, or the statement's number.
         explanation: how the statement led to the finding, with one line for each inference and
             merge.
         line, column: the statement's position in the text, counted from 1; 0 if it is unknown.
@@ -53,7 +53,7 @@ class Finding:
     Attributes:
         kind: ``schema``, ``shape`` or ``constraint``.
         rule: the IRI of the broken rule.
-        message: one line that says what the rule demands and what the document contains.
+        message: one line that says what the rule requires and what the document contains.
         where: the place of the problem: a JSON pointer, a node's IRI, or a statement's number.
         evidence: the statements that together break the rule.
         line, column: the position in the text, counted from 1; 0 if it is unknown.

@@ -153,7 +153,7 @@ def _build_schema_finding(error: ValidationError) -> Finding:
 
 
 def _describe_violation(error: ValidationError) -> str:
-    """Describe what the document contains. The schema's title says what the rule demands."""
+    """Describe what the document contains. The schema's title says what the rule requires."""
     instance, keyword, wanted = error.instance, error.validator, error.validator_value
     if keyword in ("required", "dependentRequired"):
         asked = wanted

@@ -51,7 +51,7 @@ def find_shape_violations(graphs: Iterable[Graph]) -> Iterator[Finding]:
             raise RuntimeError(f"pyshacl can't apply the shapes: {text}")
         found = []
         for result in results.subjects(RDF.type, SH.ValidationResult):
-            # pyshacl may add messages of its own, so read the message from the shape
+            # pyshacl may add its own messages, so read the message from the shape
             rule = results.value(result, SH.sourceShape)
             focus, value = results.value(result, SH.focusNode), results.value(result, SH.value)
             message = str(shapes.value(rule, SH.message))

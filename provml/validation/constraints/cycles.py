@@ -52,8 +52,8 @@ def shortest_cycles(arrows: StepGraph) -> Iterator[list[Step]]:
     """Yield enough cycles to cover every strict step that lies on a cycle.
 
     Each cycle is a shortest cycle through one of its strict steps. Costs one pass over the nodes
-    that are reachable from strict steps, and one search of a component for each cycle. Once
-    `_SEARCH_BUDGET` is spent, yields only one cycle per component.
+    that are reachable from strict steps, and one search of a component for each cycle. After
+    `_SEARCH_BUDGET` steps, yields only one cycle per component.
     """
     component = _find_components(arrows, {arrows.nodes[arrow.end] for arrow in arrows.strict})
     reported: set[int] = set()

@@ -373,8 +373,8 @@ class Engine:
     def _find_reasons(self, name: str, why: dict[str, Fact]) -> list[Fact]:
         """Return the facts that explain why a thing inherits a property (inference 21).
 
-        The facts are specializations, and the statement that gives the property to the most general
-        thing.
+        These facts are the specializations that lead to the most general thing, and the statement
+        that gives this thing the property.
         """
         found: list[Fact] = []
         while name in why and why[name] not in found:

@@ -210,7 +210,7 @@ class _SaturatedInstance:
     # -- uniqueness ---------------------------------------------------------------------------
 
     def _merge(self) -> bool:
-        """Merge facts as the uniqueness rules demand (22-29). Returns whether anything changed."""
+        """Merge facts by the uniqueness rules (22-29). Returns whether anything changed."""
         first: dict[Any, NormalFact] = {}
         declared = {fact[1]: fact for fact in self.facts if fact[0] == "activity"}
         for fact in self.facts:
@@ -322,7 +322,8 @@ class _SaturatedInstance:
     def remove_redundant(self) -> frozenset[NormalFact]:
         """Return all facts except redundant facts about unknowns.
 
-        A group of facts about unknowns is redundant if other facts say the same about other things.
+        A group of facts about unknowns is redundant if other facts make the same statements about
+        other things.
         """
         index, budget = _Index(self.facts), _Budget()
         for part in _group_by_unknowns(self.facts):

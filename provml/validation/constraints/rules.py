@@ -186,7 +186,7 @@ class Order(NamedTuple):
 
     Attributes:
         number: the number of the constraint.
-        earlier, later: the two events.
+        earlier, later: the event that comes first, and the event that follows.
         strict: True if the earlier event must come strictly first; False if the events may also be
             simultaneous.
         through: whether the rule applies even if no statement mentions one of the events, because

@@ -40,6 +40,6 @@ def _normalize_instant(text: str) -> object:
     digits = (fraction or "").rstrip("0")
     try:
         moment = datetime.fromisoformat(whole + (zone or ""))
-    except ValueError:  # a year or an hour that datetime can't represent
+    except ValueError:  # datetime can't represent the year or the hour
         return whole, digits, zone
     return moment if moment.tzinfo is None else moment.astimezone(UTC), digits
