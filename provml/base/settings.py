@@ -16,11 +16,15 @@ DEFAULT_STORE = "provenance"
 STORE_VARIABLE = "PROVML_STORE"
 UMASK_VARIABLE = "PROVML_UMASK"
 DISABLED_VARIABLE = "PROVML_DISABLED"
+MASK_VARIABLE = "PROVML_MASK"
+MASK_ALLOW_VARIABLE = "PROVML_MASK_ALLOW"
 SAMPLE_INTERVAL_VARIABLE = "PROVML_SAMPLE_INTERVAL_S"
 COLLECT_VARIABLE = "PROVML_COLLECT"
 CAPTURE_VARIABLE = "PROVML_CAPTURE"
 COMMAND_VARIABLE = "PROVML_COMMAND"
 JOINED_VARIABLE = "PROVML_JOINED_RUN"
+_ON = ("1", "true", "yes", "on")
+_OFF = ("0", "false", "no", "off")
 _RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 _LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
 
@@ -65,6 +69,15 @@ def cache_folder() -> Path:
     return Path(cache) / "provml"
 
 
+class MaskSettings(NamedTuple):
+    """What provml masks."""
+
+    enabled: bool
+    """``PROVML_MASK=off``: False, and provml keeps secrets as they are."""
+    allowed: tuple[str, ...]
+    """``PROVML_MASK_ALLOW``: names and texts that provml never masks; ``*`` matches any text."""
+
+
 class Settings(NamedTuple):
     """The environment variables that control recording, as parsed values."""
 
@@ -95,6 +108,8 @@ class Settings(NamedTuple):
     means to take no readings."""
     collect: tuple[str, ...] | None
     """``PROVML_COLLECT``: the names of the collectors to use; None means the default collectors."""
+    mask: MaskSettings = MaskSettings(True, ())
+    """``PROVML_MASK`` and ``PROVML_MASK_ALLOW``: what provml masks."""
 
 
 def read_settings() -> Settings:
@@ -107,7 +122,7 @@ def read_settings() -> Settings:
     return Settings(
         hash_wait_s=_read_seconds("PROVML_HASH_WAIT_S", "60", "0 for no wait"),
         sync_interval_s=_read_seconds("PROVML_SYNC_INTERVAL_S", "5", "0 for never"),
-        disabled=os.environ.get(DISABLED_VARIABLE, "").lower() in ("1", "true", "yes", "on"),
+        disabled=os.environ.get(DISABLED_VARIABLE, "").lower() in _ON,
         run_id=os.environ.get("PROVML_RUN_ID") or None,
         joined_run=os.environ.get(JOINED_VARIABLE) or None,
         command=os.environ.get(COMMAND_VARIABLE, ""),
@@ -116,7 +131,20 @@ def read_settings() -> Settings:
         local_rank=_read_first_number(_LOCAL_RANK_VARIABLES),
         sample_interval_s=_read_seconds(SAMPLE_INTERVAL_VARIABLE, "5", "0 for never"),
         collect=_read_names(COLLECT_VARIABLE),
+        mask=read_mask_settings(),
     )
+
+
+def read_mask_settings() -> MaskSettings:
+    """Read ``PROVML_MASK`` and ``PROVML_MASK_ALLOW``.
+
+    Raises:
+        InvalidArgumentError: ``PROVML_MASK`` is neither ``on`` nor ``off``.
+    """
+    text = os.environ.get(MASK_VARIABLE, "").lower()
+    if text not in ("", *_ON, *_OFF):
+        raise InvalidArgumentError(f"{MASK_VARIABLE} must be on or off: {text!r}")
+    return MaskSettings(text not in _OFF, _read_names(MASK_ALLOW_VARIABLE) or ())
 
 
 def _read_names(variable: str) -> tuple[str, ...] | None:

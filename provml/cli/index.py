@@ -22,7 +22,7 @@ def index_command(samples: bool, store: str | None) -> None:
     Commands that query many runs update the tables themselves. This takes about 15 ms per new run,
     so run provml index in advance if there are many new runs.
 
-    The tables are in the store's folder .tables. You can delete this folder at any time.
+    The tables are in the store's .tables folder, which you can delete at any time.
     """
     from provml.lineage.questions import open_store
 

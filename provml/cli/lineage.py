@@ -180,7 +180,7 @@ def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
     shown: set[tuple[str, str]] = set()
     roots: list[tuple[str, str]] = [("content", k) for k in lineage.starts if k in lineage.contents]
     if not any(getattr(lineage.contents[key], way) == 0 for _, key in roots):
-        # the start is a run, or an element of a run that has no content
+        # the start is a run, or something in a run that has no content
         roots = [("run", run) for run in lineage.start_runs]
     branches, code = _tree_branches(lineage, way), _code_by_run(lineage)
     # a stack instead of recursion, because a chain may exceed Python's recursion limit

@@ -275,7 +275,9 @@ def _write_answer(answer: SparqlAnswer, format_name: str | None, output: str | N
                 f"a graph has no table form: choose --format from {', '.join(_GRAPHS)}"
             )
         if output not in (None, _STDOUT):
-            raise QueryError("a table can't be written to a file: use --format csv, json, ...")
+            raise QueryError(
+                "the format table can't be written to a file: choose another --format, such as csv"
+            )
         _show_bindings(answer)
     elif output in (None, _STDOUT):
         if format_name in _BINARY and sys.stdout.isatty():

@@ -248,7 +248,7 @@ def _echo_unreadable(runs: Sequence[ListedRun]) -> None:
 
 
 def _echo_damaged(runs: Sequence[ListedRun]) -> None:
-    """Print what is missing from the first few runs of which some files can't be read."""
+    """Print what is missing from runs with unreadable files, for the first few such runs."""
     damaged = [run for run in runs if run.damage is not None]
     terminal.echo_notes(f"{run.path}: {run.damage}" for run in damaged[:_MOST_REASONS])
     if len(damaged) > _MOST_REASONS:

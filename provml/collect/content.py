@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, Final
 from provml.base import store_files
 from provml.base.text import printable_path
 from provml.collect.copies import copy_folder, write_copy
-from provml.collect.secrets import mask_text
+from provml.collect.secrets import is_secret_file, mask_text
 from provml.collect.unreadable import UnreadableError, describe_type, explain_failure
 from provml.collect.user_files import (
     CHANGED_BEFORE_HASHED,
@@ -159,7 +159,8 @@ def _add_content(
         facts |= files.link_facts()
     else:
         facts |= _digest_unchanged_file(path, status)
-    if run_folder is not None and _wants_copy(copy, facts["size"]):
+    wanted = _wants_copy(copy, facts["size"]) and not (copy is None and is_secret_file(path))
+    if run_folder is not None and wanted:
         facts["copy"] = _copy_content(path, facts, run_folder, store)
 
 

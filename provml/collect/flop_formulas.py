@@ -95,13 +95,19 @@ def _attention_backward_flops(
 
 
 def _mkldnn_rnn_flops(inputs: Any, *others: Any, **options: Any) -> int:
-    """Count one LSTM layer in one direction: two weight matrices at each time step."""
+    """Count the operations of one LSTM layer in one direction.
+
+    Each time step multiplies two weight matrices.
+    """
     matrices = [t for t in others[:2] if hasattr(t, "numel")]
     return 2 * _count_time_steps(inputs) * sum(int(matrix.numel()) for matrix in matrices)
 
 
 def _cudnn_rnn_flops(inputs: Any, weights: Any, *others: Any, **options: Any) -> int:
-    """Count all layers and directions of a network: every weight matrix at each time step."""
+    """Count the operations of all layers and directions of a recurrent network.
+
+    Each time step multiplies every weight matrix.
+    """
     return 2 * _count_time_steps(inputs) * sum(int(w.numel()) for w in weights if w.dim() == 2)
 
 

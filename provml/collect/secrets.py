@@ -1,87 +1,105 @@
-"""Recognises secrets by name or format, and masks them. Imports no other part of provml."""
+"""Masks the secrets in everything that provml keeps: texts, values, records and output.
+
+provml knows a secret in two ways:
+
+- by the name of the field or option that it is the value of: ``api_key``, ``--password``;
+- by its format: ``ghp_...``, ``https://user:...@host``, a private key.
+
+`secret_rules` lists the names and formats with their sources. Randomness alone never makes a text a
+secret, so digests, commits and identifiers stay. Imports `secret_names` and `secret_search`.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+import base64
+import binascii
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
+
+from provml.collect import secret_rules as rules
+from provml.collect.secret_names import STRONG as _STRONG
+from provml.collect.secret_names import is_masking_on, name_strength
+from provml.collect.secret_names import is_secret_file as is_secret_file
+from provml.collect.secret_names import is_secret_name as is_secret_name
+from provml.collect.secret_names import use_mask_settings as use_mask_settings
+from provml.collect.secret_search import Span, find_secrets
 
 MASK: Final = "***"
 
-# these patterns are strings, so that `re` compiles them on first use and not at import
-_SECRET_NAME: Final = r"""(?xi)
-    (?:^|[^a-z])                                  # at the beginning of a word
-    (?: pass(?:words?|wd|phrases?)? | pwd | secrets? | credentials? | authorization | cookie
-      | (?:api|access|secret|private|account|signing|encryption|ssh|auth|license)[-_. ]?keys?
-      | (?:api|access|auth|bearer|refresh|session|id|hf|huggingface|hub|github|gh|gitlab|wandb
-          |mlflow|neptune|comet|personal|security|sas|jwt|oauth|client)[-_. ]?
-        (?:auth[-_. ]?)?tokens?
-      | client[-_. ]?secrets?
-      | (?:connection|conn)[-_. ]?string | dsn
-    )
-    (?: $ | [^a-z] )
-    | ^tokens?$ | ^key$ | ^auth$ | ^bearer$
-"""
-_CAMEL: Final = r"(?<=[a-z0-9])(?=[A-Z])"
-_URL_CREDENTIALS: Final = r"(?<=://)[^/\s]+(?=@)"
-_ASSIGNED: Final = r"""(?xi)
-    ( (?: pass(?:word|wd|phrase) | pwd | secret | (?:api|access|account|secret)[-_]?key
-        | token | x-amz-(?:signature|credential) | (?<=[?&;])sig )
-      ["']? \s* [=:] \s* ["']? )
-    [^\s"',;&]+
-"""
-_BEARER: Final = r"(?i)\b((?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}"
-_SECRET_SHAPES: Final = (
-    r"\b(?:sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|hf_[A-Za-z0-9]{20,}"
-    r"|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|eyJ[\w-]{10,512}+\.[\w-]{10,}\.[\w-]*)"
-)
+_PLAIN_TYPES: Final = frozenset((int, float, str, bool, bytes, type(None)))
+_MAX_FIELDS: Final = 5_000
+_MAX_OBJECT_DEPTH: Final = 16
+_MAX_ROWS: Final = 60
+_SHORT_TEXT_LENGTH: Final = 4
+_MAX_LINE_BYTES: Final = 2**16
+_MAX_KEY_BYTES: Final = 20_000
+
+Record = dict[str, Any]
 
 
-def is_secret_name(name: str) -> bool:
-    """Return True if a name suggests that its value is a key, token or password.
-
-    Returns False for names such as ``max_tokens``, ``pad_token``, ``tokenizer`` and ``keyboard``.
-    """
-    return re.search(_SECRET_NAME, re.sub(_CAMEL, "_", name)) is not None
+# -- texts ------------------------------------------------------------------------------------
 
 
 def mask_text(text: str) -> str:
     """Mask the secrets in text: credentials in URLs, assigned secrets, and known token formats.
 
     Examples: ``https://u:p@host``, ``?token=...``, ``Password=...``, ``Bearer ...``, ``sk-...``.
+    Costs a few microseconds for a line, and takes linear time.
     """
-    text = re.sub(_URL_CREDENTIALS, MASK, text)
-    text = re.sub(_ASSIGNED, rf"\1{MASK}", text)
-    text = re.sub(_BEARER, rf"\1{MASK}", text)
-    return re.sub(_SECRET_SHAPES, MASK, text)
+    content = text.encode("utf-8", "surrogatepass")
+    masked = mask_bytes(content)
+    return text if masked is content else masked.decode("utf-8", "surrogatepass")
 
 
-def mask_value(name: str, value: Any, secret: bool = False) -> tuple[Any, bool]:
-    """Mask the secrets in a named value; return the new value and whether anything was masked.
+def mask_bytes(content: bytes) -> bytes:
+    """Mask the secrets in the bytes of a text, as `mask_text` does; the text need not be UTF-8.
 
-    Masks a whole string if its name, or the key of a mapping around it, suggests a secret. In other
-    strings, masks only credentials and tokens. Leaves numbers unchanged.
-
-    Args:
-        name: the name of the value; an empty string if it has no name.
-        value: a string, bytes or number, or a mapping or collection of such values.
-        secret: True masks every string in the value, whatever its name.
+    Returns the same object if it contains no secrets.
     """
-    secret = secret or is_secret_name(name)
-    if isinstance(value, Mapping):
-        pairs = {key: mask_value(str(key), member, secret) for key, member in value.items()}
-        masked = {key: member for key, (member, _) in pairs.items()}
-        return (masked, True) if any(was for _, was in pairs.values()) else (value, False)
-    if isinstance(value, (list, tuple, set, frozenset)) and not hasattr(value, "_fields"):
-        members = [mask_value("", member, secret) for member in value]
-        hidden = any(was for _, was in members)
-        return ([member for member, _ in members], True) if hidden else (value, False)
-    if isinstance(value, (str, bytes)) and value and secret:
-        return MASK, True
-    if isinstance(value, str):
-        text = mask_text(value)
-        return text, text != value
-    return value, False
+    if not is_masking_on():
+        return content
+    spans = find_secrets(content)
+    return _replace_spans(content, spans) if spans else content
+
+
+def _replace_spans(content: bytes, spans: list[Span]) -> bytes:
+    pieces: list[bytes] = []
+    end = 0
+    for start, stop in sorted(spans):
+        if start >= end:
+            pieces += (content[end:start], MASK.encode())
+        end = max(end, stop)
+    return b"".join(pieces) + content[end:]
+
+
+class OutputMasker:
+    """Masks the secrets in a stream, line by line.
+
+    `mask` returns the complete lines and keeps the rest for the next call, because a secret can
+    begin in one block and end in the next. It also keeps a private key until its end arrives.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def mask(self, block: bytes) -> bytes:
+        """Add a block of the stream, and return the lines that are complete now, masked."""
+        if not is_masking_on():
+            return block
+        content = self._rest + block
+        end = max(content.rfind(b"\n"), content.rfind(b"\r")) + 1
+        if not end and len(content) > _MAX_LINE_BYTES:
+            end = len(content)
+        begin = content.rfind(b"-----BEGIN", max(0, end - _MAX_KEY_BYTES), end)
+        if begin >= 0 and content.find(b"-----END", begin) < 0:
+            end = begin
+        self._rest = content[end:]
+        return mask_bytes(content[:end])
+
+    def finish(self) -> bytes:
+        """Return the rest of the stream, masked."""
+        rest, self._rest = self._rest, b""
+        return mask_bytes(rest)
 
 
 def mask_argv(arguments: Sequence[str]) -> list[str]:
@@ -89,8 +107,11 @@ def mask_argv(arguments: Sequence[str]) -> list[str]:
 
     Also masks arguments without dashes, such as ``password=...``, and secrets in URLs.
     """
+    if not is_masking_on():
+        return list(arguments)
     masked: list[str] = []
     hide_next = False
+    programs = {argument.rpartition("/")[2] for argument in arguments[:8]}
     for argument in arguments:
         if hide_next and not argument.startswith("-"):
             masked.append(MASK)
@@ -98,9 +119,256 @@ def mask_argv(arguments: Sequence[str]) -> list[str]:
             continue
         option, equals, _ = argument.partition("=")
         secret = is_secret_name(option.lstrip("-+"))
-        hide_next = secret and not equals and argument.startswith("-")
+        hide_next = (
+            not equals
+            and argument.startswith("-")
+            and (secret or _is_password_option(argument, programs))
+        )
         if secret and equals:
             masked.append(f"{option}={MASK}")
+        elif masked and masked[-1] in ("-u", "--user", "--proxy-user") and _is_login(argument):
+            masked.append(MASK)
         else:
             masked.append(mask_text(argument))
     return masked
+
+
+def _is_password_option(argument: str, programs: set[str]) -> bool:
+    return argument == "-p" and bool({"sshpass", "login"} & programs)
+
+
+def _is_login(argument: str) -> bool:
+    user, colon, password = argument.partition(":")
+    return bool(colon and user and password) and not (user.isdigit() and password.isdigit())
+
+
+# -- values -----------------------------------------------------------------------------------
+
+
+def mask_fields(name: str, value: object, encoded: Any) -> tuple[Any, bool]:
+    """Mask the parts of a value whose names suggest a secret; return whether any was masked.
+
+    The names are the value's own, the keys of mappings, the fields of named tuples, dataclasses and
+    other objects, and the columns of arrays and tables. Does not search the texts in the value,
+    because `mask_record` does.
+
+    Args:
+        name: the name of the value; an empty string if it has no name.
+        value: the value as the caller gave it.
+        encoded: the value as `journal.values.encode` returns it.
+    """
+    if not is_masking_on():
+        return encoded, False
+    secret = is_secret_name(name) if name else False
+    kind = type(value)
+    if kind in _PLAIN_TYPES:
+        if not secret:
+            return encoded, False
+        texts: frozenset[str] = frozenset()
+    else:
+        texts = frozenset(_find_field_secrets(value))
+    masked = _mask_encoded(encoded, name if secret else "", texts)
+    return (encoded, False) if masked == encoded else (masked, True)
+
+
+def _mask_encoded(node: Any, name: str, texts: frozenset[str]) -> Any:
+    """Mask encoded data; a name that is not empty makes every text in it a secret."""
+    if isinstance(node, str):
+        return MASK if node and (name or node in texts) else node
+    if isinstance(node, list):
+        return [_mask_encoded(_mask_pair(member), name, texts) for member in node]
+    if isinstance(node, dict):
+        if "$" in node and "type" in node:
+            return _mask_typed(node, name, texts)
+        pair = _pair_name(node)
+        return {
+            key: _mask_encoded(member, name or _name_of_member(key, pair), texts)
+            for key, member in node.items()
+        }
+    if name and isinstance(node, int) and not isinstance(node, bool):
+        return MASK if abs(node) >= 1000 and _may_be_number(name) else node
+    return node
+
+
+def _mask_typed(node: Record, name: str, texts: frozenset[str]) -> Any:
+    content, kind = node["$"], node["type"]
+    if kind == "object":
+        return {**node, "$": _mask_encoded(content, name, texts)}
+    if kind == "array":
+        return {**node, "$": _mask_encoded(content, name, texts)}
+    if kind in ("base64Binary", "repr") and name:
+        return MASK if content else node
+    if kind == "repr":
+        return {**node, "$": _replace_texts(content, texts)}
+    return node
+
+
+def _replace_texts(text: str, secrets: frozenset[str]) -> str:
+    """Replace the secrets in the repr of an object; short ones only between quotes."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        quoted = repr(secret)
+        text = text.replace(quoted, quoted[0] + MASK + quoted[0])
+        if len(secret) >= _SHORT_TEXT_LENGTH:
+            text = text.replace(quoted[1:-1], MASK).replace(secret, MASK)
+    return text
+
+
+def _pair_name(node: Record) -> str | None:
+    """Return the name in a mapping such as ``{"name": "password", "value": "..."}``, or None."""
+    own = node.get("name", node.get("key"))
+    return own if "value" in node and isinstance(own, str) else None
+
+
+def _name_of_member(key: str, pair: str | None) -> str:
+    """Return the name that makes a member of a mapping secret; an empty text if none does."""
+    if pair is not None and key in ("name", "key", "value"):
+        key = pair if key == "value" else ""
+    return key if key and is_secret_name(key) else ""
+
+
+def _mask_pair(member: Any) -> Any:
+    """Mask the value of a pair such as ``["Authorization", "..."]``."""
+    is_pair = isinstance(member, list) and len(member) == 2 and isinstance(member[0], str)
+    if is_pair and isinstance(member[1], str) and member[1]:
+        return [member[0], MASK] if name_strength(member[0]) == _STRONG else member
+    return member
+
+
+def _may_be_number(name: str) -> bool:
+    return any(word in name.lower() for word in rules.NUMBER_WORDS)
+
+
+def _find_field_secrets(value: object) -> Iterator[str]:
+    """Yield the texts of an object's fields whose names suggest a secret.
+
+    Looks at a limited number of fields, and calls no methods of objects except those of mappings.
+    """
+    waiting: list[tuple[object, bool, int]] = [(value, False, 0)]
+    seen: set[int] = set()
+    for _ in range(_MAX_FIELDS):
+        if not waiting:
+            return
+        item, secret, depth = waiting.pop()
+        if secret:
+            yield from _secret_texts(item)
+        if type(item) in _PLAIN_TYPES or id(item) in seen or depth > _MAX_OBJECT_DEPTH:
+            continue
+        seen.add(id(item))
+        try:
+            fields = _list_fields(item)
+        except Exception:  # noqa: BLE001 - a user's object may raise anything
+            continue
+        for name, member in fields:
+            is_secret = secret or (isinstance(name, str) and is_secret_name(name))
+            waiting.append((member, is_secret, depth + 1))
+
+
+def _secret_texts(item: object) -> Iterator[str]:
+    if isinstance(item, str) and item:
+        yield str.__str__(item)
+    elif isinstance(item, bytes) and item:
+        yield item.decode("utf-8", "backslashreplace")
+    elif isinstance(item, int) and not isinstance(item, bool) and abs(item) >= 1000:
+        yield str(int(item))
+
+
+def _list_fields(item: Any) -> list[tuple[object, object]]:
+    """Return the names and values of the fields, items or columns of an object."""
+    if isinstance(item, Mapping):
+        return [(key, _get_item(item, key)) for key in list(item)[:_MAX_FIELDS]]
+    fields = getattr(type(item), "_fields", None)
+    if isinstance(item, tuple) and fields is not None:
+        return list(zip(fields, item, strict=False))
+    if isinstance(item, (list, tuple, set, frozenset)):
+        return [(None, member) for member in list(item)[:_MAX_FIELDS]]
+    if isinstance(item, Sequence) and not isinstance(
+        item, (str, bytes, bytearray, memoryview, range)
+    ):
+        return [(None, _get_item(item, number)) for number in range(min(len(item), _MAX_FIELDS))]
+    names = getattr(getattr(item, "dtype", None), "names", None)
+    if isinstance(names, tuple):  # a structured array of numpy
+        return [(name, item[name].ravel()[:_MAX_FIELDS].tolist()) for name in names]
+    columns = getattr(item, "columns", None)
+    if columns is not None and hasattr(item, "head") and hasattr(item, "tail"):  # a table
+        secret = [column for column in columns if is_secret_name(str(column))]
+        return [
+            (str(column), [*part[column]])
+            for column in secret
+            for part in (item.head(_MAX_ROWS), item.tail(_MAX_ROWS))
+        ]
+    if hasattr(item, "head") and isinstance(getattr(item, "name", None), str):  # a column
+        return [(item.name, [*part]) for part in (item.head(_MAX_ROWS), item.tail(_MAX_ROWS))]
+    found = list(getattr(item, "__dict__", {}).items())
+    for kind in type(item).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            if not slot.startswith("__") and hasattr(item, slot):
+                found.append((slot, getattr(item, slot)))
+    return found[:_MAX_FIELDS]
+
+
+def _get_item(item: Any, key: object) -> object:
+    try:
+        return item[key]
+    except Exception:  # noqa: BLE001 - such as a missing value of OmegaConf
+        return None
+
+
+# -- records ----------------------------------------------------------------------------------
+
+
+def mask_record(record: Record) -> Record:
+    """Mask the secrets in every text of a record before it is written.
+
+    Returns the same object if there are none. Sets ``masked`` in the record of a parameter, tag or
+    metadata key whose value changed.
+    """
+    if not is_masking_on():
+        return record
+    texts: list[str] = []
+    has_bytes = _gather_texts(record, texts)
+    if not has_bytes and not find_secrets("\n".join(texts).encode("utf-8", "surrogatepass")):
+        return record
+    masked: Record = _mask_texts(record)
+    if masked == record:
+        return record
+    if record.get("record") in ("param", "tag", "metadata") and masked["value"] != record["value"]:
+        masked["masked"] = True
+    return masked
+
+
+def _gather_texts(node: Any, texts: list[str]) -> bool:
+    """Add the texts of a record to a list; return whether it also contains bytes."""
+    has_bytes = False
+    for member in node.values() if isinstance(node, dict) else node:
+        if isinstance(member, str):
+            texts.append(member)
+            has_bytes = has_bytes or member == "base64Binary"
+        elif isinstance(member, (dict, list, tuple)):
+            has_bytes = _gather_texts(member, texts) or has_bytes
+            if isinstance(member, dict):
+                texts.extend(member)
+    return has_bytes
+
+
+def _mask_texts(node: Any) -> Any:
+    if isinstance(node, str):
+        return mask_text(node)
+    if isinstance(node, (list, tuple)):
+        return [_mask_texts(member) for member in node]
+    if not isinstance(node, dict):
+        return node
+    if node.get("type") == "base64Binary" and isinstance(node.get("$"), str):
+        return {**node, "$": _mask_base64(node["$"])}
+    return {mask_text(key): _mask_texts(member) for key, member in node.items()}
+
+
+def _mask_base64(text: str) -> str:
+    """Mask the secrets in bytes, if they are text."""
+    try:
+        content = base64.b64decode(text)
+        content.decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return text
+    masked = mask_bytes(content)
+    return text if masked is content else base64.b64encode(masked).decode("ascii")

@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from provml.base.text import printable_path
-from provml.collect.content import Facts, describe_path, digest_file, write_captured
-from provml.collect.secrets import is_secret_name, mask_argv, mask_text
+from provml.collect.content import (
+    COPY_LIMIT_BYTES,
+    Facts,
+    describe_path,
+    digest_file,
+    write_captured,
+)
+from provml.collect.secrets import is_secret_file, mask_argv, mask_bytes, mask_text
 from provml.errors import ContentNotFoundError, ProvMLError
 
 _GIT_TIMEOUT_S: Final = 20
@@ -21,8 +27,6 @@ _DIFF_LIMIT_BYTES: Final = 10 * 2**20
 _UNTRACKED_LIMIT: Final = 1000
 _MODULES_LIMIT: Final = 1000
 _MODULES_LIMIT_BYTES: Final = 10 * 2**20
-SECRET_FILES: Final = (".env", ".env.*", ".netrc", "*.pem", "*.key", "*credentials*", "id_rsa*")
-"""The names and patterns of files that provml leaves out of the recorded diff."""
 
 
 def describe_execution() -> Facts:
@@ -75,7 +79,8 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
     all modules imported from the script's folder.
 
     Runs git a few times, which takes tens of milliseconds in an ordinary repository. Writes to
-    ``artifacts/`` up to 10 MiB of the diff against HEAD, and modules of up to 10 MiB in total.
+    ``artifacts/`` up to 10 MiB of the diff against HEAD, and modules of up to 10 MiB in total, with
+    secrets masked. The diff leaves out files whose names suggest that they contain secrets.
 
     Raises:
         ContentNotFoundError: the path does not exist.
@@ -97,11 +102,37 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
             # and diff identify its content
             content = {"kind": "folder", "path": printable_path(os.path.abspath(script))}
         else:
-            content = describe_path(script, run_folder, copy=None)
+            content = _describe_code_file(script, run_folder)
     git = _describe_git(folder, run_folder)
     facts: Facts = {"content": content, "git": git}
     modules = _describe_untracked_modules(folder, git, run_folder)
     return facts | ({"modules": modules} if modules else {})
+
+
+def _describe_code_file(path: str, run_folder: Path, copy: bool = True) -> Facts:
+    """Describe a source file, and copy it with its secrets masked.
+
+    ``sha256`` is the digest of the file itself. If secrets are masked in the copy, ``masked`` is
+    True, and ``copy_sha256`` is the digest of the copy. Does not copy files of more than 10 MiB.
+    """
+    try:
+        fits = copy and os.path.getsize(path) <= COPY_LIMIT_BYTES
+        content = _read_file(path) if fits else b""
+    except OSError:
+        content = b""  # describe_path says why it can't be read
+    masked = mask_bytes(content)
+    if masked is content:
+        return describe_path(path, run_folder, copy=None if copy else False)
+    facts = describe_path(path, run_folder, copy=False)
+    if "sha256" in facts:
+        kept = write_captured(run_folder, os.path.basename(path)[-60:], masked)
+        facts |= {"copy": kept["copy"], "copy_sha256": kept["sha256"], "masked": True}
+    return facts
+
+
+def _read_file(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(COPY_LIMIT_BYTES)
 
 
 def _write_notebook_cells(run_folder: Path) -> Facts | None:
@@ -135,11 +166,11 @@ def _describe_untracked_modules(folder: str, git: Facts, run_folder: Path) -> di
             break
         try:
             fits = os.path.getsize(path) <= _MODULES_LIMIT_BYTES - copied_bytes
-            facts = describe_path(path, run_folder, copy=fits)
+            facts = _describe_code_file(path, run_folder, copy=fits)
         except (OSError, ProvMLError):
             continue  # the file was removed after the import
         copied_bytes += facts.get("size", 0) if fits else 0
-        keys = ("sha256", "size", "copy", "unread")
+        keys = ("sha256", "size", "copy", "copy_sha256", "masked", "unread")
         found[printable_path(name)] = {"kind": "file"} | {k: facts[k] for k in keys if k in facts}
     return found
 
@@ -167,20 +198,6 @@ def _list_tracked_files(root: str) -> frozenset[str]:
         return frozenset(_run_git(root, "ls-files", "-z", "--", "*.py").split("\0"))
     except (OSError, subprocess.SubprocessError):
         return frozenset()
-
-
-def is_secret_file(name: str) -> bool:
-    """Return True if a file's name suggests that its content is secret.
-
-    If the name has no suffix, checks it as the name of a parameter, because trackers store each
-    parameter in a file of that name.
-    """
-    from fnmatch import fnmatch
-
-    base = os.path.basename(name)
-    if "." not in base and is_secret_name(base):
-        return True
-    return any(fnmatch(base, pattern) for pattern in SECRET_FILES)
 
 
 def _describe_git(folder: str, run_folder: Path) -> Facts:
@@ -211,10 +228,16 @@ def _describe_changes(root: str, run_folder: Path) -> Facts:
         facts["untracked_total"] = len(untracked)
     if changed and _find_commit(root):
         command = ("diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", "--", ".")
-        diff = _run_git_bytes(
-            root, *command, *(f":(exclude,glob)**/{name}" for name in SECRET_FILES)
-        )
-        facts["diff"] = write_captured(run_folder, "source.diff", diff[:_DIFF_LIMIT_BYTES])
+        names = _run_git(root, "diff", "HEAD", "--name-only", "--no-renames", "-z").split("\0")
+        secret = [name for name in names if name and is_secret_file(name)]
+        diff = _run_git_bytes(root, *command, *(f":(exclude,top,literal){name}" for name in secret))
+        own = diff[:_DIFF_LIMIT_BYTES]
+        masked = mask_bytes(own)
+        facts["diff"] = write_captured(run_folder, "source.diff", masked)
+        if masked is not own:
+            facts["diff"]["masked"] = True
+        if secret:
+            facts["diff"]["secret_files"] = secret[:_UNTRACKED_LIMIT]
         if len(diff) > _DIFF_LIMIT_BYTES:
             facts["diff"]["cut_from"] = len(diff)
     return facts

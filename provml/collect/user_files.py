@@ -57,7 +57,7 @@ def file_time_ns() -> int:
 
 
 def wait_for_file_clock(since_ns: int) -> None:
-    """Wait until a file that changes is stamped with a time after ``since_ns``.
+    """Wait until a file that changes from now on gets a modification time after ``since_ns``.
 
     The clock that stamps files advances in ticks of 1 to 10 ms. Two changes within a tick can't be
     told apart. Waits at most 20 ms.

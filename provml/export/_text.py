@@ -1,7 +1,7 @@
 """Converts values and columns to text, and joins columns into rows, for all exporters.
 
-A table is written column by column. Each piece of its text is either the same for all rows, or a
-list with the text of each row.
+A table is written column by column. Each piece of its text is either one string, which is used in
+every row, or a list with one string per row.
 
 Imports orjson and numpy only when they are needed.
 """

@@ -231,7 +231,7 @@ def _read_clocked_events(journal: Journal) -> Iterator[tuple[int, int | None, Re
 
 
 def read_clock_ns(record: Record) -> int | None:
-    """Return the time of an event since the machine's boot, in nanoseconds; None if unknown."""
+    """Return the nanoseconds between the machine's boot and an event; None if unknown."""
     clock_ns = record.get("clock")
     is_valid = isinstance(clock_ns, int) and 0 <= clock_ns < 2**63
     return clock_ns if is_valid else None

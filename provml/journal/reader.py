@@ -180,7 +180,7 @@ class RunFiles:
         description: as in `Journal`.
         writers: as in `Journal`.
         run_file: the content of ``run.json``.
-        own_damage: the damage in other files than those of a writer.
+        own_damage: the damage in files that do not belong to a writer.
     """
 
     folder: Path

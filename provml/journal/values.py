@@ -70,7 +70,7 @@ class PartialEpoch(int):
     exact: float
 
     def __new__(cls, epoch: float) -> PartialEpoch:
-        """Keep the fractional epoch, and be its whole part."""
+        """Create an int from the whole part of a fractional epoch, and keep the exact value."""
         own = super().__new__(cls, epoch)
         own.exact = epoch
         return own

@@ -204,7 +204,7 @@ class BlockChecksums:
                 self._read_to = skip_line(file)
                 continue
             if self.closed is not None and check_line(line, seed) is not None:
-                self.closed = None  # a recovery that was forced closed the file too early
+                self.closed = None  # a forced recovery closed the file too early
             if line.startswith(_LINE_STARTS) and check_line(line, seed) is not None:
                 try:
                     self._take_record(json.loads(line))

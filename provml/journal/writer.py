@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,7 +70,14 @@ _MAX_NAMED_WRITERS = 256
 class JournalWriter:
     """Writes one pair of files in a run's journal folder. Thread-safe."""
 
-    def __init__(self, run_folder: Path, role: str, facts: Record, sync_interval_s: float) -> None:
+    def __init__(
+        self,
+        run_folder: Path,
+        role: str,
+        facts: Record,
+        sync_interval_s: float,
+        mask: Callable[[Record], Record] | None = None,
+    ) -> None:
         """Create the samples file and the events file.
 
         Args:
@@ -79,6 +87,8 @@ class JournalWriter:
             facts: additional fields for the ``writer`` line.
             sync_interval_s: the seconds between two fdatasync calls; 0 means to sync only at the
                 end.
+            mask: masks the secrets in each record before it is written; None writes records as they
+                are.
 
         Raises:
             OSError: a file can't be created, or the disk has no room for the first segment.
@@ -87,6 +97,7 @@ class JournalWriter:
         self._lock = threading.RLock()
         self._run_folder = run_folder
         self._role = role
+        self._mask = mask
         self._folder = run_folder / layout.JOURNAL_FOLDER
         self._root = store_files.store_root(run_folder)
         store_files.make_folder(self._root, self._folder)
@@ -381,7 +392,7 @@ class JournalWriter:
 
     def _append(self, record: Record) -> int | None:
         try:
-            return self._events.append(record)
+            return self._events.append(record if self._mask is None else self._mask(record))
         except OSError as error:
             self._warn(error)
             return None

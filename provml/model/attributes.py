@@ -85,8 +85,9 @@ def content_attributes(content: Record) -> Attributes:
 
     Raises DamagedRecordError if a field of the description cannot be read.
     """
-    keys = ("kind", "sha256", "size", "files", "path", "copy", "dtype", "digest_of", "parameters")
-    attributes = plain_attributes(content, (*keys, *_LESS_COMMON))
+    keys = ("kind", "sha256", "size", "files", "path", "copy", "copy_sha256", "masked")
+    others = ("dtype", "digest_of", "parameters", *_LESS_COMMON)
+    attributes = plain_attributes(content, (*keys, *others))
     if isinstance(content.get("python"), str):
         attributes.append(("provml:pythonType", content["python"]))
     if isinstance(content.get("uri"), str):

@@ -70,7 +70,7 @@ def note_cut_times(data: bytes) -> list[str]:
 def describe_error(error: object) -> str:
     """Format an exception or a warning as one line.
 
-    The line includes the type of exceptions whose text alone says too little, such as KeyError.
+    If the text of an exception says too little, as for KeyError, the line includes its type.
     """
     text = str(error)
     if isinstance(error, KeyError | IndexError | AttributeError | TypeError | AssertionError):

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from provml.base.context import Context, context_path, validate_name
-from provml.collect.secrets import mask_value
+from provml.collect.secrets import MASK, is_secret_name, mask_fields
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal.fields import Opaque, index_by_text, read_fields
 from provml.journal.layout import MAX_INT64
@@ -55,6 +55,8 @@ def encode_value(name: str, value: object) -> tuple[str, Any]:
                 f"the limit is {_MAX_VALUE_BYTES:,}; write it to a file and log the file with "
                 "log_artifact"
             )
+        if isinstance(number, (str, bytes)) and is_secret_name(name):
+            number = MASK
         try:
             return "text", encode(number)
         except InvalidArgumentError as error:
@@ -206,10 +208,9 @@ def reading_summary_record(name: str, value: float) -> dict[str, Any]:
 
 
 def _build_setting(kind: str, name: str, value: object) -> dict[str, Any]:
-    encoded = encode(value)  # encode comes first: mask_value does not limit the depth
-    own, hidden = mask_value(name, value)
-    record = {"record": kind, "time": time.time_ns(), "name": name}
-    return record | ({"value": encode(own), "masked": True} if hidden else {"value": encoded})
+    own, hidden = mask_fields(name, value, encode(value))
+    record = {"record": kind, "time": time.time_ns(), "name": name, "value": own}
+    return record | {"masked": True} if hidden else record
 
 
 def metadata_value(metadata: object) -> Any:
@@ -218,9 +219,7 @@ def metadata_value(metadata: object) -> Any:
         return None
     if not isinstance(metadata, Mapping):
         raise InvalidArgumentError(f"metadata must be a mapping: {metadata!r:.80}")
-    encoded = encode(metadata)
-    own, hidden = mask_value("", metadata)
-    return encode(own) if hidden else encoded
+    return mask_fields("", metadata, encode(metadata))[0]
 
 
 def flatten(params: object, prefix: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from provml.base import store_files
 from provml.base.settings import Settings
+from provml.collect.secrets import mask_record, use_mask_settings
 from provml.errors import (
     InvalidArgumentError,
     JournalError,
@@ -77,7 +78,10 @@ class RunDirectory:
         if role == "helper":
             self._check_is_here()
         try:
-            return JournalWriter(self.path, role, self.facts, self.settings.sync_interval_s)
+            use_mask_settings(self.settings.mask)
+            return JournalWriter(
+                self.path, role, self.facts, self.settings.sync_interval_s, mask_record
+            )
         except OSError as error:
             self.discard()
             raise StoreError(f"can't record in {self.path}: {error}") from error

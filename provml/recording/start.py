@@ -16,6 +16,7 @@ from provml.base.format_names import check_format
 from provml.base.settings import Settings, default_store
 from provml.collect.collector_selection import DEFAULT_COLLECTORS, check_collectors
 from provml.collect.readings import Collector
+from provml.collect.secrets import mask_text, use_mask_settings
 from provml.errors import InvalidArgumentError
 from provml.journal import layout
 from provml.recording.checks import metadata_record, tag_record
@@ -74,6 +75,11 @@ def validate_start(
     description |= {
         key: validate_name(v, key) for key, v in (labels or {}).items() if v is not None
     }
+    use_mask_settings(settings.mask)
+    description = {
+        key: mask_text(value) if isinstance(value, str) else value
+        for key, value in description.items()
+    }
     _validate_formats(formats)
     settings_records = _build_setting_records("tags", tags, tag_record)
     settings_records += _build_setting_records("metadata", metadata, metadata_record)
@@ -125,7 +131,7 @@ def _validate_interval(given: object, default: float) -> float:
         return default
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < 1e6:
         raise InvalidArgumentError(
-            f"sample_interval_s must be a number of seconds, or 0 for no readings: {given!r}"
+            f"sample_interval_s must be a number of seconds, or 0 for no readings, not {given!r}"
         )
     return float(given)
 

@@ -13,8 +13,7 @@ import pytest
 
 import provml
 from provml.collect.environment import describe_environment
-from provml.collect.secrets import MASK, is_secret_name, mask_argv, mask_text
-from provml.collect.source import is_secret_file
+from provml.collect.secrets import MASK, is_secret_file, is_secret_name, mask_argv, mask_text
 
 
 def git(folder: Path, *arguments: str) -> str:

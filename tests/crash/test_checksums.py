@@ -1,4 +1,4 @@
-"""The checksums of a killed run: no damage that is none, and no silent damage before the sync."""
+"""The checksums of a killed run: an intact run has no damage, and damage is never silent."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _LOG = """
     import sys, threading, provml
 
     run = provml.start_run("kill", store=sys.argv[1], formats=())
+    run.log_metric("note", "the first note")
     print("started", flush=True)
 
     def log_points():

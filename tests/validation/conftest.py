@@ -130,7 +130,7 @@ def _record(run: provml.Run, folder: Path) -> None:
     source = _repository(folder / "repository")
     run.log_source_code(source / "train.py")
     run.log_source_code(source)
-    (folder / "alone.py").write_text("pass")
+    (folder / "alone.py").write_text("password = 'hunter2'")
     run.log_source_code(folder / "alone.py")
     run.log_environment()
     # what takes a GPU, a container and a notebook

@@ -1,4 +1,4 @@
-"""Records the command's output: keeps it as artifacts, and reads metrics from it.
+"""Records the command's output: keeps it with secrets masked, and reads metrics from it.
 
 A separate thread does this work, so that the work does not delay the output. If the thread falls
 behind by more than `_MAX_WAITING_BYTES`, the command has to wait. No lines are lost.
@@ -16,6 +16,7 @@ from typing import Any, Final
 from provml.capture.command.bounded_log import BoundedLog
 from provml.capture.command.streams import BlockCallback, CommandStream
 from provml.capture.lines import LineReader
+from provml.collect.secrets import OutputMasker
 from provml.recording.run import Run
 
 _MAX_WAITING_BYTES: Final = 32 * 2**20
@@ -45,6 +46,7 @@ class CommandOutputRecorder:
         """
         self._run = run
         self._note_missed = note_missed
+        self._maskers = [OutputMasker() for _ in streams]
         self._logs = [BoundedLog(run.path, stream.name, limit_bytes) for stream in streams]
         self._readers: list[LineReader | None] = [
             LineReader(run, patterns, source=stream.name) for stream in streams
@@ -85,7 +87,7 @@ class CommandOutputRecorder:
                     self._change.wait()
                 index, block, time_ns = self._take_next()
             try:
-                self._logs[index].write(block)
+                self._logs[index].write(self._maskers[index].mask(block))
                 self._read_lines(index, block, time_ns)
             finally:
                 with self._change:
@@ -127,6 +129,7 @@ class CommandOutputRecorder:
         self._thread.join()
         for index, log in enumerate(self._logs):
             self._read_lines(index, None)
+            log.write(self._maskers[index].finish())
             try:
                 facts = log.finish()
             except OSError as error:

@@ -33,7 +33,7 @@ from provml.base.text import printable_path
 from provml.capture.files.access_log import AccessNote, NoteKind, list_access_logs, read_access_log
 from provml.collect.content import Facts, digest_manifest, write_captured
 from provml.collect.hashing import DIGEST_PENDING
-from provml.collect.source import is_secret_file
+from provml.collect.secrets import is_secret_file
 from provml.collect.user_files import CHANGED_WHILE_HASHED
 from provml.journal.files import list_writer_files
 from provml.recording.joined_run import SOURCE
@@ -230,7 +230,9 @@ def _read_all_notes(paths: list[Path]) -> tuple[list[AccessNote], int]:
             for note in read_access_log(path):
                 if note.kind != NoteKind.NOT_NOTED:
                     notes.append(note)
-                elif note.field.isdecimal():  # the process notes its count at each power of two
+                elif (
+                    note.field.isdecimal()
+                ):  # a process notes its count whenever it reaches a power of two
                     beyond[process] = max(beyond.get(process, 0), int(note.field))
         except OSError:
             continue

@@ -14,8 +14,9 @@ These files are ignored:
 If an ignored folder contains the working folder, files in the working folder are still recorded.
 Data and models in the hidden caches of Hugging Face, torch and Keras are not ignored either.
 
-At the end of the run, `access_records` also skips everything except regular files. If a file's name
-suggests that it contains secrets (`source.SECRET_FILES`), `access_records` records only the name.
+At the end of the run, `access_records` also skips everything except regular files. If the name of a
+file suggests that it contains secrets (`secrets.is_secret_file`), `access_records` records only the
+name.
 
 Imports nothing else from provml.
 """

@@ -42,7 +42,7 @@ line, but the finder must not combine text from several lines.
 
 
 class LineParser(Protocol):
-    """A parser for one format of lines. Each text has its own instance, which may keep state.
+    """A parser for one line format. Each stream or file has its own instance, which may keep state.
 
     Attributes:
         finders: the functions that find lines of this format in a block. They are called often, so

@@ -1,0 +1,111 @@
+"""Recognises names whose values are secrets: of fields, options, variables and files.
+
+Imports `secret_rules` and `base.settings`.
+"""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Final
+
+from provml.base.settings import MaskSettings
+from provml.collect import secret_rules as rules
+
+UNKNOWN, WEAK, MEDIUM, STRONG = range(4)
+"""How surely the value of a name is a secret. In a text, a weak name marks a value only if the
+value looks random, and a medium name only if the value is no ordinary word."""
+
+_CAMEL: Final = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
+_PASSWORD_PARTS: Final = ("password", "passwd", "passphrase", "passcode")
+
+_settings = MaskSettings(True, ())
+
+
+def use_mask_settings(settings: MaskSettings) -> None:
+    """Mask by these settings in this process from now on. The start of a run calls this."""
+    global _settings
+    if settings != _settings:
+        _settings = settings
+        name_strength.cache_clear()
+
+
+def is_masking_on() -> bool:
+    """Return whether provml masks secrets: False with ``PROVML_MASK=off``."""
+    return _settings.enabled
+
+
+def is_allowed(text: str) -> bool:
+    """Return whether ``PROVML_MASK_ALLOW`` lists a name or text."""
+    return any(fnmatchcase(text, pattern) for pattern in _settings.allowed)
+
+
+def is_secret_name(name: str) -> bool:
+    """Return True if a name suggests that its value is a key, token or password.
+
+    Names such as ``max_tokens``, ``pad_token``, ``primary_key`` and ``keyboard`` do not.
+    """
+    strength = name_strength(name)
+    return strength >= MEDIUM or (strength == WEAK and "." not in name)
+
+
+@lru_cache(maxsize=8192)
+def name_strength(name: str) -> int:
+    """Return how surely the value of a name is a secret, from `UNKNOWN` to `STRONG`."""
+    if not _settings.enabled or is_allowed(name):
+        return UNKNOWN
+    parts = [_split_words(part) for part in re.split(r"[./\[\]]+", name[-1000:])]
+    words = next((words for words in reversed(parts) if words), [])
+    if not words:
+        return UNKNOWN
+    head = words[-1]
+    if len(words) > 1 and (head in rules.PLAIN_HEADS or words[0] in rules.PLAIN_STARTS):
+        return UNKNOWN
+    if any(_is_strong(own) for own in parts):
+        return STRONG
+    if head not in rules.MEDIUM_WORDS:
+        return UNKNOWN
+    if len(words) == 1:
+        return WEAK if head in rules.WEAK_WORDS else MEDIUM
+    before = words[-2]
+    if head == "tokens" or before in rules.PLAIN_QUALIFIERS.get(head, ()):
+        return UNKNOWN
+    if head == "pin" and before not in rules.PIN_QUALIFIERS:
+        return UNKNOWN
+    return MEDIUM
+
+
+def _split_words(name: str) -> list[str]:
+    """Return the words of a name in lower case, without numbers at their ends."""
+    words = re.split(r"[\W_]+", re.sub(_CAMEL, "_", name))
+    return [own for word in words if (own := word.lower().rstrip("0123456789"))]
+
+
+def _is_strong(words: list[str]) -> bool:
+    for place, word in enumerate(words):
+        if word in rules.STRONG_WORDS or any(part in word for part in _PASSWORD_PARTS):
+            return word != "passwordless"
+        before = words[place - 1] if place else ""
+        if word in ("key", "keys") and before in rules.KEY_QUALIFIERS:
+            return True
+        if word in ("token", "tokens") and before in rules.TOKEN_QUALIFIERS:
+            return True
+    return False
+
+
+def is_secret_file(path: str) -> bool:
+    """Return True if a file's name suggests that its content is secret.
+
+    Also checks names without a suffix, because trackers store each parameter in a file with the
+    parameter's name.
+    """
+    name = path.rstrip("/").rpartition("/")[2]
+    if not _settings.enabled or is_allowed(name):
+        return False
+    if any(fnmatchcase(name, pattern) for pattern in rules.SECRET_FILES):
+        return True
+    stem, _, suffix = name.lstrip(".").partition(".")
+    if suffix and suffix.rpartition(".")[2].lower() not in rules.SECRET_FILE_SUFFIXES:
+        return False
+    return not stem.endswith("tokens") and is_secret_name(stem)
