@@ -8,7 +8,7 @@
         ├── RunClosedError        RuntimeError           the run has already ended
         ├── RunExistsError        FileExistsError        the run id is taken
         ├── RunNotFoundError      LookupError            no run matches, or several do
-        ├── SeriesNotFoundError   LookupError            the run has no such series
+        │   └── SeriesNotFoundError                      the run has no such series
         ├── ContentNotFoundError  FileNotFoundError      the file or folder to record is missing
         ├── StoreError            OSError                the store can't be read or written
         ├── JournalError          ValueError             the journal's files can't be read
@@ -73,8 +73,11 @@ class RunNotFoundError(ProvMLError, LookupError):
     """No run matches the name or id, or more than one does."""
 
 
-class SeriesNotFoundError(ProvMLError, LookupError):
-    """No series has this name and context, or several series do and the call must select one."""
+class SeriesNotFoundError(RunNotFoundError):
+    """No series has this name and context, or several series do and the call must select one.
+
+    Code that reads a series of a run by name needs to catch only `RunNotFoundError`.
+    """
 
 
 class ContentNotFoundError(ProvMLError, FileNotFoundError):

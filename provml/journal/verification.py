@@ -259,6 +259,18 @@ class BlockChecksums:
         series, expected = self._late[block]
         return late_checksum(content, series) == expected
 
+    def match_all(self, first: int, content: memoryview) -> bool:
+        """Return whether all blocks of a part are complete, and match their final checksums.
+
+        Much faster than `check` for each block, and enough for parts without damage.
+        """
+        end = first + len(content) // BLOCK_BYTES
+        if len(content) % BLOCK_BYTES or end > len(self._known) or 0 in self._known[first:end]:
+            return False
+        places = range(0, len(content), BLOCK_BYTES)
+        found = array("I", [crc32(content[place : place + BLOCK_BYTES]) for place in places])
+        return found == self._values[first:end]
+
     def find_open_blocks(self, end: int) -> Iterator[int]:
         """Yield the blocks before ``end`` whose final checksum is not recorded."""
         for block in range(end):
@@ -316,6 +328,8 @@ class SampleChecker:
     def find_bad_blocks(self, first: int, content: memoryview) -> BlockFindings:
         """Check the blocks in a part of the file that begins with a block. Thread-safe."""
         found = BlockFindings()
+        if self._sums.match_all(first, content):
+            return found
         for number, place in enumerate(range(0, len(content), BLOCK_BYTES), first):
             block = content[place : place + BLOCK_BYTES]
             intact = None if self._is_cut(number, block) else self._sums.check(number, block)
