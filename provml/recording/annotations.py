@@ -84,11 +84,11 @@ class Annotations(Recorder):
         """Record a parameter. A second value under the same name is recorded as a revision.
 
         Costs one write(). These values keep their type: str, int, float, bool, None, Decimal,
-        bytes, aware datetimes, lists and mappings of these, and small arrays. For any other object,
-        provml records a text and the type: the qualified name of a function or class, or else the
-        ``repr`` without memory addresses. Configuration objects become mappings, as in
-        `log_params`. If the name suggests a secret, such as
-        ``api_key``, provml masks all text in the value.
+        bytes, aware datetimes, lists and mappings of these, and small arrays. Configuration objects
+        become mappings, as in `log_params`. For any other object, provml records the type and a
+        text: the qualified name of a function or class, or the ``repr`` of another object without
+        memory addresses. If the name suggests a secret, such as ``api_key``, provml masks all text
+        in the value.
 
         Raises:
             InvalidArgumentError: the name is invalid, or a string is not valid Unicode.
@@ -250,7 +250,7 @@ class Annotations(Recorder):
         since: Timestamp | None = None,
         until: Timestamp | None = None,
     ) -> list[RecordedSpan]:
-        """Return the events recorded so far that have a duration; see `RecordedRun.spans`.
+        """Return the spans recorded so far by all processes of the run; see `RecordedRun.spans`.
 
         Costs one pass over the events files.
         """

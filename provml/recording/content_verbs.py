@@ -98,7 +98,7 @@ class ContentVerbs(Recorder):
             RunClosedError: the run has ended.
         """
         if not issubclass(type(path), (str, os.PathLike)):
-            raise InvalidArgumentError(f"log_artifact takes a path, not a {type(path).__name__}")
+            raise InvalidArgumentError(f"log_artifact takes a path, not {type(path).__name__}")
         own_name = _find_path_name(path) if name is None else name
         record = self._artifact(own_name, context, step, epoch, metadata)
         from provml.collect.content import describe_path
@@ -343,5 +343,5 @@ def _find_path_name(path: str | os.PathLike[str]) -> str:
     except BaseException as error:  # a path in an object store can raise any exception
         from provml.collect.unreadable import explain_failure
 
-        explain_failure(error)  # raises an interrupt again
+        explain_failure(error)  # re-raises exceptions that interrupt the program
         return type(path).__name__

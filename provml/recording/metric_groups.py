@@ -107,8 +107,8 @@ class Metrics:
 
         - If you pass groups, the epoch and step apply to the points of this call only.
         - If you pass no groups, the epoch and step apply to all points that have none, until the
-          next `flush`. This includes points that are already waiting. If you had set another epoch
-          or step before, the waiting points get the earlier values.
+          next `flush`. This includes points that are already waiting, unless an earlier call set a
+          different epoch or step: those points get the earlier values.
 
         If any value is invalid, nothing is recorded. Costs a few microseconds per value.
 
@@ -252,7 +252,7 @@ class MetricGroup:
     def __init__(self, metrics: Metrics, path: tuple[str, ...]) -> None:
         self._metrics = metrics
         self._path = path
-        self._given: Context | str = ""  # as the last caller named the group
+        self._given: Context | str = ""  # the group as the last caller named it
         self._next: int | None = None
         self.summary_cache = SummaryCache(self)
 
@@ -374,7 +374,7 @@ class MetricGroup:
         return first
 
     def _count_before(self) -> int:
-        """Return the number of points recorded by other processes, or before a resume."""
+        """Return the number of points that earlier or other processes of the run have recorded."""
         from provml.journal.history import read_points
         from provml.journal.reader import Journal
 

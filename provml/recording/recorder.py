@@ -84,7 +84,7 @@ class Recorder:
             writer: the writer of this process's journal files; None to open them when the first
                 record is written.
             formats: the formats of the documents to write when the run ends.
-            owner: whether the run ends when this process ends it.
+            owner: whether this process owns the run, and so can end it.
         """
         self.id: str = folder.id
         self.experiment: str = folder.experiment
