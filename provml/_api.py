@@ -134,7 +134,7 @@ def _warn_about_open_run(enclosing: Run | None, run: Run) -> None:
     """
     if enclosing is None or enclosing._is_block or enclosing in active_runs.guests:
         return
-    if folder_of(enclosing) is None:  # a disabled run
+    if folder_of(enclosing) is None:  # a disabled run has no folder
         return
     before, now = f"{enclosing.experiment}/{enclosing.id}", f"{run.experiment}/{run.id}"
     warn_without_raising(

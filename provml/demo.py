@@ -236,7 +236,8 @@ def _scores(model: Any, images: Any, labels: Any) -> dict[str, float]:
 
 def _evaluate(run: Run, model: Any, parts: _Parts) -> dict[str, float]:
     """Evaluate the model; record the metrics and the model file."""
-    _log_part(run, EVALUATION, parts.evaluation)  # not earlier, because this starts the context
+    # this call starts the context, so it must not come earlier
+    _log_part(run, EVALUATION, parts.evaluation)
     results = _scores(model, *parts.evaluation)
     run.log_metrics(results, EVALUATION)
     with tempfile.TemporaryDirectory() as folder:

@@ -280,7 +280,7 @@ class RecordedRun:
     def _records(self, *kinds: str) -> Iterator[Record]:
         return history.read_records(
             self._open_journal(), *kinds
-        )  # opened again, because a live run grows
+        )  # open the journal again, because a live run grows
 
     def series_names(self, kind: str = "metric") -> list[SeriesName]:
         """Return the name and context of each series of a kind, in the form that `series` takes."""
@@ -382,7 +382,9 @@ class RecordedRun:
         since: TimeLike | None = None,
         until: TimeLike | None = None,
     ) -> list[RecordedSpan]:
-        """Return the matching spans, from ``X_started`` to ``X_finish``, in order of start time.
+        """Return the spans that match all arguments, in order of start time.
+
+        A span lasts from an event ``X_started`` to the event ``X_finish``.
 
         Args:
             name: the name of the span, which is the part ``X``; None selects all names.

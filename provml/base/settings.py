@@ -89,7 +89,7 @@ class Settings(NamedTuple):
     large datasets."""
     sync_interval_s: float
     """``PROVML_SYNC_INTERVAL_S``: the number of seconds between two fdatasync calls. A power loss
-    costs at most this many seconds of records. 0 means to sync only at the end of the run."""
+    costs at most the records of this period. 0 means to sync only at the end of the run."""
     disabled: bool
     """``PROVML_DISABLED=1``: every run is disabled and records nothing."""
     run_id: str | None
@@ -108,7 +108,7 @@ class Settings(NamedTuple):
     """The rank of this process among the job's processes on this machine."""
     sample_interval_s: float
     """``PROVML_SAMPLE_INTERVAL_S``: the number of seconds between two readings of the machine; 0
-    means to take no readings."""
+    means no readings."""
     collect: tuple[str, ...] | None
     """``PROVML_COLLECT``: the names of the collectors to use; None means the default collectors."""
     mask: MaskSettings = MaskSettings(True, ())

@@ -214,9 +214,9 @@ class Annotations(Recorder):
             InvalidArgumentError, RunClosedError: as for `log_event`.
         """
         if not isinstance(message, str):
-            raise InvalidArgumentError(f"a message must be a str: {message!r:.80}")
+            raise InvalidArgumentError(f"a message must be a str, not {message!r:.80}")
         if metadata is not None and not isinstance(metadata, Mapping):
-            raise InvalidArgumentError(f"metadata must be a mapping: {metadata!r:.80}")
+            raise InvalidArgumentError(f"metadata must be a mapping, not {metadata!r:.80}")
         own = dict(metadata or {})
         if level is not None:
             own["level"] = validate_name(level, "level")

@@ -135,7 +135,7 @@ def validate_step(step: object) -> int | None:
             raise InvalidArgumentError(f"step must be a whole number, not {step!r:.80}")
         number = int(number)
     if number is not None and not -MAX_INT64 <= number <= MAX_INT64:
-        raise InvalidArgumentError(f"step must be between -(2**63 - 1) and 2**63 - 1: {step!r}")
+        raise InvalidArgumentError(f"step must be from -(2**63 - 1) to 2**63 - 1, not {step!r}")
     return number
 
 
@@ -148,7 +148,7 @@ def validate_epoch(epoch: object) -> int | None:
         return epoch
     number = _validate_number(epoch, "epoch")
     if number is not None and not 0 <= number < _EPOCH_LIMIT:
-        raise InvalidArgumentError(f"epoch must be at least 0 and less than 2**31: {epoch!r:.80}")
+        raise InvalidArgumentError(f"epoch must be from 0 to less than 2**31, not {epoch!r:.80}")
     if isinstance(number, float):
         return int(number) if number.is_integer() else PartialEpoch(number)
     return number
@@ -222,7 +222,7 @@ def metadata_value(metadata: object) -> Any:
     if metadata is None:
         return None
     if not isinstance(metadata, Mapping):
-        raise InvalidArgumentError(f"metadata must be a mapping: {metadata!r:.80}")
+        raise InvalidArgumentError(f"metadata must be a mapping, not {metadata!r:.80}")
     return mask_fields("", metadata, encode(metadata))[0]
 
 

@@ -158,7 +158,7 @@ class FlopsLog:
         module = self._find_module(model)
         data, own_name = self._find_dataset(dataset)
         if isinstance(data, int) and data <= 0:
-            raise InvalidArgumentError(f"a dataset's length must be 1 or more: {data}")
+            raise InvalidArgumentError(f"a dataset's length must be 1 or more, not {data}")
         like = self._seen.get(module) if isinstance(data, int) else None
         if batch is not None:
             like = self._find_arguments(module, batch)
@@ -302,7 +302,7 @@ class FlopsLog:
     def _count_module(
         self, module: Any, arguments: Arguments, backward: bool | None
     ) -> CountedFlops:
-        """Return the FLOPs of a module for these input shapes, which are counted only once."""
+        """Return the FLOPs of a module for these input shapes; the first call counts them."""
         from provml.collect.flop_counter import count_module, expects_backward
 
         both = expects_backward(module) if backward is None else backward
@@ -324,7 +324,7 @@ class FlopsLog:
         module: Any,
         given: Any,
     ) -> _CountedWork:
-        """Return the counted work for these arguments; if it is new, write its record first."""
+        """Return the counted work for these arguments; if it is new, record it first."""
         from provml.collect.peak_flops import find_peak
 
         name = None if module is None else self._model_name(module, path)

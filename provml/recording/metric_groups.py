@@ -127,7 +127,7 @@ class Metrics:
         for name, fields in groups.items():
             if not isinstance(fields, Mapping):
                 raise InvalidMetricError(
-                    f"group {name!r} must be a mapping of names to values: {fields!r:.80}"
+                    f"group {name!r} must be a mapping of names to values, not {fields!r:.80}"
                 )
             group = self(name)
             rows.append((group, group._check_point(fields)))
@@ -252,7 +252,7 @@ class MetricGroup:
     def __init__(self, metrics: Metrics, path: tuple[str, ...]) -> None:
         self._metrics = metrics
         self._path = path
-        self._given: Context | str = ""  # the group as the last caller named it
+        self._given: Context | str = ""  # the group, as the last caller named it
         self._next: int | None = None
         self.summary_cache = SummaryCache(self)
 

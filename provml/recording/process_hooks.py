@@ -119,7 +119,7 @@ _exception_before: int = 0
 
 
 def install() -> None:
-    """Install the hooks that end runs at exit and carry them through forks. Idempotent."""
+    """Install the hooks that end runs at exit and prepare them for forks. Idempotent."""
     global _installed
     if _installed:
         return

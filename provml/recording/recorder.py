@@ -162,7 +162,7 @@ class Recorder:
             self._hashing = None
         if self._metrics is not None:
             self._metrics.forget()
-        self._flops = None  # its lock may be held by a thread that does not exist in the child
+        self._flops = None  # a thread that does not exist in the child may hold its lock
         self._writer.forget()
 
     def _start_sampling(self, interval_s: float, collectors: list[CollectorPlan]) -> None:

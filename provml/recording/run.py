@@ -327,7 +327,8 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         if self._sampler is None:
             return
         rank = self._folder.settings.rank
-        prefix = "system" if rank is None else f"system.rank{rank}"  # unique names
+        # each rank needs different names
+        prefix = "system" if rank is None else f"system.rank{rank}"
         for name, value in self._sampler.stop().items():
             self._writer.append(reading_summary_record(f"{prefix}.{name}", value))
 

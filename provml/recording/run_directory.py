@@ -187,8 +187,8 @@ def open_directory(
     """
     if run_id is not None and not (isinstance(run_id, str) and re.fullmatch(_RUN_ID, run_id)):
         raise InvalidArgumentError(
-            "run_id must be 1 to 128 letters, digits, '.', '_' or '-', beginning with a letter "
-            f"or digit: {run_id!r}"
+            "run_id must consist of 1 to 128 letters, digits, '.', '_' or '-', and begin with a "
+            f"letter or digit, not {run_id!r}"
         )
     if run_id == "latest":
         raise InvalidArgumentError("run_id 'latest' means the latest run: choose another id")

@@ -147,5 +147,5 @@ def _build_setting_records(
     what: str, given: Mapping[str, Any] | None, record: Callable[[str, Any], dict[str, Any]]
 ) -> list[dict[str, Any]]:
     if given is not None and not isinstance(given, Mapping):
-        raise InvalidArgumentError(f"{what} must be a mapping: {given!r:.80}")
+        raise InvalidArgumentError(f"{what} must be a mapping, not {given!r:.80}")
     return [record(name, value) for name, value in (given or {}).items()]
