@@ -198,7 +198,7 @@ def _log_metric_of_active(
 
 
 def _call_active(verb: str) -> Callable[..., Any]:
-    """Build a function that calls a method of the active run, which it looks up at each call."""
+    """Build a function that looks up the active run at each call, and calls one of its methods."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         run = active_runs.process_run

@@ -198,7 +198,7 @@ class RecordedRun:
 
     @property
     def reason(self) -> str | None:
-        """The reason for the status, or None. For a live run, it names the process that records."""
+        """The reason for the status, or None. For a live run, it names the recording process."""
         return self._journal.state().reason
 
     @property

@@ -22,7 +22,7 @@ _BOOT_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def boot_ns() -> int:
-    """Return the number of nanoseconds since the machine booted, including time in suspend.
+    """Return the number of nanoseconds since the machine booted, including suspend time.
 
     The difference between two values is a duration that changes to the machine's clock do not
     affect.

@@ -60,7 +60,7 @@ class FolderEntry(NamedTuple):
 
 
 def store_root(run_folder: str | os.PathLike[str]) -> Path:
-    """Return the store of a run's folder ``<store>/<experiment>/<run id>``, as an absolute path."""
+    """Return a run's store as an absolute path; a run's folder is ``<store>/<experiment>/<id>``."""
     return Path(os.path.abspath(run_folder)).parent.parent
 
 

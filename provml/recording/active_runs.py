@@ -47,7 +47,7 @@ class ActiveRuns:
         all: the active runs, oldest first.
         guests: the active runs that other processes own.
         inherited: the guests that this process inherited through a fork.
-        lock: must be held while a run is added or removed.
+        lock: the lock that a thread must hold while it adds or removes a run.
     """
 
     def __init__(self) -> None:
@@ -153,7 +153,7 @@ class ActiveRuns:
         return self.find() if _is_in_main_code() else None
 
     def reset_after_fork(self) -> None:
-        """In a forked child, replace the lock and note that the parent owns the active runs.
+        """Replace the lock in a forked child, and note that the parent owns the active runs.
 
         A thread that does not exist in the child may hold the old lock.
         """
@@ -258,7 +258,7 @@ class _ThreadObserver:
 
 
 def _is_in_main_code() -> bool:
-    """Return whether this is the main thread outside asyncio tasks.
+    """Return whether the current code runs in the main thread, outside asyncio tasks.
 
     A notebook's kernel runs the cells in tasks, which count as main code.
     """

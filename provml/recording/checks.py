@@ -142,7 +142,7 @@ def validate_step(step: object) -> int | None:
 def validate_epoch(epoch: object) -> int | None:
     """Return the epoch as an int; None stays None. A fractional epoch becomes a `PartialEpoch`.
 
-    Raises InvalidArgumentError if the epoch is not a number from 0 to 2**31 - 1.
+    Raises InvalidArgumentError if the epoch is not a number in the range 0 <= epoch < 2**31.
     """
     if isinstance(epoch, PartialEpoch):
         return epoch

@@ -55,7 +55,7 @@ class FlopsHost(Protocol):
         """Write a record to the journal."""
 
     def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
-        """Return this process's journal writer. Raises RunClosedError."""
+        """Return this process's journal writer. Raises RunClosedError if the run has ended."""
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class _CountedWork:
 
 
 class FlopsLog:
-    """Records the FLOPs that one process of a run counts. Safe to use from any thread."""
+    """A recorder of the FLOPs that one process of a run counts. Safe to use from any thread."""
 
     def __init__(self, run: FlopsHost) -> None:
         from provml.collect.batches import batch_key
@@ -365,7 +365,7 @@ class FlopsLog:
             grad=mode[1],
             changes=self._run._known.changes,
         )
-        if module is not None:  # each execution of a code block gets its own record
+        if module is not None:  # each execution of a code block gets a separate record
             self._by_content[said] = work
         return work
 
@@ -426,7 +426,7 @@ class FlopsLog:
         step: SupportsIndex | float | None,
         epoch: SupportsIndex | float | None,
     ) -> None:
-        """Write the increment and the total with the same time, which no other call shares."""
+        """Write the increment and the total as two samples with the same, unique time."""
         own_step = layout.NO_STEP if step is None else step
         own_epoch = layout.NO_EPOCH if epoch is None else epoch
         with self._lock:

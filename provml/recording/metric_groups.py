@@ -58,7 +58,7 @@ class MetricsHost(Protocol):
     path: Path
 
     def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
-        """Return this process's journal writer. Raises RunClosedError."""
+        """Return this process's journal writer. Raises RunClosedError if the run has ended."""
 
 
 class Metrics:
@@ -343,7 +343,10 @@ class MetricGroup:
     def _check_point(
         self, fields: Mapping[str, Any], role: ExtraFields = ROW_ROLE
     ) -> _CheckedPoint:
-        """Check and encode a point's fields. Raises InvalidMetricError, InvalidArgumentError."""
+        """Check and encode a point's fields.
+
+        Raises InvalidMetricError or InvalidArgumentError if a field is invalid.
+        """
         step, epoch = validate_step(fields.get("step")), validate_epoch(fields.get("epoch"))
         values: list[tuple[SeriesKey, Any]] = []
         if "of" in fields:

@@ -98,7 +98,7 @@ class _ParentRuns:
         return was_published and published.chosen is not None
 
     def find(self, verb: str) -> Run | None:
-        """Return the run for a call in this process, which has no active run of its own.
+        """Return the run for a call in this process while the process has no active run.
 
         If this is a worker process, and there is no run to record into or more than one, this
         method warns once and returns a run that records nothing. If no ancestor has published a run

@@ -119,7 +119,7 @@ def publish(folders: list[str], chosen: str | None, is_disabled: bool) -> None:
 
 
 class AncestorRuns:
-    """Reads the active runs of the nearest ancestor of this process that has active runs.
+    """A reader of the runs that the nearest ancestor with active runs has published.
 
     Attributes:
         found: the result of the last call of `read`.

@@ -54,7 +54,7 @@ class UnopenedWriter(AbsentWriter):
         self._dropped = [0, 0]
 
     def is_due(self) -> bool:
-        """Return True: the first record opens the files."""
+        """Return True, because the first record opens the files."""
         return True
 
 
@@ -125,7 +125,7 @@ class Recorder:
 
     @property
     def dropped(self) -> DroppedCounts:
-        """The numbers of samples and other records lost so far, for example to a full disk."""
+        """The numbers of samples and other records lost so far, for example if the disk is full."""
         from provml.base.results import DroppedCounts
 
         return DroppedCounts(*self._writer.dropped)
