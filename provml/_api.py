@@ -68,8 +68,8 @@ def start_run(
             ``PROVML_RUN_ID``, they all record the same run.
         project: a name that groups experiments.
         owner: the person responsible; by default the login name. An e-mail address, an ORCID or an
-            IRI identifies the person in the documents of all stores, any other text only in the
-            documents of this store.
+            IRI identifies the person in the documents of all stores. Any other text identifies the
+            person only in the documents of this store.
         namespace: the base IRI of the run's PROV identifiers; by default ``urn:provml:`` and the id
             of the store.
         external_id: the run's id in another system.

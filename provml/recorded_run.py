@@ -246,9 +246,9 @@ class RecordedRun:
     def reading_summaries(self) -> dict[str, Any]:
         """The summaries of the machine readings, such as ``system.cpu_percent.mean``.
 
-        When the run ends, provml records the mean and maximum of each percentage, the sum of each
-        energy value and, if there were alerts, their number. `resources` computes statistics of all
-        readings, even for a run that has not ended.
+        When the run ends, provml records the mean and maximum of each percentage, and the sum of
+        each energy value. If there were alerts, it also records their number. `resources` computes
+        statistics of all readings, even for a run that has not ended.
         """
         return self._settings["reading_summary"].to_dict()
 

@@ -210,8 +210,8 @@ class _ThreadObserver:
     """An observer that notes which runs are active in the code that starts a thread.
 
     Before Python 3.14, a thread begins with an empty context. So while a run belongs to a thread or
-    task, ``threading.Thread.start`` is replaced by a function that notes the starting thread's runs
-    and calls the original.
+    task, the observer replaces ``threading.Thread.start``. The replacement notes the runs of the
+    starting thread and calls the original.
     """
 
     def __init__(self) -> None:

@@ -232,8 +232,8 @@ def flatten(params: object, prefix: str) -> dict[str, Any]:
     Nested mappings and configuration objects are flattened too. An empty one is kept as a value.
 
     Raises:
-        InvalidArgumentError: the argument is neither a mapping nor a configuration object, it is
-            nested deeper than 64 levels or contains itself, or two values have the same name.
+        InvalidArgumentError: the argument is neither a mapping nor a configuration object, is
+            nested deeper than 64 levels, contains itself, or has two values with the same name.
     """
     fields = read_fields(params)
     if fields is None:

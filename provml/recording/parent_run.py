@@ -100,9 +100,9 @@ class _ParentRuns:
     def find(self, verb: str) -> Run | None:
         """Return the run for a call in this process while the process has no active run.
 
-        If this is a worker process, and there is no run to record into or more than one, this
-        method warns once and returns a run that records nothing. If no ancestor has published a run
-        and this is not a worker process, it returns None.
+        If it is unclear which run a worker process should record into, or if there is no such run,
+        this method warns once and returns a run that records nothing. If no ancestor has published
+        a run and this is not a worker process, it returns None.
 
         Args:
             verb: the function that was called, for the warning.
@@ -189,8 +189,8 @@ _parent_runs = _ParentRuns()
 def find_run(verb: str) -> Run:
     """Return the run that a call in this thread or task records into.
 
-    Costs less than a microsecond if this process has active runs, and about two in a worker process
-    that records into the run of its parent.
+    Costs less than a microsecond if this process has active runs. In a worker process that records
+    into the run of its parent, the cost is about two microseconds.
 
     Args:
         verb: the name of the function that was called, without the module.

@@ -1,10 +1,10 @@
 """Publishes the active runs of this process, so that the processes that it starts can find them.
 
-A process that starts a run creates an anonymous file in memory (``memfd_create``) that lists its
-active runs, and rewrites it when a run starts or ends. A worker process finds the file through
-``/proc``, among the open files of its ancestors: its parent, its parent's parent, and so on.
-Nothing is written to the disk or the environment. The file disappears when its process ends. A
-worker that outlives one run finds the next one.
+A process that starts a run creates an anonymous file in memory (``memfd_create``). The file lists
+the active runs of the process, which rewrites it when a run starts or ends. A worker process finds
+the file through ``/proc``, among the open files of its ancestors: its parent, its parent's parent,
+and so on. Nothing is written to the disk or the environment. The file disappears when its process
+ends. A worker that outlives one run finds the next one.
 
 The file has a fixed size, which is sealed, so that a reader can map it. It begins with a counter,
 which is odd while the file is being written, and the length of the JSON text that follows.

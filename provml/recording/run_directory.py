@@ -176,9 +176,13 @@ def open_directory(
 ) -> tuple[RunDirectory, bool]:
     """Create or open the run's folder. Return it, and whether the run is resumed.
 
-    A process with a rank joins the run with this id if the run is still running, or if no process
-    of this rank has recorded in it yet. If several processes without a rank request the same id at
-    the same time, only one of them gets it.
+    A process with a rank joins the run with this id if one of these conditions is true:
+
+    - The run is still running.
+    - No process of this rank has recorded in it yet.
+
+    If several processes without a rank request the same id at the same time, only one of them gets
+    it.
 
     Raises:
         RunExistsError: the id is taken, and this process neither joins nor resumes the run.
