@@ -48,9 +48,10 @@ def start_run(
     Costs a few milliseconds. If the disk cannot be written, this function raises an error. Later
     calls only warn about the disk, so that they do not stop the training.
 
-    The run is the active run of the thread or asyncio task that calls this function, and of those
-    that this one starts; `active_run` says which run others record into. If another run is active,
-    the new run is nested in it. This function warns if no ``with`` block ends the other run.
+    The run is the active run of the thread or asyncio task that calls this function, and of
+    the threads and tasks that it starts. `active_run` explains which run other threads and tasks
+    record into. If another run is active, the new run is nested in it. This function then warns if
+    no ``with`` block ends the other run.
 
     If an exception leaves the ``with`` block, the run ends as failed. If the process exits without
     `end_run`, provml ends the run and records how the process exited.
@@ -60,14 +61,15 @@ def start_run(
 
     Args:
         experiment: the experiment's name.
-        store: the folder that holds the runs; by default ``PROVML_STORE``, else ``provenance``.
+        store: the folder that contains the runs; by default ``PROVML_STORE`` or, if that is not
+            set, ``provenance``.
         run_id: the run's id; by default the current time and eight random characters. If the ranks
             of a distributed job (``RANK``, ``SLURM_PROCID``, ...) use the same id, here or in
             ``PROVML_RUN_ID``, they all record the same run.
         project: a name that groups experiments.
         owner: the person responsible; by default the login name. An e-mail address, an ORCID or an
-            IRI identifies the person in the documents of all stores, any other text only in the
-            documents of this store.
+            IRI identifies the person in the documents of all stores. Any other text identifies the
+            person only in the documents of this store.
         namespace: the base IRI of the run's PROV identifiers; by default ``urn:provml:`` and the id
             of the store.
         external_id: the run's id in another system.
@@ -78,18 +80,18 @@ def start_run(
             experiment's latest run. If it does not exist, a new run starts.
         tags: a mapping of names to values, as for `set_tag`.
         formats: the formats of the documents to write when the run ends; ``()`` writes none.
-        sample_interval_s: seconds between two background readings of the machine; 0 takes none. By
-            default ``PROVML_SAMPLE_INTERVAL_S``, else 5.
+        sample_interval_s: the number of seconds between two background readings of the machine; 0
+            means no readings. By default ``PROVML_SAMPLE_INTERVAL_S`` or, if that is not set, 5.
         collect: the collectors to use: ``system``, ``disk``, ``network``, ``process``, ``gpu``,
             ``energy``, the name of another package's collector, or a collector object. By default
-            ``PROVML_COLLECT``, else the first six of these.
+            ``PROVML_COLLECT`` or, if that is not set, the first six of these.
         disabled: whether to accept all calls but record nothing. ``PROVML_DISABLED=1`` has the same
             effect.
 
     Raises:
         InvalidArgumentError, ExportError: an argument is invalid.
         RunExistsError: the run id is taken.
-        StoreError: the folder cannot be created or written.
+        StoreError: the folder cannot be created or written to.
     """
     from provml.collect.source import describe_execution
 
@@ -126,10 +128,13 @@ def start_run(
 
 
 def _warn_about_open_run(enclosing: Run | None, run: Run) -> None:
-    """Warn if a run is still active that no ``with`` block will end, such as a cell's run again."""
+    """Warn if a run is still active and no ``with`` block will end it.
+
+    This happens, for example, if a notebook cell that starts a run is executed twice.
+    """
     if enclosing is None or enclosing._is_block or enclosing in active_runs.guests:
         return
-    if folder_of(enclosing) is None:  # a disabled run
+    if folder_of(enclosing) is None:  # a disabled run has no folder
         return
     before, now = f"{enclosing.experiment}/{enclosing.id}", f"{run.experiment}/{run.id}"
     warn_without_raising(
@@ -146,7 +151,7 @@ def _start_sampling(run: Run, start: RunStart, machine_wide: bool) -> None:
 
 
 def _join_outer_run(settings: Settings, asked: dict[str, Any], start: RunStart) -> Run:
-    """Join the run of ``provml run``. The command already reads the machine and its processes."""
+    """Join the run of ``provml run``. The command already takes the machine readings."""
     run = join_run(settings)
     metadata = {key: value for key, value in asked.items() if value is not None}
     run.log_event(RUN_STARTED, source=SOURCE, metadata=metadata)
@@ -159,14 +164,15 @@ def _join_outer_run(settings: Settings, asked: dict[str, Any], start: RunStart) 
 
 
 def active_run() -> Run | None:
-    """Return the run that functions such as `log_metric` record into here, or None.
+    """Return the run that functions such as `log_metric` record into; None if there is none.
 
     This is the first of these runs:
 
-    - the latest run that this thread or task started, or that was active where it was started,
+    - the latest run that this thread or task started, or that was active in the code that started
+      this thread or task,
     - the latest run of the main thread,
     - the only active run of the process,
-    - in a process that another one started: the active run of that process.
+    - in a process that another process started: the active run of that other process.
 
     Costs about a microsecond.
     """
@@ -184,7 +190,7 @@ def _log_metric_of_active(
     unit: Any = None,
     of: Any = None,
 ) -> None:
-    # named parameters, because *args and **kwargs would cost 0.2 microseconds per call
+    # named parameters are faster: *args and **kwargs would cost 0.2 microseconds per call
     run = active_runs.process_run
     if run is None:
         run = find_run("log_metric")
@@ -192,7 +198,7 @@ def _log_metric_of_active(
 
 
 def _call_active(verb: str) -> Callable[..., Any]:
-    """Build a function that calls a method of the active run, which it looks up at each call."""
+    """Build a function that looks up the active run at each call, and calls one of its methods."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         run = active_runs.process_run

@@ -1,6 +1,6 @@
 """The demo: it trains a scikit-learn network on handwritten digits, and records the training.
 
-Needs the extra ``demo``. Imports `_api` to record, and `export`, `journal.reader` and
+Needs the ``demo`` extra. Imports `_api` to record, and `export`, `journal.reader` and
 `recorded_run` to read the run afterwards.
 """
 
@@ -39,7 +39,7 @@ _RATE: Final = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """The results of one epoch of the training; `number` counts from 1, `epochs` is the total."""
+    """The results of one training epoch; `number` starts at 1, and `epochs` is the total."""
 
     number: int
     epochs: int
@@ -54,10 +54,12 @@ class Demo:
     Attributes:
         results: the metrics of the evaluation, by name.
         loop_s: the duration of the training loop in seconds, including the recording.
-        recording_s: the part of `loop_s` that provml's functions took.
-        end_s: the duration of `end_run` in seconds, including the writing of the document.
-        page: the web page of the run's graph; None if a package for it is not installed.
-        missing: a message with the missing package and the command that installs it, or None.
+        recording_s: the number of seconds that the training loop spent in provml's functions.
+        end_s: the duration of `end_run` in seconds, including the time to write the document.
+        page: the path of the web page that shows the run's graph; None if a package that the page
+            needs is not installed.
+        missing: a message that names the missing package and the command to install it; None if
+            no package is missing.
     """
 
     path: Path
@@ -106,17 +108,17 @@ def run_demo(
 ) -> Demo:
     """Train a network, record the run, and write its graph as a web page. Takes a few seconds.
 
-    Every run gives the same results. If the extra ``html`` is not installed, no page is written.
+    Every run gives the same results. If the ``html`` extra is not installed, no page is written.
 
     Args:
         epochs: the number of passes over the training data, 1 or more.
-        store: the folder that holds the runs; the default is the same as for `start_run`.
+        store: the folder that contains the runs; the default is the same as for `start_run`.
         report: a function to call with the results of each epoch.
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
         InvalidArgumentError: recording is disabled.
-        StoreError: the folder can't be created or written.
+        StoreError: the folder can't be created or written to.
     """
     parts, model = _prepare()
     if read_settings().disabled:
@@ -234,7 +236,8 @@ def _scores(model: Any, images: Any, labels: Any) -> dict[str, float]:
 
 def _evaluate(run: Run, model: Any, parts: _Parts) -> dict[str, float]:
     """Evaluate the model; record the metrics and the model file."""
-    _log_part(run, EVALUATION, parts.evaluation)  # only now, because this starts the context
+    # this call starts the context, so it must not come earlier
+    _log_part(run, EVALUATION, parts.evaluation)
     results = _scores(model, *parts.evaluation)
     run.log_metrics(results, EVALUATION)
     with tempfile.TemporaryDirectory() as folder:
@@ -276,7 +279,10 @@ def _read(run: Run, results: dict[str, float], seconds: tuple[float, float, floa
 
 
 def _write_page(run_folder: Path) -> tuple[Path | None, str | None]:
-    """Write the page next to the run's document; return its path, or why it can't be written."""
+    """Write the page next to the run's document.
+
+    Returns the page's path and None or, if a package is missing, None and an error message.
+    """
     page = document_path(run_folder, "html")
     try:
         with open_document(run_folder, "html") as file:

@@ -93,7 +93,7 @@ class JournalError(ProvMLError, ValueError):
 
 
 class ExportError(ProvMLError, ValueError):
-    """The export can't be made: the format, detail or target is unknown."""
+    """The export can't be made: the format or detail is unknown, or the target is unusable."""
 
 
 class QueryError(ProvMLError, ValueError):
@@ -141,4 +141,7 @@ class MissingProgramError(ProvMLError, FileNotFoundError):
 
 
 class ProvMLWarning(UserWarning):
-    """Recording continues after a problem such as a full disk. provml counts the lost records."""
+    """A warning about a problem, such as a full disk, after which recording continues.
+
+    provml counts the records that it loses.
+    """

@@ -74,9 +74,9 @@ class SeriesName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordedAlert:
-    """A reading above its threshold.
+    """An alert, which is a reading of the machine that exceeded its threshold.
 
-    The severity is ``warning`` below 1.1 times the threshold, else ``critical``.
+    The severity is ``critical`` from 1.1 times the threshold upwards, and ``warning`` below that.
     """
 
     time_ns: int
@@ -97,11 +97,11 @@ class RecordedAlert:
 
 @dataclass(frozen=True, slots=True)
 class RecordedContent:
-    """A dataset, input, artifact or model that was logged.
+    """A dataset, input, artifact or model that a run logged.
 
     Attributes:
         kind: ``dataset``, ``input``, ``artifact`` or ``model``.
-        role: what an input was used for, such as ``base model``; None if the run did not say.
+        role: what an input was used for, such as ``base model``; None if no role was logged.
         facts: the path, sha256, size, shape and other facts, depending on the kind.
     """
 
@@ -128,7 +128,8 @@ def load(run: str | os.PathLike[str], store: str | os.PathLike[str] | None = Non
     Args:
         run: the run's folder, its id, a unique prefix of its id, ``<experiment>/<id>``, or
             ``latest``.
-        store: the folder to search for ids; by default ``PROVML_STORE``, else ``provenance``.
+        store: the folder to search for ids; by default ``PROVML_STORE`` or, if that is not set,
+            ``provenance``.
 
     Raises:
         RunNotFoundError: no run matches, or several do.
@@ -156,12 +157,12 @@ class RecordedRun:
         return Journal(self.path, self._warn_of_damage)
 
     def _warn_of_damage(self, found: Damage) -> None:
-        """Issue one warning, at the first read that meets damage."""
+        """Warn about damage, but only the first time that a read finds any."""
         if self._has_warned:
             return
         self._has_warned = True
         message = (
-            f"the files of run {self.path.name} are damaged, and what is damaged is left out "
+            f"the files of run {self.path.name} are damaged, so the damaged records are left out "
             f"({found}); for the full list, run: provml check {self.path}"
         )
         # show no source line: the call that notices the damage did not cause it
@@ -197,7 +198,7 @@ class RecordedRun:
 
     @property
     def reason(self) -> str | None:
-        """The reason for the status, or None. For a live run, the process that records it."""
+        """The reason for the status, or None. For a live run, it names the recording process."""
         return self._journal.state().reason
 
     @property
@@ -222,16 +223,17 @@ class RecordedRun:
 
     @property
     def dropped(self) -> DroppedCounts:
-        """The numbers of samples and other records lost, for example to a full disk."""
+        """The numbers of samples and other records lost, for example because the disk was full."""
         state = self._journal.state()
         return DroppedCounts(state.dropped_samples, state.dropped_events)
 
     @property
     def damage(self) -> list[Damage]:
-        """The damage in the run's files: empty if everything is as it was written.
+        """A list of the damage in the run's files; empty if the files are intact.
 
-        Damaged records are left out of all results. Each access checks all files, which costs about
-        40 ms for a million samples. ``provml check`` also checks copies and documents.
+        Damaged records are left out of all results. Each access checks all files of the
+        journal, which costs about 40 ms for a million samples. ``provml check`` also checks copies
+        and documents.
         """
         return Journal(self.path).verify()
 
@@ -244,9 +246,9 @@ class RecordedRun:
     def reading_summaries(self) -> dict[str, Any]:
         """The summaries of the machine readings, such as ``system.cpu_percent.mean``.
 
-        provml records the mean and maximum of each percentage, the sum of each energy value and, if
-        there were any alerts, their number, when the run ends. `resources` computes statistics of
-        all readings, also for a run that has not ended.
+        When the run ends, provml records the mean and maximum of each percentage, and the sum of
+        each energy value. If there were alerts, it also records their number. `resources` computes
+        statistics of all readings, even for a run that has not ended.
         """
         return self._settings["reading_summary"].to_dict()
 
@@ -278,10 +280,10 @@ class RecordedRun:
     def _records(self, *kinds: str) -> Iterator[Record]:
         return history.read_records(
             self._open_journal(), *kinds
-        )  # opened again, because a live run grows
+        )  # open the journal again, because a live run grows
 
     def series_names(self, kind: str = "metric") -> list[SeriesName]:
-        """Return the name and context of each series of a kind; `series` takes both."""
+        """Return the name and context of each series of a kind, in the form that `series` takes."""
         from provml.model.series import SeriesTable
 
         table = SeriesTable(self._open_journal())
@@ -380,7 +382,9 @@ class RecordedRun:
         since: TimeLike | None = None,
         until: TimeLike | None = None,
     ) -> list[RecordedSpan]:
-        """Return the matching spans, from ``X_started`` to ``X_finish``, in order of start time.
+        """Return the spans that match all arguments, in order of start time.
+
+        A span lasts from an event ``X_started`` to the event ``X_finish``.
 
         Args:
             name: the name of the span, which is the part ``X``; None selects all names.
@@ -437,7 +441,10 @@ class RecordedRun:
         return resource_use(self._open_journal())
 
     def artifacts(self) -> list[RecordedContent]:
-        """Return the artifacts, models, datasets and inputs, in the order of their logging."""
+        """Return the artifacts, models, datasets and inputs that the run logged.
+
+        They are grouped by process, in the order in which they were logged.
+        """
         found: list[RecordedContent] = []
         for files in self._open_journal().writers:
             records = [record for _, record in files.records() if record.get("record") in _CONTENT]
@@ -474,7 +481,8 @@ class RecordedRun:
 
         Args:
             detail: ``sample`` describes every sample; ``series`` only summarises each series. None
-                means ``sample`` for runs of up to a million samples, else ``series``.
+                means ``sample`` for runs of up to a million samples, and ``series`` for larger
+                runs.
 
         Raises:
             ExportError: the detail is unknown.
@@ -561,7 +569,7 @@ class RecordedRun:
         Raises:
             InvalidArgumentError: the file extension or the axis is unknown.
             SeriesNotFoundError: the run has no such series or context.
-            MissingExtraError: matplotlib is not installed, or mpld3, which ``.html`` needs.
+            MissingExtraError: matplotlib is not installed or, for ``.html``, mpld3 is not.
         """
         from provml.plot import draw
 
@@ -571,7 +579,7 @@ class RecordedRun:
         """Build a ``networkx`` graph of the run; `provml.graph.build` describes the graph.
 
         The keys of nodes are IRIs, and the keys of edges are relations. As in PROV, edges point
-        from later to earlier things. Costs about 5 microseconds and a kilobyte of memory per
+        from later things to earlier ones. Costs about 5 microseconds and a kilobyte of memory per
         statement; with ``series`` detail, it also costs one pass over the samples.
 
         Args:

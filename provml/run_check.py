@@ -1,7 +1,7 @@
-"""Checks that everything in a run's folder is as it was recorded.
+"""Checks whether anything in a run's folder is missing or differs from what was recorded.
 
 `check_run` checks the journal, ``run.json``, the copies of artifacts, and the documents. Imports
-`journal`, `export.document_digests`, `collect.content` and `base` from provml.
+`journal`, `export`, `collect.content` and `base` from provml.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ class RunCheck:
 
     Attributes:
         path: the run's folder.
-        damage: what is damaged, missing or can't be verified, although it was recorded.
-        not_covered: what can't be checked, because nothing was recorded to compare it with.
+        damage: the recorded parts that are damaged, missing or can't be verified.
+        not_covered: a description of each part that can't be checked, because provml recorded no
+            checksum or digest for it.
     """
 
     path: Path
@@ -41,15 +42,15 @@ class RunCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether no damage was found."""
+        """Whether the check found no damage."""
         return not self.damage
 
 
 def check_run(run_folder: str | os.PathLike[str]) -> RunCheck:
     """Check a run's journal, ``run.json``, copies and documents.
 
-    Reads every file once: about a second for each GB. The run may still be recording; then only
-    what was recorded before the last sync is checked.
+    Reads every file once, which takes about a second per GB. If the run is still being recorded,
+    only the records before the last sync are checked.
 
     Raises:
         RunNotFoundError: the folder contains no run.
@@ -108,7 +109,7 @@ def _check_copies(journal: Journal) -> Iterator[Damage]:
 
 
 def _find_copies(content: Any, depth: int) -> Iterator[tuple[str, bool, str]]:
-    """Yield the path, kind and digest of each copy that a part of a record describes."""
+    """Yield the path of each copy in a record, whether the copy is a folder, and its digest."""
     if depth > _MAX_DEPTH:
         return
     if isinstance(content, list):
@@ -134,7 +135,7 @@ def _digest_copy(root: Path, path: Path, is_folder: bool) -> str:
 def _digest_members(folder: OpenFolder, prefix: str, depth: int) -> Iterator[tuple[bytes, str]]:
     """Yield the path and digest of each file and link in a copied folder, without following links.
 
-    Raises OSError if the folder is nested very deeply.
+    Raises OSError if the folder is nested more than 100 levels deep.
     """
     if depth > _MAX_DEPTH:
         raise OSError(f"{folder.path} is nested too deeply")
@@ -167,7 +168,9 @@ def _check_documents(folder: Path) -> Iterator[Damage]:
             yield Damage(name, f"the document can't be read: {error}")
         else:
             if digest not in digests:
-                yield Damage(name, f"the document is not the one that {DIGESTS_FILE} describes")
+                yield Damage(
+                    name, f"the document has changed: its digest is not the one in {DIGESTS_FILE}"
+                )
 
 
 def _list_documents(folder: Path) -> list[str]:

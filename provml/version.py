@@ -1,4 +1,4 @@
-"""The version number of provml. Imports no other part of provml."""
+"""The version number of provml. Imports nothing else from provml."""
 
 from typing import Final
 

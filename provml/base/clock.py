@@ -22,18 +22,19 @@ _BOOT_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def boot_ns() -> int:
-    """Return the nanoseconds since the machine booted, time in suspend included.
+    """Return the number of nanoseconds since the machine booted, including suspend time.
 
-    The difference of two values is a duration that no change of the machine's clock affects.
+    The difference between two values is a duration that changes to the machine's clock do not
+    affect.
     """
     return time.clock_gettime_ns(_BOOT_CLOCK)
 
 
 class ClockWatch:
-    """Notices that the machine's clock was set, for example by NTP or after a suspended VM resumed.
+    """A watch that notices if the machine's clock is set, for example after a VM resumes.
 
-    A change of less than a second between two looks goes unnoticed, so that the slow corrections of
-    NTP do.
+    It ignores changes of less than a second between two calls of `find_change_ns`, so it does not
+    report the gradual corrections that NTP makes.
     """
 
     def __init__(self) -> None:
@@ -43,7 +44,7 @@ class ClockWatch:
         self._has_changed = False
 
     def find_change_ns(self) -> int:
-        """Return how far the clock was set since the last call, in nanoseconds; 0 if it was not.
+        """Return by how many nanoseconds the clock was set since the last call; 0 if it was not.
 
         Costs about 0.2 microseconds.
         """
@@ -56,7 +57,10 @@ class ClockWatch:
         return change_ns
 
     def end_time_ns(self) -> int:
-        """Return the current time; if the clock was set, the start plus the elapsed time."""
+        """Return the current time in nanoseconds since the epoch.
+
+        If the clock was set, the result is the start time plus the time elapsed since then.
+        """
         if not self._has_changed:
             return time.time_ns()
         return self._started_ns + boot_ns() - self._started_boot_ns
@@ -93,7 +97,7 @@ def to_time_ns(timestamp: object) -> int:
 
 
 def _datetime_to_ns(timestamp: datetime) -> int:
-    if timestamp != timestamp:  # pandas' NaT, which is a datetime
+    if timestamp != timestamp:  # pandas' NaT is a datetime, but does not equal itself
         raise InvalidArgumentError(f"timestamp must be a time, not {timestamp!r}")
     if timestamp.utcoffset() is None:
         raise InvalidArgumentError(
@@ -101,7 +105,7 @@ def _datetime_to_ns(timestamp: datetime) -> int:
             "for example with timestamp.astimezone()"
         )
     elapsed = timestamp - _UNIX_EPOCH
-    # a Timestamp of pandas keeps the nanoseconds below its microseconds apart
+    # a pandas Timestamp stores the nanoseconds below its microseconds separately
     return (elapsed // timedelta(microseconds=1)) * 1000 + int(getattr(timestamp, "nanosecond", 0))
 
 
@@ -112,11 +116,11 @@ def _scalar_to_ns(timestamp: Any) -> int:
             number = timestamp.item()
         else:
             exact = timestamp.astype("datetime64[ns]")
-            # NaT differs from itself; a time out of range does not survive the way back
+            # NaT does not equal itself; a time that is out of range changes in a round trip
             if timestamp != timestamp or exact.astype(timestamp.dtype) != timestamp:
                 raise OverflowError
             return int(exact.astype("int64"))
-    except Exception as error:  # an array of several elements, a tensor without data
+    except Exception as error:  # for example, an array with several elements
         raise _refuse(timestamp) from error
     if isinstance(number, (int, float)) and not isinstance(number, bool):
         return to_time_ns(number)

@@ -19,7 +19,7 @@ def validate_name(value: object, what: str) -> str:
 
     Args:
         value: the name to check.
-        what: what the name stands for, for the error message: ``a context's name``.
+        what: what the name refers to, such as ``a context's name``; starts the error message.
 
     Raises:
         InvalidArgumentError: the name is not a ``str``, is too long, or contains a lone surrogate,

@@ -1,6 +1,6 @@
 """Finds what other packages add to provml: formats, commands, collectors and trackers.
 
-Imports no other part of provml.
+Imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def find_entry_points(group: str) -> dict[str, EntryPoint]:
-    """Return the entry points of the installed packages in a group, by name.
+    """Return the entry points in a group, by name, from all installed packages.
 
     If two packages use the same name, the package that comes first on Python's import path wins.
     The first call in a process costs about 30 ms.
     """
-    from importlib import metadata  # importing it takes as long as the rest of provml does
+    from importlib import metadata  # slow: it takes as long as importing the rest of provml
 
     found: dict[str, EntryPoint] = {}
     for point in metadata.entry_points(group=group):

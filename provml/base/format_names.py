@@ -2,8 +2,9 @@
 
 `BUILT_IN` lists provml's own formats, so provml finds them without importing or searching anything,
 even if it runs from a zip file. Another package adds a format with an entry point in the group
-``provml.formats``. `provml.export` describes what a format must define. Imports only `errors` from
-provml.
+``provml.formats``. `provml.export` describes what a format must define.
+
+Imports only `base.entry_points` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def format_names() -> tuple[str, ...]:
 def added_formats() -> dict[str, EntryPoint]:
     """Return the entry points of the formats that other packages add, by name.
 
-    Built-in names can't be replaced.
+    Another package can't replace a built-in format.
     """
     found = find_entry_points(ENTRY_POINTS)
     return {name: point for name, point in found.items() if name not in BUILT_IN}

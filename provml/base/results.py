@@ -121,13 +121,13 @@ class Damage(KeyedResult):
     damaged``.
 
     Attributes:
-        file: the name of the file; None if the damage concerns no single file.
-        problem: a description of the damage, without the file.
-        count: how many records, lines or bytes are affected; for a file as a whole, 1.
-        unit: what ``count``, ``first`` and ``last`` count: ``records``, ``lines`` or ``bytes``;
-            None for a file as a whole.
-        first: the number of the first affected record or line, from 1; None if unknown.
-        last: the number of the last one; None if unknown.
+        file: the name of the file; None if the damage is not limited to one file.
+        problem: a description of the damage, without the file's name.
+        count: the number of affected records, lines or bytes; 1 if the whole file is affected.
+        unit: the unit of ``count``, ``first`` and ``last``: ``records``, ``lines`` or ``bytes``;
+            None if the whole file is affected.
+        first: the number of the first affected record or line, counted from 1; None if unknown.
+        last: the number of the last affected record or line; None if unknown.
     """
 
     file: str | None

@@ -30,16 +30,19 @@ _LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_R
 
 
 def default_store() -> str:
-    """Return the folder that contains the runs: ``PROVML_STORE``, or ``provenance``."""
+    """Return the path of the store, which is the folder that contains the runs.
+
+    This is ``PROVML_STORE`` or, if that is not set, ``provenance``.
+    """
     return os.environ.get(STORE_VARIABLE) or DEFAULT_STORE
 
 
 def store_umask() -> int:
-    """Return the permissions that new files and folders of a store lack, like a process's umask.
+    """Return the umask of the store: the permissions that its new files and folders do not get.
 
-    ``PROVML_UMASK`` sets them, in octal digits as for the shell's ``umask``: ``007`` shares a store
-    with the group. The default, ``077``, keeps the store private. A value that is not an octal
-    number counts as ``077``, because a mistake must not open a store.
+    ``PROVML_UMASK`` sets the umask in octal digits, as in the shell's ``umask`` command. ``007``
+    shares the store with the group. The default, ``077``, keeps the store private. A value that is
+    not an octal number counts as ``077``, so that a typing error never makes a store accessible.
     """
     text = os.environ.get(UMASK_VARIABLE, "")
     return int(text, 8) & 0o777 if _is_octal(text) else 0o077
@@ -53,7 +56,7 @@ def _check_umask() -> None:
     text = os.environ.get(UMASK_VARIABLE, "")
     if text and not _is_octal(text):
         raise InvalidArgumentError(
-            f"{UMASK_VARIABLE} must be octal digits, such as 077 or 007: {text!r}"
+            f"{UMASK_VARIABLE} must be an octal number such as 077 or 007, not {text!r}"
         )
 
 
@@ -70,12 +73,12 @@ def cache_folder() -> Path:
 
 
 class MaskSettings(NamedTuple):
-    """What provml masks."""
+    """The settings for masking secrets."""
 
     enabled: bool
-    """``PROVML_MASK=off``: False, and provml keeps secrets as they are."""
+    """Whether provml masks secrets; ``PROVML_MASK=off`` sets this to False."""
     allowed: tuple[str, ...]
-    """``PROVML_MASK_ALLOW``: names and texts that provml never masks; ``*`` matches any text."""
+    """``PROVML_MASK_ALLOW``: the names and texts that are never masked; ``*`` matches any text."""
 
 
 class Settings(NamedTuple):
@@ -86,7 +89,7 @@ class Settings(NamedTuple):
     large datasets."""
     sync_interval_s: float
     """``PROVML_SYNC_INTERVAL_S``: the number of seconds between two fdatasync calls. A power loss
-    costs at most this many seconds of records. 0 means to sync only at the end of the run."""
+    costs at most the records of this period. 0 means to sync only at the end of the run."""
     disabled: bool
     """``PROVML_DISABLED=1``: every run is disabled and records nothing."""
     run_id: str | None
@@ -95,21 +98,21 @@ class Settings(NamedTuple):
     """``PROVML_JOINED_RUN``: the folder of the run that ``provml run`` started."""
     command: str
     """``PROVML_COMMAND``: identifies the ``provml run`` command that started this process; empty if
-    no such command did."""
+    the process was started in another way."""
     capture: tuple[str, ...] | None
-    """``PROVML_CAPTURE``: the kinds of things that ``provml run`` records in the script's process,
-    by name; None means all kinds."""
+    """``PROVML_CAPTURE``: the names of the things that ``provml run`` records in the script's
+    process; None means all of them."""
     rank: int | None
     """The rank of this process in a distributed job, as the launcher set it in the environment."""
     local_rank: int | None
     """The rank of this process among the job's processes on this machine."""
     sample_interval_s: float
     """``PROVML_SAMPLE_INTERVAL_S``: the number of seconds between two readings of the machine; 0
-    means to take no readings."""
+    means no readings."""
     collect: tuple[str, ...] | None
     """``PROVML_COLLECT``: the names of the collectors to use; None means the default collectors."""
     mask: MaskSettings = MaskSettings(True, ())
-    """``PROVML_MASK`` and ``PROVML_MASK_ALLOW``: what provml masks."""
+    """``PROVML_MASK`` and ``PROVML_MASK_ALLOW``: whether to mask secrets, and which to keep."""
 
 
 def read_settings() -> Settings:
@@ -143,7 +146,7 @@ def read_mask_settings() -> MaskSettings:
     """
     text = os.environ.get(MASK_VARIABLE, "").lower()
     if text not in ("", *_ON, *_OFF):
-        raise InvalidArgumentError(f"{MASK_VARIABLE} must be on or off: {text!r}")
+        raise InvalidArgumentError(f"{MASK_VARIABLE} must be on or off, not {text!r}")
     return MaskSettings(text not in _OFF, _read_names(MASK_ALLOW_VARIABLE) or ())
 
 

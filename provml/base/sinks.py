@@ -39,11 +39,11 @@ def open_sink(target: Destination) -> Iterator[BinaryIO]:
         yield target
         return
     if not os.fspath(target):
-        raise ExportError("the name of the target is empty: give the name of a file")
+        raise ExportError("the name of the target is empty: pass the name of a file")
     path = Path(target)
     suffix = path.suffix.lower()
     if path.is_dir():
-        raise ExportError(f"{path} is a folder: give the name of a file in it")
+        raise ExportError(f"{path} is a folder: pass the name of a file in it")
     if not path.parent.is_dir():
         raise ExportError(f"there is no folder {path.parent}: create it first")
     if path.exists() and not path.is_file():  # a device or a pipe, which cannot be replaced
@@ -75,7 +75,7 @@ def open_sink(target: Destination) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _name_target_in_errors(target: str | os.PathLike[str]) -> Iterator[None]:
-    """Make the system's errors name the target instead of the temporary file, and suggest a fix."""
+    """Name the target, not the temporary file, in errors of the system, and suggest a fix."""
     try:
         yield
     except OSError as error:
@@ -88,7 +88,7 @@ def _copy_permissions(file: BinaryIO, path: Path) -> None:
     try:
         os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
     except OSError:
-        pass  # there is no file to replace, or its file system has no permissions
+        pass  # no file exists yet, or its file system does not support permissions
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def _open_compressor(file: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
     if suffix == ".gz":
         import gzip
 
-        # leave the name and the time out of the header, so that equal documents give equal files
+        # leave the name and the time out of the header, so that equal documents produce equal files
         with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0) as sink:
             yield cast(BinaryIO, sink)
     elif suffix == ".zst":

@@ -18,7 +18,7 @@ def is_sparse(file: BinaryIO) -> bool:
 
 
 def skip_line(file: BinaryIO) -> int:
-    """Move to the end of a line that is too long to read, and return the offset of the end.
+    """Move a file's position to the end of an overlong line, and return the offset of that end.
 
     Skips the holes of a sparse file.
     """

@@ -2,7 +2,7 @@
 
 A store may come from anyone, so its content is untrusted. These functions open each component of a
 path below the root with ``O_NOFOLLOW``, relative to the folder that contains it. They never open a
-link, a named pipe or a device, not even if another process puts one there in the meantime. The root
+link, a named pipe or a device, even if another process puts one there in the meantime. The root
 itself may be a link, because the user names it.
 
 Each function costs about two system calls per component of the path. Each raises `StoreError`,
@@ -42,7 +42,7 @@ _KINDS: Final[tuple[tuple[Callable[[int], bool], str], ...]] = (
 
 
 class EntryName(str):
-    """The name of an entry in an open folder, which is all that the kernel and audit hooks see.
+    """The name of an entry in an open folder. Audit hooks see only this name, not the whole path.
 
     The class tells the audit hook of ``provml run`` that the name is not relative to the working
     folder.
@@ -60,7 +60,7 @@ class FolderEntry(NamedTuple):
 
 
 def store_root(run_folder: str | os.PathLike[str]) -> Path:
-    """Return the store of a run's folder ``<store>/<experiment>/<run id>``, as an absolute path."""
+    """Return a run's store as an absolute path; a run's folder is ``<store>/<experiment>/<id>``."""
     return Path(os.path.abspath(run_folder)).parent.parent
 
 
@@ -83,20 +83,20 @@ def open_to_read(root: Path, path: Path) -> BinaryIO:
 
 
 def read_file(root: Path, path: Path, limit: int) -> bytes:
-    """Return the content of a regular file below the root, of at most ``limit`` bytes.
+    """Return the content of a regular file below the root.
 
-    Raises StoreError if the file is larger.
+    Raises StoreError if the file is larger than ``limit`` bytes.
     """
     return _read_limited(open_file(root, path), path, limit)
 
 
 class OpenFolder:
-    """A folder below the root, held open, so that you open its files without another walk.
+    """A folder below the root that stays open, so that its files are opened without a path look-up.
 
-    Use it in a ``with`` block. Each call costs one to four system calls.
+    Use it in a ``with`` block. Each method costs one to four system calls.
 
     Attributes:
-        path: the folder's path, for messages.
+        path: the folder's path, for error messages.
     """
 
     def __init__(self, root: Path, path: Path) -> None:
@@ -122,15 +122,15 @@ class OpenFolder:
         return open(_open_file_in(self._fd, name, f"{self.path}/{name}", os.O_RDONLY), "rb")
 
     def read_file(self, name: str, limit: int) -> bytes:
-        """Return the content of a regular file in this folder, of at most ``limit`` bytes.
+        """Return the content of a regular file in this folder.
 
-        Raises StoreError if the file is larger.
+        Raises StoreError if the file is larger than ``limit`` bytes.
         """
         path = f"{self.path}/{name}"
         return _read_limited(_open_file_in(self._fd, name, path, os.O_RDONLY), path, limit)
 
     def read_link(self, name: str) -> str:
-        """Return the path that a link in this folder leads to, without following the link."""
+        """Return the path that a link in this folder points to, without following the link."""
         return os.readlink(name, dir_fd=self._fd)
 
     def read_status(self, name: str) -> os.stat_result:
@@ -203,7 +203,7 @@ def read_status(root: Path, path: Path) -> os.stat_result:
 
 
 def is_file(root: Path, path: Path) -> bool:
-    """Return whether a path below the root is a regular file, reached without links."""
+    """Return whether a path below the root is a regular file that can be reached without links."""
     try:
         return stat.S_ISREG(read_status(root, path).st_mode)
     except OSError:
@@ -211,7 +211,7 @@ def is_file(root: Path, path: Path) -> bool:
 
 
 def is_folder(root: Path, path: Path) -> bool:
-    """Return whether a path below the root is a folder, reached without links."""
+    """Return whether a path below the root is a folder that can be reached without links."""
     try:
         os.close(open_folder(root, path))
     except OSError:
@@ -220,7 +220,7 @@ def is_folder(root: Path, path: Path) -> bool:
 
 
 def make_folder(root: Path, path: Path) -> bool:
-    """Create a folder and its missing parents, the root included. Return False if it exists.
+    """Create a folder and its missing parents, including the root. Return False if it exists.
 
     A new folder is private, unless ``PROVML_UMASK`` grants more.
     """
@@ -241,17 +241,17 @@ def make_folder(root: Path, path: Path) -> bool:
 
 @contextmanager
 def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
-    """Write a new version of a file: give a temporary file, which replaces the file at the end.
+    """Yield a temporary file for the new version of a file, and replace the file at the end.
 
-    If the body raises an exception, the file stays unchanged and the temporary file is removed. If
-    the path is a link, the link is replaced, and what it leads to stays unchanged. The new version
-    has the permissions of the old one, if there is one.
+    If the ``with`` block raises an exception, the file stays unchanged and the temporary file is
+    removed. If the path is a link, the link itself is replaced, and its target stays unchanged. If
+    the file exists, the new version keeps its permissions.
 
     Args:
         root: the store's root.
         path: the path of the file.
-        sync: whether to write the file to the disk before it replaces the old one, which costs an
-            fsync. Without it, a power loss can leave an empty file.
+        sync: whether to call fsync before the new version replaces the old one. If False, a power
+            loss can leave an empty file.
     """
     with _open_parent(root, path) as (parent, name):
         temporary, fd = _create_temporary(parent, name, path)
@@ -289,10 +289,10 @@ def create_file(root: Path, path: Path, content: bytes) -> bool:
 
 
 def sweep_temporaries(root: Path, path: Path) -> list[Path]:
-    """Remove the temporary files in a folder whose processes have ended, and return their paths.
+    """Remove the temporary files that ended processes left in a folder; return their paths.
 
-    Removes only regular files with a name that `replacing` gives, and only if no process holds
-    their lock. Does not look into the folders in the folder.
+    Removes a regular file only if `replacing` or `create_file` could have chosen its name and no
+    process holds its lock. Does not search subfolders.
     """
     swept: list[Path] = []
     fd = open_folder(root, path)
@@ -303,13 +303,13 @@ def sweep_temporaries(root: Path, path: Path) -> list[Path]:
             try:
                 file = _open_file_in(fd, name, path / name, os.O_RDWR)
             except OSError:
-                continue  # not a regular file, not ours, or renamed in the meantime
+                continue  # this is not a regular file, is not ours, or was renamed in the meantime
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(name, dir_fd=fd)
                 swept.append(path / name)
             except OSError:
-                pass  # a process is writing it, or the file system has no locks
+                pass  # a process is writing the file, or the file system does not support locks
             finally:
                 os.close(file)
     finally:
@@ -360,7 +360,7 @@ def move(root: Path, source: Path, target: Path) -> None:
 
 
 def _split_below(root: Path, path: Path) -> tuple[str, ...]:
-    """Return the components of a path after the root. Raises StoreError if it is not below."""
+    """Return a path's components below the root. Raises StoreError if it is not below the root."""
     start, text = os.fspath(root), os.fspath(path)
     if text == start:
         return ()
@@ -370,19 +370,19 @@ def _split_below(root: Path, path: Path) -> tuple[str, ...]:
             return names
     try:
         names = Path(path).relative_to(root).parts
-    except ValueError:  # one of them may be relative, or contain ``..``
+    except ValueError:  # the root or the path may be relative, or contain ``..``
         try:
             names = Path(os.path.abspath(path)).relative_to(os.path.abspath(root)).parts
         except ValueError:
             raise StoreError(f"{path} is not in the store {root}") from None
     if ".." in names:
-        raise StoreError(f"{path} leads out of a folder with '..'")
+        raise StoreError(f"{path} contains '..', which is not allowed in a store")
     return names
 
 
 @contextmanager
 def _open_parent(root: Path, path: Path) -> Iterator[tuple[int, str]]:
-    """Open the folder that contains a path; give its descriptor and the path's last component."""
+    """Open the folder that contains a path; yield its descriptor and the path's last component."""
     names = _split_below(root, path)
     if not names:
         raise StoreError(f"{path} is the store itself, not a file in it")
@@ -410,7 +410,7 @@ def _open_file_in(parent: int, name: str, path: str | Path, flags: int) -> int:
             fd = os.open(EntryName(name), flags | _FILE_FLAGS, 0o600, dir_fd=parent)
             _set_mode(fd, 0o666 & ~store_umask())
             return fd
-        # look before opening, because opening a device can change its state
+        # check the type first, because opening a device can change its state
         _check_regular(os.stat(name, dir_fd=parent, follow_symlinks=False), path)
         fd = os.open(EntryName(name), flags | _FILE_FLAGS, dir_fd=parent)
     except StoreError:
@@ -436,9 +436,9 @@ def _create_temporary(parent: int, name: str, path: Path) -> tuple[str, int]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            is_ours = False  # another process is sweeping it
+            is_ours = False  # another process is about to remove the file
         except OSError:
-            is_ours = True  # the file system has no locks, so nothing is swept
+            is_ours = True  # the file system has no locks, so no process removes the file
         else:
             is_ours = os.fstat(fd).st_nlink > 0
         if is_ours:
@@ -462,7 +462,7 @@ def _name_file(parent: int, temporary: str, name: str) -> bool:
         os.link(temporary, name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
     except FileExistsError:
         return False
-    except OSError:  # the file system has no hard links, so a lock must keep others from the name
+    except OSError:  # without hard links, only a lock can reserve the name
         fcntl.flock(parent, fcntl.LOCK_EX)  # closing the folder's descriptor releases the lock
         if _exists_in(parent, name):
             return False
@@ -497,7 +497,7 @@ def _make_folder_in(parent: int, name: str) -> bool:
 
 
 def _open_new_folder_in(parent: int, name: str, path: Path) -> int:
-    """Open a folder that this process has just created, even if its umask denies that."""
+    """Open a folder that this process has just created, even if its umask denies access."""
     try:
         return _open_folder_in(parent, name, path)
     except PermissionError:
@@ -511,7 +511,7 @@ def _open_new_folder_in(parent: int, name: str, path: Path) -> int:
 
 
 def _rename(old: int, name: str, new: int, new_name: str, path: Path) -> None:
-    """Rename an entry of a folder; name the new path in the error if that fails."""
+    """Rename an entry of a folder. If that fails, the error names the new path."""
     try:
         os.replace(name, new_name, src_dir_fd=old, dst_dir_fd=new)
     except OSError as error:
@@ -523,15 +523,15 @@ def _set_folder_mode(fd: int) -> None:
 
 
 def _set_mode(file: int | Path, mode: int) -> None:
-    """Set the mode of a new file or folder, which is private before, unless that is impossible."""
+    """Set the mode of a new file or folder. If that fails, the file or folder stays private."""
     try:
         os.chmod(file, mode)
     except OSError:
-        pass  # some network file systems have no permissions
+        pass  # some network file systems don't support permissions
 
 
 def _shared_folder_mode(status: os.stat_result) -> int:
-    """Return the mode of a new folder. Keep the bit that passes the folder's group to its files."""
+    """Return the mode for a new folder. Keep the bit that makes new files inherit its group."""
     return (status.st_mode & stat.S_ISGID) | (0o777 & ~store_umask())
 
 
@@ -559,7 +559,7 @@ def _read_limited(fd: int, path: str | Path, limit: int) -> bytes:
     with open(fd, "rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise StoreError(f"{path} is larger than {limit:,} bytes, the most that provml reads")
+        raise StoreError(f"{path} is larger than the limit of {limit:,} bytes")
     return content
 
 

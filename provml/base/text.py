@@ -35,7 +35,7 @@ def printable_path(text: str) -> str:
 
 
 def is_unicode(text: str) -> bool:
-    """Return whether text is valid Unicode, which has no lone surrogates."""
+    """Return whether a text is valid Unicode, which means that it has no lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

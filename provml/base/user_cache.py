@@ -1,6 +1,6 @@
-"""Opens the user's cache folder, for files that provml can recreate but not keep in a store.
+"""Opens the user's cache folder, for files that provml can recreate but can't keep in a store.
 
-Imports only `settings` and `store_files` from provml.
+Imports only `base.settings`, `base.store_files` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from provml.errors import StoreError
 
 
 def open_cache_of_store(store: Path, kind: str) -> tuple[Path, Path]:
-    """Create the folder in the user's cache for one kind of file about one store.
+    """Create the folder in the user's cache that holds one kind of file for one store.
 
     Args:
         store: the store's folder.
         kind: the kind of file, such as ``tables``.
 
     Returns:
-        The cache folder, which is the root to pass to `store_files`, and the folder in it.
+        The cache folder, which is the root to pass to `store_files`, and the created folder in it.
 
     Raises:
-        OSError: the folder can't be created, or the cache does not belong to this user alone.
+        OSError: the folder can't be created, the cache belongs to another user, or other users can
+            write to it.
     """
     root = _open_user_cache()
     own = hashlib.sha256(os.fsencode(os.path.realpath(store))).hexdigest()[:16]
@@ -45,7 +46,12 @@ def _open_user_cache() -> Path:
         pass
     status = os.stat(folder)
     if status.st_uid != os.geteuid():
-        raise StoreError(f"the cache folder {folder} belongs to another user")
+        raise StoreError(
+            f"the cache folder {folder} belongs to another user: set XDG_CACHE_HOME to a folder of "
+            "your own"
+        )
     if stat.S_IMODE(status.st_mode) & 0o022:
-        raise StoreError(f"other users can write to the cache folder {folder}")
+        raise StoreError(
+            f"other users can write to the cache folder {folder}: run chmod go-w {folder}"
+        )
     return folder

@@ -1,9 +1,9 @@
 """The active runs of this process, and the choice of the run that a call records into.
 
-A thread or asyncio task records into the run that it started, or that was active where it was
-started. A context variable keeps these runs: tasks copy it, and `_ThreadObserver` passes it on to
-threads. All other threads and tasks use a run of the main thread or, if only one run is active,
-that run.
+A thread or asyncio task records into the run that it started, or that was active in the code
+that started it. A context variable keeps these runs: tasks copy it, and `_ThreadObserver` passes it
+on to threads. All other threads and tasks use a run of the main thread or, if only one run is
+active, that run.
 
 Imports only `published_runs` and the journal's writer from provml.
 """
@@ -45,9 +45,9 @@ class ActiveRuns:
         process_run: the run that every thread and task of the process records into. None if no run
             is active, or if the run depends on the caller: `find` then chooses it.
         all: the active runs, oldest first.
-        guests: those of them that other processes own.
-        inherited: the guests that this process got by a fork.
-        lock: must be held while a run is added or removed.
+        guests: the active runs that other processes own.
+        inherited: the guests that this process inherited through a fork.
+        lock: the lock that a thread must hold while it adds or removes a run.
     """
 
     def __init__(self) -> None:
@@ -62,11 +62,11 @@ class ActiveRuns:
         self._warned = False
 
     def add(self, run: Any, guest: bool = False) -> None:
-        """Make a run the active run of this thread or task, and of those that it starts.
+        """Make a run active in this thread or task, and in the threads and tasks that it starts.
 
         Args:
             run: the run.
-            guest: whether another process owns the run, which may end it unnoticed.
+            guest: whether another process owns the run. That process may end the run at any time.
         """
         with self.lock:
             self.all.append(run)
@@ -109,7 +109,7 @@ class ActiveRuns:
     def find(self) -> Any:
         """Return the run that this thread or task records into.
 
-        Returns None if there is none, or if there are several and nothing tells which one is meant.
+        Returns None if no run is active, or if several are and it is unclear which one is meant.
         """
         own = _own_runs.get()
         if own and own[-1] in self.all:
@@ -153,7 +153,7 @@ class ActiveRuns:
         return self.find() if _is_in_main_code() else None
 
     def reset_after_fork(self) -> None:
-        """In a forked child, replace the lock and note that the parent owns the active runs.
+        """Replace the lock in a forked child, and note that the parent owns the active runs.
 
         A thread that does not exist in the child may hold the old lock.
         """
@@ -177,7 +177,7 @@ class ActiveRuns:
         self._update_process_run()
         owned = [run for run in self.all if run not in self.guests]
         folders = {folder_of(run): run for run in owned}
-        # nothing tells which of several threads starts a process
+        # if threads have started several runs, a new process could belong to any of them
         is_clear = len(folders) == 1 or not self._local
         published_runs.publish(
             [folder for folder in folders if folder is not None],
@@ -198,20 +198,20 @@ class ActiveRuns:
         if chosen and len({folder_of(run) for run in runs}) > 1:
             self._warned = True
             warn_without_raising(
-                f"several runs are active ({_list_names(runs)}), and a thread of a "
-                "ThreadPoolExecutor does not show for which one it works. What it logs goes to "
-                f"{_name_of(chosen[-1])}, which was active where the thread was started. If the "
+                f"several runs are active ({_list_names(runs)}), and provml can't tell which of "
+                "them a thread of a ThreadPoolExecutor works for. Its records go to "
+                f"{_name_of(chosen[-1])}, which was active when the thread was started. If the "
                 "pool works for several runs, call the method of the run that you mean, such as "
                 "run.log_metric(...), or use asyncio.to_thread"
             )
 
 
 class _ThreadObserver:
-    """Notes which runs are active where a thread is started.
+    """An observer that notes which runs are active in the code that starts a thread.
 
     Before Python 3.14, a thread begins with an empty context. So while a run belongs to a thread or
-    task, ``threading.Thread.start`` is replaced by a function that notes the starting thread's runs
-    and calls the original.
+    task, the observer replaces ``threading.Thread.start``. The replacement notes the runs of the
+    starting thread and calls the original.
     """
 
     def __init__(self) -> None:
@@ -239,7 +239,7 @@ class _ThreadObserver:
             self._replacement = None
 
     def find_runs(self) -> tuple[Any, ...] | None:
-        """Return the runs that were active where this thread was started; None if unknown."""
+        """Return the runs that were active when this thread was started; None if unknown."""
         return self._runs.get(threading.current_thread()) if self._runs else None
 
     def _build_replacement(self, original: Any) -> Any:
@@ -258,7 +258,7 @@ class _ThreadObserver:
 
 
 def _is_in_main_code() -> bool:
-    """Return whether this is the main thread outside asyncio tasks.
+    """Return whether the current code runs in the main thread, outside asyncio tasks.
 
     A notebook's kernel runs the cells in tasks, which count as main code.
     """
@@ -271,7 +271,7 @@ def _is_in_main_code() -> bool:
 
 
 def _is_task_of_kernel(task: Any) -> bool:
-    """Return whether the code that runs in a task is the kernel's, which then runs a cell."""
+    """Return whether a task runs the kernel's own code, which means that it executes a cell."""
     frame = None if task is None else getattr(task.get_coro(), "cr_frame", None)
     if frame is None:
         return True

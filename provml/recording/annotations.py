@@ -84,11 +84,11 @@ class Annotations(Recorder):
         """Record a parameter. A second value under the same name is recorded as a revision.
 
         Costs one write(). These values keep their type: str, int, float, bool, None, Decimal,
-        bytes, aware datetimes, lists and mappings of these, and small arrays. For any other object,
-        provml records a text and the type: the qualified name of a function or class, or else the
-        ``repr`` without memory addresses. Configuration objects become mappings, as in
-        `log_params`. If the name suggests a secret, such as
-        ``api_key``, provml masks all text in the value.
+        bytes, aware datetimes, lists and mappings of these, and small arrays. Configuration objects
+        become mappings, as in `log_params`. For any other object, provml records the type and a
+        text: the qualified name of a function or class, or the ``repr`` of another object without
+        memory addresses. If the name suggests a secret, such as ``api_key``, provml masks all text
+        in the value.
 
         Raises:
             InvalidArgumentError: the name is invalid, or a string is not valid Unicode.
@@ -214,9 +214,9 @@ class Annotations(Recorder):
             InvalidArgumentError, RunClosedError: as for `log_event`.
         """
         if not isinstance(message, str):
-            raise InvalidArgumentError(f"a message must be a str: {message!r:.80}")
+            raise InvalidArgumentError(f"a message must be a str, not {message!r:.80}")
         if metadata is not None and not isinstance(metadata, Mapping):
-            raise InvalidArgumentError(f"metadata must be a mapping: {metadata!r:.80}")
+            raise InvalidArgumentError(f"metadata must be a mapping, not {metadata!r:.80}")
         own = dict(metadata or {})
         if level is not None:
             own["level"] = validate_name(level, "level")
@@ -250,7 +250,7 @@ class Annotations(Recorder):
         since: Timestamp | None = None,
         until: Timestamp | None = None,
     ) -> list[RecordedSpan]:
-        """Return the events recorded so far that have a duration; see `RecordedRun.spans`.
+        """Return the spans recorded so far by all processes of the run; see `RecordedRun.spans`.
 
         Costs one pass over the events files.
         """

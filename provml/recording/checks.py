@@ -25,7 +25,7 @@ _MAX_PARAM_DEPTH: Final = 64
 
 
 def validate_metric_name(name: object) -> str:
-    """Return a metric's name if it is valid Unicode text, else raise InvalidMetricError."""
+    """Return a metric's name if it is valid; raise InvalidMetricError if it is not."""
     try:
         return validate_name(name, "a metric's name")
     except InvalidArgumentError as error:
@@ -68,7 +68,7 @@ def _explain_refusal(name: str, value: object) -> str:
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     try:
         return f"metric {name!r}: " + _explain_array_refusal(kind, value)
-    except Exception as error:  # the attributes of a lazy or nested tensor raise errors
+    except Exception as error:  # reading the attributes of a lazy or nested tensor can fail
         return (
             f"metric {name!r}: the value is a {kind} that can't be read: "
             f"{type(error).__name__}: {str(error)[:200]}"
@@ -126,28 +126,29 @@ def packs_exactly(value: object) -> bool:
 def validate_step(step: object) -> int | None:
     """Return the step as a 64-bit int; None stays None. A float must be a whole number.
 
-    Raises InvalidArgumentError.
+    Raises InvalidArgumentError if the step is not a whole number between -(2**63 - 1) and
+    2**63 - 1.
     """
     number = _validate_number(step, "step")
     if isinstance(number, float):
         if not number.is_integer():
-            raise InvalidArgumentError(f"step must be a whole number: {step!r:.80}")
+            raise InvalidArgumentError(f"step must be a whole number, not {step!r:.80}")
         number = int(number)
     if number is not None and not -MAX_INT64 <= number <= MAX_INT64:
-        raise InvalidArgumentError(f"step must be between -(2**63 - 1) and 2**63 - 1: {step!r}")
+        raise InvalidArgumentError(f"step must be from -(2**63 - 1) to 2**63 - 1, not {step!r}")
     return number
 
 
 def validate_epoch(epoch: object) -> int | None:
     """Return the epoch as an int; None stays None. A fractional epoch becomes a `PartialEpoch`.
 
-    Raises InvalidArgumentError.
+    Raises InvalidArgumentError if the epoch is not a number in the range 0 <= epoch < 2**31.
     """
     if isinstance(epoch, PartialEpoch):
         return epoch
     number = _validate_number(epoch, "epoch")
     if number is not None and not 0 <= number < _EPOCH_LIMIT:
-        raise InvalidArgumentError(f"epoch must be at least 0 and less than 2**31: {epoch!r:.80}")
+        raise InvalidArgumentError(f"epoch must be from 0 to less than 2**31, not {epoch!r:.80}")
     if isinstance(number, float):
         return int(number) if number.is_integer() else PartialEpoch(number)
     return number
@@ -214,22 +215,25 @@ def _build_setting(kind: str, name: str, value: object) -> dict[str, Any]:
 
 
 def metadata_value(metadata: object) -> Any:
-    """Encode metadata for the journal, with secrets masked. Raises InvalidArgumentError."""
+    """Encode metadata for the journal, and mask the secrets in it.
+
+    Raises InvalidArgumentError if the metadata is neither a mapping nor None.
+    """
     if metadata is None:
         return None
     if not isinstance(metadata, Mapping):
-        raise InvalidArgumentError(f"metadata must be a mapping: {metadata!r:.80}")
+        raise InvalidArgumentError(f"metadata must be a mapping, not {metadata!r:.80}")
     return mask_fields("", metadata, encode(metadata))[0]
 
 
 def flatten(params: object, prefix: str) -> dict[str, Any]:
-    """Return the values of a mapping or configuration object by their dotted names.
+    """Flatten a mapping or configuration object: return its values by dotted name.
 
-    Nested mappings and configuration objects are flattened too; an empty one is a value.
+    Nested mappings and configuration objects are flattened too. An empty one is kept as a value.
 
     Raises:
-        InvalidArgumentError: the argument is neither; it is nested deeper than 64 levels or
-            contains itself; or two values have the same name.
+        InvalidArgumentError: the argument is neither a mapping nor a configuration object, is
+            nested deeper than 64 levels, contains itself, or has two values with the same name.
     """
     fields = read_fields(params)
     if fields is None:

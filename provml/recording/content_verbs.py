@@ -98,7 +98,7 @@ class ContentVerbs(Recorder):
             RunClosedError: the run has ended.
         """
         if not issubclass(type(path), (str, os.PathLike)):
-            raise InvalidArgumentError(f"log_artifact takes a path, not a {type(path).__name__}")
+            raise InvalidArgumentError(f"log_artifact takes a path, not {type(path).__name__}")
         own_name = _find_path_name(path) if name is None else name
         record = self._artifact(own_name, context, step, epoch, metadata)
         from provml.collect.content import describe_path
@@ -160,9 +160,9 @@ class ContentVerbs(Recorder):
             name: the model's name.
             model: a file, folder or URI, or the model object. For an object, provml hashes the
                 entries of its ``state_dict`` or, if it has none, the values that its pickle would
-                contain, and stores no copy. A module, its ``state_dict`` and the result of
-                ``torch.compile`` have the same digest. If an object can't be read, provml records
-                why.
+                contain. It stores no copy of the object. A module, its ``state_dict`` and the
+                result of ``torch.compile`` have the same digest. If an object can't be read, provml
+                records why.
             context, step, epoch: the context, step and epoch in which the model was created.
             copy: whether to copy a file or folder, as in `log_artifact`.
 
@@ -232,7 +232,7 @@ class ContentVerbs(Recorder):
         """Record that the run or one of its contexts uses a model, for example to fine-tune it.
 
         If the model is the name of a model that this run logged, provml links the context to the
-        latest version of that model, which costs one pass over the run's events. Otherwise, provml
+        latest version of that model. This costs one pass over the run's events. Otherwise, provml
         records the model as `log_input` does.
 
         Args:
@@ -343,5 +343,5 @@ def _find_path_name(path: str | os.PathLike[str]) -> str:
     except BaseException as error:  # a path in an object store can raise any exception
         from provml.collect.unreadable import explain_failure
 
-        explain_failure(error)  # raises an interrupt again
+        explain_failure(error)  # re-raises exceptions that interrupt the program
         return type(path).__name__

@@ -55,7 +55,7 @@ class FlopsHost(Protocol):
         """Write a record to the journal."""
 
     def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
-        """Return this process's journal writer. Raises RunClosedError."""
+        """Return this process's journal writer. Raises RunClosedError if the run has ended."""
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class _CountedWork:
 
 
 class FlopsLog:
-    """Records the FLOPs that one process of a run counts. Safe to use from any thread."""
+    """A recorder of the FLOPs that one process of a run counts. Safe to use from any thread."""
 
     def __init__(self, run: FlopsHost) -> None:
         from provml.collect.batches import batch_key
@@ -158,7 +158,7 @@ class FlopsLog:
         module = self._find_module(model)
         data, own_name = self._find_dataset(dataset)
         if isinstance(data, int) and data <= 0:
-            raise InvalidArgumentError(f"a dataset's length must be 1 or more: {data}")
+            raise InvalidArgumentError(f"a dataset's length must be 1 or more, not {data}")
         like = self._seen.get(module) if isinstance(data, int) else None
         if batch is not None:
             like = self._find_arguments(module, batch)
@@ -302,7 +302,7 @@ class FlopsLog:
     def _count_module(
         self, module: Any, arguments: Arguments, backward: bool | None
     ) -> CountedFlops:
-        """Return the FLOPs of a module for these input shapes, which are counted only once."""
+        """Return the FLOPs of a module for these input shapes; the first call counts them."""
         from provml.collect.flop_counter import count_module, expects_backward
 
         both = expects_backward(module) if backward is None else backward
@@ -324,7 +324,7 @@ class FlopsLog:
         module: Any,
         given: Any,
     ) -> _CountedWork:
-        """Return the counted work for these arguments; if it is new, write its record first."""
+        """Return the counted work for these arguments; if it is new, record it first."""
         from provml.collect.peak_flops import find_peak
 
         name = None if module is None else self._model_name(module, path)
@@ -365,7 +365,7 @@ class FlopsLog:
             grad=mode[1],
             changes=self._run._known.changes,
         )
-        if module is not None:  # each execution of a code block gets its own record
+        if module is not None:  # each execution of a code block gets a separate record
             self._by_content[said] = work
         return work
 
@@ -426,7 +426,7 @@ class FlopsLog:
         step: SupportsIndex | float | None,
         epoch: SupportsIndex | float | None,
     ) -> None:
-        """Write the increment and the total with the same time, which no other call shares."""
+        """Write the increment and the total as two samples with the same, unique time."""
         own_step = layout.NO_STEP if step is None else step
         own_epoch = layout.NO_EPOCH if epoch is None else epoch
         with self._lock:

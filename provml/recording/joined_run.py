@@ -56,6 +56,6 @@ def join_run(settings: Settings, kind: type[Run] = JoinedRun) -> Run:
         StoreError: there is no run to join, or its journal files can't be created.
     """
     if settings.joined_run is None:
-        raise StoreError("no run to join: this process was not started by provml run")
+        raise StoreError("no run to join, because `provml run` did not start this process")
     folder = open_joined_directory(settings.joined_run, settings)
     return kind(folder, folder.open_writer("helper"), (), owner=False)

@@ -58,7 +58,7 @@ class MetricsHost(Protocol):
     path: Path
 
     def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
-        """Return this process's journal writer. Raises RunClosedError."""
+        """Return this process's journal writer. Raises RunClosedError if the run has ended."""
 
 
 class Metrics:
@@ -107,8 +107,8 @@ class Metrics:
 
         - If you pass groups, the epoch and step apply to the points of this call only.
         - If you pass no groups, the epoch and step apply to all points that have none, until the
-          next `flush`. This includes points that are already waiting. If you had set another epoch
-          or step before, the waiting points get the earlier values.
+          next `flush`. This includes points that are already waiting, unless an earlier call set a
+          different epoch or step: those points get the earlier values.
 
         If any value is invalid, nothing is recorded. Costs a few microseconds per value.
 
@@ -127,7 +127,7 @@ class Metrics:
         for name, fields in groups.items():
             if not isinstance(fields, Mapping):
                 raise InvalidMetricError(
-                    f"group {name!r} must be a mapping of names to values: {fields!r:.80}"
+                    f"group {name!r} must be a mapping of names to values, not {fields!r:.80}"
                 )
             group = self(name)
             rows.append((group, group._check_point(fields)))
@@ -252,7 +252,7 @@ class MetricGroup:
     def __init__(self, metrics: Metrics, path: tuple[str, ...]) -> None:
         self._metrics = metrics
         self._path = path
-        self._given: Context | str = ""  # as the last caller named the group
+        self._given: Context | str = ""  # the group, as the last caller named it
         self._next: int | None = None
         self.summary_cache = SummaryCache(self)
 
@@ -343,7 +343,10 @@ class MetricGroup:
     def _check_point(
         self, fields: Mapping[str, Any], role: ExtraFields = ROW_ROLE
     ) -> _CheckedPoint:
-        """Check and encode a point's fields. Raises InvalidMetricError, InvalidArgumentError."""
+        """Check and encode a point's fields.
+
+        Raises InvalidMetricError or InvalidArgumentError if a field is invalid.
+        """
         step, epoch = validate_step(fields.get("step")), validate_epoch(fields.get("epoch"))
         values: list[tuple[SeriesKey, Any]] = []
         if "of" in fields:
@@ -374,7 +377,7 @@ class MetricGroup:
         return first
 
     def _count_before(self) -> int:
-        """Return the number of points recorded by other processes, or before a resume."""
+        """Return the number of points that earlier or other processes of the run have recorded."""
         from provml.journal.history import read_points
         from provml.journal.reader import Journal
 

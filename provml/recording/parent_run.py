@@ -1,9 +1,9 @@
-"""The run of the process that started this one, for worker processes that start no run.
+"""The run that a worker process records into if it starts no run itself: its parent's run.
 
-`find_run` chooses the run for functions such as `provml.log_metric`: an active run of this process,
-else the run that the nearest ancestor of this process published (see `published_runs`). Worker
-processes of joblib, ``multiprocessing`` and PyTorch's data loaders, and scripts that are started as
-subprocesses, record into their parent's run like this.
+`find_run` chooses the run for functions such as `provml.log_metric`: an active run of this process
+or, if there is none, the run that the nearest ancestor of this process published (see
+`published_runs`). This is how worker processes of joblib, ``multiprocessing`` and PyTorch's data
+loaders, and scripts that are started as subprocesses, record into their parent's run.
 
 Imports `run`, `disabled_run`, `run_directory`, `published_runs` and `base.settings`.
 """
@@ -31,9 +31,9 @@ _WORKER_MODULES: Final = ("multiprocessing.process", "multiprocess.process")
 
 
 class ParentRun(Run):
-    """The run of an ancestor of this process. The ancestor ends it, and this process records.
+    """The run of an ancestor process. This process records into it, but only the ancestor ends it.
 
-    A call on a run that the ancestor has ended records nothing and raises nothing.
+    After the ancestor has ended the run, calls record nothing and raise no exceptions.
     """
 
     def _reopen_writer(self) -> JournalWriter | AbsentWriter:
@@ -64,19 +64,21 @@ class _ParentRuns:
         self._ancestors = AncestorRuns()
 
     def read_published(self) -> PublishedRuns | None:
-        """Return what the nearest ancestor that has active runs says about them."""
+        """Return the runs published by the nearest ancestor that has active runs, or None."""
         if self._pid != os.getpid():
-            self._reset()  # the ancestors of a forked child are others
+            self._reset()  # a forked child has different ancestors
         with self._lock:
             return self._ancestors.read()
 
     def has_moved_on(self, guest: Run) -> bool:
-        """Return whether the process that owned the run has ended it and records another one.
+        """Return whether the owner of a run has ended it and now records another run.
 
-        If that process records no run now, the guest goes on recording into its own.
+        If the owner records no run now, this method returns False, so that this process continues
+        to record into the guest.
 
         Args:
-            guest: a run that this process was passed, or that it inherited by a fork.
+            guest: a run that another process owns, and that this process unpickled or inherited
+                through a fork.
         """
         if (
             guest is self._guest_seen
@@ -96,10 +98,11 @@ class _ParentRuns:
         return was_published and published.chosen is not None
 
     def find(self, verb: str) -> Run | None:
-        """Return the run for a call in this process, which has no active run of its own.
+        """Return the run for a call in this process while the process has no active run.
 
-        Returns a run that records nothing, after one warning, if this is a worker process and there
-        is no run to record into, or more than one. Returns None if this is no worker process.
+        If it is unclear which run a worker process should record into, or if there is no such run,
+        this method warns once and returns a run that records nothing. If no ancestor has published
+        a run and this is not a worker process, it returns None.
 
         Args:
             verb: the function that was called, for the warning.
@@ -173,7 +176,7 @@ class _ParentRuns:
         run._end("interrupted", None, None)  # does not wait for digests of datasets
 
     def _silence(self, reason: str, message: str) -> Run:
-        """Warn, once for each reason until this process joins a run; return the silent run."""
+        """Warn once per reason until this process joins a run; return the disabled run."""
         if reason not in self._warned:
             self._warned.add(reason)
             warn_without_raising(message)
@@ -186,8 +189,8 @@ _parent_runs = _ParentRuns()
 def find_run(verb: str) -> Run:
     """Return the run that a call in this thread or task records into.
 
-    Costs less than a microsecond if this process has active runs, and about two in a worker process
-    that records into the run of its parent.
+    Costs less than a microsecond if this process has active runs. In a worker process that records
+    into the run of its parent, the cost is about two microseconds.
 
     Args:
         verb: the name of the function that was called, without the module.

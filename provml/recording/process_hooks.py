@@ -1,4 +1,4 @@
-"""The hooks for when a process forks or exits while it records runs.
+"""Hooks that run when a process forks or exits while it records runs.
 
 The first run installs the hooks. Imports only `active_runs` from provml.
 """
@@ -119,7 +119,7 @@ _exception_before: int = 0
 
 
 def install() -> None:
-    """Install the hooks that end runs at exit and carry them through forks. Idempotent."""
+    """Install the hooks that end runs at exit and prepare them for forks. Idempotent."""
     global _installed
     if _installed:
         return
@@ -134,7 +134,7 @@ def install() -> None:
 
 
 def watch(run: Endable) -> None:
-    """End a run when the process exits, after the active runs, without making it active."""
+    """End this run when the process exits, after the active runs. Does not make the run active."""
     install()
     _seen_runs.add(run)
     _watched.append(run)
@@ -232,10 +232,10 @@ def _end_all_runs() -> None:
 def _leave_by_sigint() -> None:
     """Make the interpreter exit by SIGINT after an uncaught Ctrl-C, as it does without provml.
 
-    Only this signal makes a shell stop its loop. The interpreter sends it to itself if a flag is
-    set, which means that KeyboardInterrupt ended the source text that was executed last. Ending a
-    run clears the flag, because Python executes source text to create a dataclass. This function
-    sets the flag again.
+    A shell stops its loop only if this signal killed the script. The interpreter sends the signal
+    to itself if a flag is set. The flag means that KeyboardInterrupt ended the source text that was
+    executed last. Ending a run clears the flag, because Python executes source text to create a
+    dataclass. This function sets the flag again.
     """
     try:
         exec("raise KeyboardInterrupt")

@@ -1,10 +1,10 @@
-"""Tells the processes that this process starts which of its runs are active.
+"""Publishes the active runs of this process, so that the processes that it starts can find them.
 
-A process that starts a run creates an anonymous file in memory (``memfd_create``) that lists its
-active runs, and rewrites it when a run starts or ends. A worker process finds the file through
-``/proc``, among the open files of its ancestors: its parent, its parent's parent, and so on.
-Nothing is written to the disk or to the environment, the file ends with its process, and a worker
-that outlives one run sees the next one.
+A process that starts a run creates an anonymous file in memory (``memfd_create``). The file lists
+the active runs of the process, which rewrites it when a run starts or ends. A worker process finds
+the file through ``/proc``, among the open files of its ancestors: its parent, its parent's parent,
+and so on. Nothing is written to the disk or the environment. The file disappears when its process
+ends. A worker that outlives one run finds the next one.
 
 The file has a fixed size, which is sealed, so that a reader can map it. It begins with a counter,
 which is odd while the file is being written, and the length of the JSON text that follows.
@@ -49,9 +49,8 @@ class PublishedRuns(NamedTuple):
 class _Publication:
     """The memory file of this process. It is created when the first run starts.
 
-    It is written through a mapping, whose descriptor keeps it open. If the process closes
-    descriptors that it does not know, the file can't be found any more, but nothing is written to
-    another file.
+    The process writes the file through a memory mapping. If other code closes the descriptor of the
+    mapping, workers can't find the file any more, but no other file is overwritten.
     """
 
     def __init__(self) -> None:
@@ -116,14 +115,14 @@ def publish(folders: list[str], chosen: str | None, is_disabled: bool) -> None:
     try:
         _publication.write(text)
     except (OSError, AttributeError):
-        pass  # workers then record nothing, and say so
+        pass  # workers then record nothing, and issue a warning
 
 
 class AncestorRuns:
-    """Reads the active runs of the nearest ancestor of this process that has active runs.
+    """A reader of the runs that the nearest ancestor with active runs has published.
 
     Attributes:
-        found: what `read` returned last.
+        found: the result of the last call of `read`.
     """
 
     def __init__(self) -> None:
@@ -133,7 +132,7 @@ class AncestorRuns:
         self._next_search_s = -1.0
 
     def is_unchanged(self) -> bool:
-        """Return whether `read` would return the same object as before, without a search."""
+        """Return whether `read` would return the same object as before, without searching again."""
         if time.monotonic() >= self._next_search_s:
             return False
         for file, counter in self._files:  # noqa: SIM110 - a generator would double the cost
@@ -142,11 +141,11 @@ class AncestorRuns:
         return True
 
     def read(self) -> PublishedRuns | None:
-        """Return the active runs of the nearest ancestor that has any; None if no ancestor has.
+        """Return the active runs of the nearest ancestor that has any; None if no ancestor has any.
 
-        Returns the same object as long as nothing changes. The search for the files costs about
-        100 microseconds for each ancestor. It is repeated every 0.1 s, or less often if it takes
-        long, so that it costs at most 2 % of the time.
+        Returns the same object as long as nothing changes. Looking for the ancestors'
+        memory files takes about 100 microseconds per ancestor. The search is repeated every 0.1 s,
+        or less often if it is slow, so that it takes at most 2 % of the time.
         """
         if self.is_unchanged():
             return self.found
@@ -189,7 +188,7 @@ def _open_files_of_ancestors() -> list[mmap.mmap]:
     files: list[mmap.mmap] = []
     pid = os.getppid()
     for _ in range(_MAX_ANCESTORS):
-        if pid < 1:  # the parent of process 1, or a process outside the pid namespace
+        if pid < 1:  # 0 means no parent, or a parent outside the pid namespace
             break
         file = _open_file_of(pid)
         if file is not None:
@@ -218,7 +217,7 @@ def _map_sealed_file(path: str) -> mmap.mmap | None:
     try:
         is_sealed = fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK
         if not is_sealed or os.fstat(fd).st_size != _SIZE_BYTES:
-            return None  # it has just been created
+            return None  # the process has not finished creating the file
         return mmap.mmap(fd, _SIZE_BYTES, access=mmap.ACCESS_READ)
     finally:
         os.close(fd)

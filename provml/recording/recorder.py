@@ -54,7 +54,7 @@ class UnopenedWriter(AbsentWriter):
         self._dropped = [0, 0]
 
     def is_due(self) -> bool:
-        """Return True: the first record opens the files."""
+        """Return True, because the first record opens the files."""
         return True
 
 
@@ -84,7 +84,7 @@ class Recorder:
             writer: the writer of this process's journal files; None to open them when the first
                 record is written.
             formats: the formats of the documents to write when the run ends.
-            owner: whether the run ends when this process ends it.
+            owner: whether this process owns the run, and so can end it.
         """
         self.id: str = folder.id
         self.experiment: str = folder.experiment
@@ -125,7 +125,7 @@ class Recorder:
 
     @property
     def dropped(self) -> DroppedCounts:
-        """The numbers of samples and other records lost so far, for example to a full disk."""
+        """The numbers of samples and other records lost so far, for example if the disk is full."""
         from provml.base.results import DroppedCounts
 
         return DroppedCounts(*self._writer.dropped)
@@ -162,7 +162,7 @@ class Recorder:
             self._hashing = None
         if self._metrics is not None:
             self._metrics.forget()
-        self._flops = None  # its lock may be held by a thread that does not exist in the child
+        self._flops = None  # a thread that does not exist in the child may hold its lock
         self._writer.forget()
 
     def _start_sampling(self, interval_s: float, collectors: list[CollectorPlan]) -> None:

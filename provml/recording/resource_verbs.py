@@ -86,7 +86,7 @@ class ResourceVerbs(Recorder):
             label, context, step, epoch, model, backward: as in `log_flops_per_batch`.
             dataset: a DataLoader, a Dataset, one or more arrays, a number of samples, or the name
                 of a dataset logged with `log_dataset`.
-            batch: an example batch; needed if provml cannot find out the batch size of the dataset.
+            batch: an example batch; needed if provml cannot determine the dataset's batch size.
 
         Raises:
             InvalidArgumentError, MissingExtraError, RunClosedError: as for `log_flops_per_batch`.

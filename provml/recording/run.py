@@ -94,8 +94,9 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             context: a `Context` or its name; None means the run itself.
             step: any 64-bit integer except -2**63, or a float that is a whole number. Steps may
                 repeat and decrease.
-            epoch: a number from 0 to 2**31 - 1. A fractional epoch such as 0.5 is recorded as its
-                whole part, and exactly as a sample of the metric ``epoch``.
+            epoch: a number from 0 to 2**31 - 1. For a fractional epoch such as 0.5,
+                provml records the whole part, and the exact number as a sample of the metric
+                ``epoch``.
             timestamp: seconds since the Unix epoch or an aware datetime; None means now.
             unit: the unit of the value, for example ``"s"``.
             of: the model or artifact that was measured, such as a checkpoint. Pass its name,
@@ -106,7 +107,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             InvalidMetricError: the name is not valid text, or the value has an unsupported type,
                 such as bool, None, or a tensor with several elements.
             InvalidArgumentError: the context, step, epoch, timestamp or unit is invalid, or `of`
-                refers to nothing that was logged.
+                refers to a model or artifact that was not logged.
             RunClosedError: the run has ended.
         """
         slot = -1
@@ -274,7 +275,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
 
         Args:
             status: ``finished``, ``failed`` or ``interrupted``.
-            reason: why the run ended, as text.
+            reason: the reason why the run ended, as text.
             exception: the exception that ended the run; provml also records its traceback.
 
         Raises:
@@ -282,7 +283,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         """
         if status not in layout.END_STATUSES:
             raise InvalidArgumentError(
-                f"status must be one of {', '.join(layout.END_STATUSES)}: {status!r}"
+                f"status must be one of {', '.join(layout.END_STATUSES)}, not {status!r}"
             )
         if isinstance(reason, str):
             reason = reason[:1000]
@@ -326,12 +327,13 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         if self._sampler is None:
             return
         rank = self._folder.settings.rank
-        prefix = "system" if rank is None else f"system.rank{rank}"  # one name per rank
+        # each rank needs different names
+        prefix = "system" if rank is None else f"system.rank{rank}"
         for name, value in self._sampler.stop().items():
             self._writer.append(reading_summary_record(f"{prefix}.{name}", value))
 
     def _others_record(self) -> bool:
-        """Return whether other ranks are still recording; the last one writes the documents."""
+        """Return whether other ranks are still recording; the last rank writes the documents."""
         if self._folder.settings.rank is None:
             return False
         from provml.journal.status import read_run_state

@@ -1,7 +1,7 @@
 """Creates the folder of a run, or opens an existing folder to join or resume its run.
 
 The file ``run.json`` in the folder describes the run. Imports only `base.settings`,
-`base.store_files`, `errors` and `journal` from provml.
+`base.store_files`, `collect.secrets`, `errors` and `journal` from provml.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class RunDirectory:
     def open_writer(self, role: str) -> JournalWriter:
         """Create a pair of journal files for this process.
 
-        Raises StoreError if that fails. A ``helper`` does not create the run's folder: it raises
-        StoreError if the run is not there.
+        Raises StoreError if the files can't be created or, for the role ``helper``, if the run's
+        folder does not exist or contains another run.
         """
         if role == "helper":
             self._check_is_here()
@@ -89,10 +89,10 @@ class RunDirectory:
             self.unlock()
 
     def _check_is_here(self) -> None:
-        """Raise StoreError if this machine does not have the run's folder, or has another run's."""
+        """Raise StoreError if the run's folder is not on this machine, or contains another run."""
         try:
             found = read_description(self.path) or {}
-        except JournalError:  # a newer provml recorded the run that is there
+        except JournalError:  # a newer version of provml recorded the run in this folder
             found = {"id": None}
         if not store_files.is_folder(self.root, self.path / layout.JOURNAL_FOLDER) or any(
             key in found and found[key] != self.description.get(key) for key in ("id", "created")
@@ -132,7 +132,7 @@ class RunDirectory:
                 store_files.remove_file(self.root, self.path / layout.RUN_FILE)
             store_files.remove_empty_folder(self.root, self.path)
         except OSError:
-            pass  # the folder stays, and its id is taken
+            pass  # the folder remains, so its id stays taken
 
     def restore(self) -> None:
         """Write ``run.json`` again if it was deleted during the run; ignore failures."""
@@ -160,7 +160,7 @@ def validate_namespace(namespace: str | None) -> str | None:
 
 
 def open_joined_directory(path: str, settings: Settings) -> RunDirectory:
-    """Open the folder of a run that another process records. Raises StoreError."""
+    """Open the folder of a run that another process records. Raises StoreError if it has no run."""
     description = read_description(Path(path))
     if description is None or not {"id", "experiment"} <= description.keys():
         raise StoreError(f"there is no run to join in {path!r}")
@@ -176,9 +176,13 @@ def open_directory(
 ) -> tuple[RunDirectory, bool]:
     """Create or open the run's folder. Return it, and whether the run is resumed.
 
-    A process with a rank joins the run with this id if the run is still running, or if no process
-    of this rank has recorded in it yet. If several processes without a rank request the same id at
-    the same time, only one of them gets it.
+    A process with a rank joins the run with this id if one of these conditions is true:
+
+    - The run is still running.
+    - No process of this rank has recorded in it yet.
+
+    If several processes without a rank request the same id at the same time, only one of them gets
+    it.
 
     Raises:
         RunExistsError: the id is taken, and this process neither joins nor resumes the run.
@@ -187,8 +191,8 @@ def open_directory(
     """
     if run_id is not None and not (isinstance(run_id, str) and re.fullmatch(_RUN_ID, run_id)):
         raise InvalidArgumentError(
-            "run_id must be 1 to 128 letters, digits, '.', '_' or '-', beginning with a letter "
-            f"or digit: {run_id!r}"
+            "run_id must consist of 1 to 128 letters, digits, '.', '_' or '-', and begin with a "
+            f"letter or digit, not {run_id!r}"
         )
     if run_id == "latest":
         raise InvalidArgumentError("run_id 'latest' means the latest run: choose another id")
@@ -218,7 +222,10 @@ def open_directory(
 
 
 def _find_root(store: str | os.PathLike[str]) -> Path:
-    """Return the store's absolute path, without ``..``. Raises StoreError."""
+    """Return the store's absolute path, without ``..``.
+
+    Raises StoreError if the path is relative and the working folder was removed.
+    """
     try:
         root = Path(store).absolute()
     except FileNotFoundError:
@@ -246,7 +253,7 @@ def _open_existing(
 def _merge_descriptions(new: dict[str, Any], known: dict[str, Any] | None) -> dict[str, Any]:
     """Complete the content of an existing ``run.json`` with the description of a new run.
 
-    A run without a store's id keeps its names, so it does not get one.
+    A run that has no store id does not get one, because its PROV identifiers would change.
     """
     if known is None:
         return new
@@ -295,7 +302,7 @@ def _create_run_id() -> str:
 
 
 def _write_description(folder: RunDirectory) -> None:
-    """Write ``run.json``. Raises OSError."""
+    """Write ``run.json``. Raises OSError if that fails."""
     path = folder.path / layout.RUN_FILE
     with store_files.replacing(folder.root, path, sync=False) as file:
         file.write(encode_description(folder.description))

@@ -35,7 +35,7 @@ class RunStart(NamedTuple):
     formats: tuple[str, ...]
     """The formats of the documents to write when the run ends."""
     interval_s: float
-    """The seconds between two readings of the machine; 0 takes none."""
+    """The number of seconds between two readings of the machine; 0 means no readings."""
     collectors: tuple[str | Collector, ...]
 
 
@@ -111,7 +111,7 @@ def open_run(
     Raises:
         InvalidArgumentError: the run id is not a valid file name.
         RunExistsError: the run id is taken.
-        StoreError, JournalError: the folder cannot be created or written.
+        StoreError, JournalError: the folder cannot be created or written to.
     """
     from provml.collect.environment import describe_host
 
@@ -131,7 +131,7 @@ def _validate_interval(given: object, default: float) -> float:
         return default
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < 1e6:
         raise InvalidArgumentError(
-            f"sample_interval_s must be a number of seconds, or 0 for no readings, not {given!r}"
+            f"sample_interval_s must be a number of seconds, not {given!r}; 0 means no readings"
         )
     return float(given)
 
@@ -147,5 +147,5 @@ def _build_setting_records(
     what: str, given: Mapping[str, Any] | None, record: Callable[[str, Any], dict[str, Any]]
 ) -> list[dict[str, Any]]:
     if given is not None and not isinstance(given, Mapping):
-        raise InvalidArgumentError(f"{what} must be a mapping: {given!r:.80}")
+        raise InvalidArgumentError(f"{what} must be a mapping, not {given!r:.80}")
     return [record(name, value) for name, value in (given or {}).items()]

@@ -42,10 +42,10 @@ class _StoredValues:
 
 
 class WriterOpener(Protocol):
-    """The method of a run that a summary cache uses."""
+    """The part of a run that a summary cache uses: a method that opens the journal writer."""
 
     def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
-        """Return this process's journal writer. Raises RunClosedError."""
+        """Return this process's journal writer. Raises RunClosedError if the run has ended."""
 
 
 class SummarizedMetrics(Protocol):

@@ -51,7 +51,7 @@ def test_intact_runs(runs):
         ("run.json", "run.json: the file is damaged"),
         ("artifacts/*/weights.txt", "weights.txt: the copy is damaged"),
         ("artifacts/*/folder/inner/file.txt", "folder: the copy is damaged"),
-        ("provenance.json", "provenance.json: the document is not the one"),
+        ("provenance.json", "provenance.json: the document has changed"),
     ],
 )
 def test_each_file_of_a_run(runs, pattern, says):

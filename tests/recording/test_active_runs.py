@@ -153,7 +153,7 @@ def test_a_pool_that_works_for_several_runs_says_where_its_samples_go(
     pool.shutdown()
     (text,) = heard()
     assert "e/first, e/second" in text
-    assert "goes to e/first" in text
+    assert "go to e/first" in text
 
 
 @pytest.mark.parametrize("where", ["main", "thread"])
