@@ -51,7 +51,7 @@ class SignalQueue:
 
         Signals that the caller ignores stay ignored.
         """
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, exit statuses are lost
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else exit statuses are lost
         handled = {getattr(signal, name) for name in _HANDLED_NAMES.split()}
         if hasattr(signal, "SIGRTMIN"):
             handled |= set(range(signal.SIGRTMIN, signal.SIGRTMAX + 1))

@@ -63,7 +63,7 @@ _ENVIRONMENT_WAIT_S: Final = 30
 
 
 class CommandOptions(NamedTuple):
-    """The options of ``provml run`` that choose what to record. `start_run` has no such options."""
+    """The options of ``provml run`` that choose what to record, and that `start_run` lacks."""
 
     patterns: tuple[str, ...] = ()
     """Templates and regular expressions for lines with metrics; see `provml.capture.lines`."""
@@ -326,7 +326,7 @@ class _CommandRecording:
     def _begin_recording(self) -> None:
         """Start all parts that record while the command runs. Note each part that can't start."""
         self._try_part("output", self._open_output)
-        for index, stream in enumerate(self._streams):  # pass output on even if unrecorded
+        for index, stream in enumerate(self._streams):  # even if it is not recorded
             stream.start(
                 _discard_block if self._output is None else self._output.callback_for(index)
             )

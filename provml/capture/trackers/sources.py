@@ -349,7 +349,7 @@ def find_package_version(package: str) -> str | None:
 
 
 def describe_object(value: object) -> str:
-    """Return the ``repr`` of a value, shortened to 1,000 characters. Raises nothing."""
+    """Return the ``repr`` of a value, shortened to 1,000 characters. Never raises."""
     try:
         text = repr(value)
     except Exception as error:  # a foreign __repr__ may raise anything
