@@ -112,7 +112,7 @@ def runs_command(
 
     \b
       params.NAME  tags.NAME   the last value
-      reading_summaries.NAME   a summary of the machine readings
+      reading_summaries.NAME   a summary of system readings
       metrics.NAME             the last value; also .min .max .count
       metrics.NAME.CONTEXT     the last value in a context; also .min .max .count
       id  experiment  project  owner  status  reason  exception  script  command
