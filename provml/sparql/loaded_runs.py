@@ -155,8 +155,8 @@ def load_runs(
         store: the folder of runs; by default ``PROVML_STORE``, else ``provenance``.
         detail: ``sample``, ``series`` or None. None means ``sample`` for runs of up to a million
             samples, and ``series`` for larger runs.
-        note: a function that is called with one-line messages, for example when a run is left out,
-            or while another process has to finish first.
+        note: a function that is called with one-line messages, for example if a run is left out,
+            or if provml has to wait for another process.
         keep: whether to keep the loaded runs on disk.
 
     Raises:
@@ -300,7 +300,7 @@ class _Loader:
             return None
 
     def _run_alone(self, database: LoadedDatabase, work: Callable[[LoadedDatabase], None]) -> None:
-        """Do work under an exclusive lock, and repeat it until the database has all wanted runs.
+        """Do work under an exclusive lock. Repeat it until the database contains all wanted runs.
 
         The work may have to be repeated because another process can take the lock afterwards, and
         delete the database before this process reads it.
@@ -336,7 +336,7 @@ class _Loader:
     # -- planning ---------------------------------------------------------------------------------
 
     def _find_stale_graphs(self, index: dict[str, GraphEntry]) -> list[str]:
-        """Mark the runs whose graphs are up to date. Returns the names of the stale graphs.
+        """Mark the runs whose graphs are up to date, and return the names of all stale graphs.
 
         Stale graphs have to be loaded or removed.
         """
