@@ -41,7 +41,7 @@ _DEFAULT_FORMATS = ("provjson",)
 def recover_command(
     names: tuple[str, ...], format_name: str | None, force: bool, store: str | None
 ) -> None:
-    """Close runs whose process was killed, and write their missing documents.
+    """Close runs that were killed, and write their missing documents.
 
     The recorded data is not changed, and no file becomes shorter. If the run was started with
     provml run, the command also records the output and the files that the killed process left

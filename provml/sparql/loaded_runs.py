@@ -145,9 +145,9 @@ def load_runs(
     """Open runs for SPARQL queries, and load the runs that are new or have changed.
 
     Loaded runs are kept on disk for later calls, in the store's folder ``.provml``. If that is not
-    possible, the runs are loaded into memory. Loading takes about 0.1 ms and 2 kB of disk space per
-    sample, or 0.05 ms and 2 kB of memory per sample. If a run is already up to date, provml only
-    checks its files.
+    possible, the runs are loaded into memory. For each sample, loading takes about 0.1 ms and 2 kB
+    on disk, or 0.05 ms and 2 kB in memory. If a run is already up to date, provml only checks its
+    files.
 
     Args:
         runs: the runs to open, each as a folder, an id or ``latest`` (see
@@ -399,7 +399,7 @@ class _Loader:
         index: dict[str, GraphEntry],
         missing: list[str],
     ) -> None:
-        """Load the missing graphs. The index is saved after about every 200,000 triples."""
+        """Load the missing graphs. Save the index after about every 200,000 triples."""
         waiting = 0
         for done, name in enumerate(missing, 1):
             journal = Journal(self._wanted[name].journal.folder)

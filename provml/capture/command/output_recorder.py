@@ -65,7 +65,7 @@ class CommandOutputRecorder:
         """Return the function that receives each block of one stream.
 
         Args:
-            index: the stream's index in the ``streams`` argument.
+            index: the stream's index in the ``streams`` argument of the constructor.
         """
         return partial(self._enqueue, index)
 

@@ -25,7 +25,7 @@ TERMINATING_SIGNALS: Final = frozenset(
 _GROUP_DELAY_S: Final = 0.05
 """The maximum time that a signal to the process group takes to reach every process in it."""
 _MAX_WITNESS_DEATH_S: Final = 10
-"""The maximum time to wait for the witness to die from a signal. It can't die while stopped."""
+"""The maximum time to wait for a signal to kill the witness, which may be stopped at first."""
 _PF_EXITING: Final = 0x4
 """The flag in ``/proc/<pid>/stat`` that marks a process as exiting."""
 _WITNESS_COMMAND: Final = ("/bin/sh", "-c", "ulimit -c 0; exec cat")

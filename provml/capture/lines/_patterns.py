@@ -46,7 +46,7 @@ _WHOLE_WORD: Final = (
     rf"({NUMBER}%?(?=\s|$|[,;|)\]}}>\"'`<\x1b](?![0-9])|[:.!?](?=\s|$))|[-+]?\.?[0-9]\S*+)"
 )
 """A number that ends where its word ends. The second alternative matches a word that only begins
-like a number, such as ``0,5`` or ``1/2``, so that it counts as rejected."""
+like a number, such as ``0,5`` or ``1/2``, so that the parser can reject it."""
 _VALUE_PLACEHOLDERS: Final = (rf"({NUMBER})(?!\w|\.[0-9])", _WHOLE_WORD)
 _PLACEHOLDERS: Final = {
     "epoch": (r"([-+]?\d+(?:\.\d+)?)(?!\w)", r"([-+]?\d+(?:\.\d+)?)(?!\w|[.,]\d)"),

@@ -10,8 +10,8 @@ A name in a context belongs to the first source that uses it. If another source 
 its metric goes into a sub-context of that context, named by the source's label.
 
 A parameter, tag, artifact, model or dataset whose name belongs to another source becomes
-``<label>/<name>``. If another process of the same rank has another source, all names of this source
-count as taken. Otherwise, names do not change.
+``<label>/<name>``. If another process of the same rank has a different source, all names of this
+source count as taken. Otherwise, names do not change.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from provml.recording.disabled_run import DisabledRun
 from provml.recording.run import Run
 
 TRACKER_USED: Final = "tracker used"
-"""The name of the event that announces a source, its tool, and the place that it writes to."""
+"""The name of the event that announces a source, its tool, and where the source writes to."""
 TRACKER_FINISHED: Final = "tracker finished"
 """The name of the event that says that a tracker's run has ended."""
 TRACKER_VALUE: Final = "tracker value"
