@@ -36,7 +36,7 @@ class _ImportFinder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the spec that the other finders find; None if no callback waits for the module."""
+        """Get a module's spec from the other finders; None if no callback waits for the module."""
         if name not in self.callbacks:
             return None
         finders = list(sys.meta_path)

@@ -112,7 +112,7 @@ def pass_through(fd: int, to: int) -> None:
 
 
 class _LogRotation:
-    """A follower of a rotated log file, whose path is taken over by one new file after another.
+    """A follower of a log that is rotated: again and again, a new file takes over the log's path.
 
     Attributes:
         is_behind: whether the file that is being read has already been rotated away.

@@ -162,7 +162,7 @@ def load_runs(
     Raises:
         RunNotFoundError: a run does not exist, or the store has no runs.
         JournalError: a newer version of provml wrote one of the runs in ``runs``.
-        QueryError: the detail is unknown.
+        QueryError: ``detail`` has an unknown value.
         MissingExtraError: pyoxigraph is not installed.
     """
     if detail is not None and detail not in DETAILS:

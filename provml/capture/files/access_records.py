@@ -278,7 +278,7 @@ class _LoggedPaths:
 
 
 class _FileFindings:
-    """Examines the current state of each file, and collects the files to record.
+    """The files to record, collected by examining the current state of each file.
 
     Attributes:
         uses: the files used.

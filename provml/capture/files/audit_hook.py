@@ -39,7 +39,7 @@ _READ, _WRITTEN = 1, 2
 
 
 class FileWatch:
-    """Remembers which files this process has opened, and notes each file in the log once."""
+    """A watch on the files that this process opens. It notes each file in the log only once."""
 
     def __init__(self, run_folder: str, command: str) -> None:
         """Find the folders to ignore, and prepare the log. The first note creates its file."""

@@ -56,7 +56,7 @@ def may_backtrack_forever(expression: re.Pattern[str]) -> bool:
 
 
 class _Scanner:
-    """Scans a valid pattern from left to right for risky repeats.
+    """A scanner that searches a valid pattern for risky repeats, from left to right.
 
     Attributes:
         is_risky: whether the scanner has found a risky repeat so far.

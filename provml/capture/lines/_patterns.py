@@ -153,7 +153,7 @@ def _translate_template(template: str) -> tuple[str, list[str], str]:
 
 
 class PatternParser:
-    """Records the metrics that the user's patterns find in one text, such as a stream."""
+    """A parser that finds metrics in one text, such as a stream, with the user's patterns."""
 
     def __init__(self, sink: LineSink, patterns: tuple[Pattern, ...]) -> None:
         self._sink = sink

@@ -83,7 +83,7 @@ def _load_parsers() -> tuple[type[LineParser], ...]:
 
 
 class LineReader:
-    """Records the metrics in text as it arrives. Use it from one thread at a time.
+    """A reader that records the metrics in text as it arrives. Use it from one thread at a time.
 
     Each finder searches every block once. In addition, each line with a metric costs a few
     microseconds; if patterns are used, every line does. Keeps at most one line of up to 64 KiB in

@@ -64,7 +64,7 @@ def _find_json(data: bytes, start: int, end: int) -> int:
 
 
 class Parser:
-    """Reads the JSON lines in one text, such as a stream."""
+    """A parser for the JSON lines in one text, such as a stream."""
 
     finders = (_find_json,)
 

@@ -64,7 +64,7 @@ class _SourceRegistry:
 
 
 class TrackerSource:
-    """One writer or run of a tracker. Call `get_source` to get the instance for it.
+    """One writer or run of a tracker. Call `get_source` to get the instance that represents it.
 
     All methods that record use the active run. If no run is active, they do nothing.
 
