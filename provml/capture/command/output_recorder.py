@@ -41,8 +41,8 @@ class CommandOutputRecorder:
             streams: the command's output streams.
             limit_bytes: the maximum number of bytes to keep of each stream; 0 keeps nothing.
             patterns: templates and regular expressions for lines with metrics.
-            note_missed: called with the name of each output that could not be recorded, and the
-                reason.
+            note_missed: a function to call with the name of each output that could not be
+                recorded, and with the reason.
         """
         self._run = run
         self._note_missed = note_missed

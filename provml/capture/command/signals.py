@@ -166,7 +166,7 @@ def stop_by_signal(number: int) -> None:
     os.kill(os.getpid(), number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    time.sleep(_GROUP_DELAY_S / 5)  # SIGCONT reaches the processes of the group one by one
+    time.sleep(_GROUP_DELAY_S / 5)  # SIGCONT may reach the other processes later
 
 
 def die_by_signal(number: int) -> NoReturn:

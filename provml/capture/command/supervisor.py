@@ -326,7 +326,8 @@ class _CommandRecording:
     def _begin_recording(self) -> None:
         """Start all parts that record while the command runs. Note each part that can't start."""
         self._try_part("output", self._open_output)
-        for index, stream in enumerate(self._streams):  # even if it is not recorded
+        # pass the output on even if it can't be recorded
+        for index, stream in enumerate(self._streams):
             stream.start(
                 _discard_block if self._output is None else self._output.callback_for(index)
             )

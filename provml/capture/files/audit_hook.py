@@ -5,10 +5,11 @@ checks the event's name first. When a file is first opened for reading, the hook
 without a system call: the ignore rules are applied later, when the notes are read. Before a file
 that was read is overwritten, moved or removed, the hook hashes it, unless it exceeds 64 MiB.
 
-Python does not tell the hook whether a path is relative to an open folder's descriptor. The hook
-treats each such path as relative to the working folder, except for the names that provml itself
-opens in the store, which are `store_files.EntryName` objects. The hook raises no exceptions of its
-own, but exceptions from signal handlers pass through it.
+A path may be relative to an open folder's descriptor, but Python does not tell the hook. So the
+hook treats every relative path as relative to the working folder. It ignores the names that provml
+itself opens in the store, which are `store_files.EntryName` objects.
+
+The hook raises no exceptions of its own, but exceptions from signal handlers pass through it.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class FileWatch:
         """The paths opened for reading since the working folder last changed, exactly as the script
         passed them."""
         self._rewritten: set[str] = set()
-        """The paths opened for writing since the working folder last changed. The hook finds them
-        quickly if a program reopens a file for each line."""
+        """The paths opened for writing since the working folder last changed. This set
+        keeps the hook fast if a program reopens a file for each line."""
         self._known: dict[str, int] = {}
         """The state of every other known file, `_READ` or `_WRITTEN`, by absolute path."""
         self._not_noted_count = 0

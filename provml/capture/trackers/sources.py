@@ -224,7 +224,7 @@ class TrackerSource:
                 run.set_tag(self._name_for("tag", str(name)), value)
 
     def log_event(self, name: str, metadata: Mapping[str, Any], **place: Any) -> None:
-        """Record an event.
+        """Record an event of this source.
 
         Args:
             name: the event's name.
@@ -352,7 +352,7 @@ def describe_object(value: object) -> str:
     """Return the ``repr`` of a value, shortened to 1,000 characters. Never raises."""
     try:
         text = repr(value)
-    except Exception as error:  # a foreign __repr__ may raise anything
+    except Exception as error:  # the object's __repr__ may raise anything
         text = f"<repr failed: {type(error).__name__}>"
     return text[:_MAX_REPR_LENGTH].encode("utf-8", "backslashreplace").decode()
 
