@@ -1,4 +1,4 @@
-"""Records an unchanged script: its output, its calls to other trackers, and the files it opens.
+"""Records an unchanged script: its settings, output, calls to other trackers, and opened files.
 
 The modules in this package import the packages that record (`recording`, `collect`, `journal`), and
 never the packages that derive documents. These are the shared modules:

@@ -23,7 +23,7 @@ _MARKER: Final = ".inside"
 
 
 def install() -> None:
-    """Install the parts that the settings ask for. If a part fails, note it and go on."""
+    """Install the parts that the settings ask for. If a part fails, note that and go on."""
     settings = read_settings()
     if settings.joined_run is None:
         return

@@ -1,4 +1,4 @@
-"""Calls a function after a module has been imported, so that it can replace the module's contents.
+"""Calls a function after each import of a module, so that the function can change the module.
 
 A finder at the front of ``sys.meta_path`` acts if a callback waits for a module. It lets the other
 finders find the module, and overrides ``exec_module`` on the loader instance, not on its class. The
@@ -36,7 +36,7 @@ class _ImportFinder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the spec that the other finders find; None if no callback waits for the module."""
+        """Get a module's spec from the other finders; None if no callback waits for the module."""
         if name not in self.callbacks:
             return None
         finders = list(sys.meta_path)
@@ -51,7 +51,7 @@ class _ImportFinder:
         return None
 
     def _watch_loader(self, name: str, loader: Any) -> None:
-        """Make this loader run the module's callbacks once, after it has run the module."""
+        """Make a loader run a module's callbacks once, after it has run the module."""
         execute = getattr(loader, "exec_module", None)
         if execute is None or isinstance(loader, type):
             error = TypeError(f"can't watch a loader of this kind: {loader!r}")

@@ -112,7 +112,7 @@ def pass_through(fd: int, to: int) -> None:
 
 
 class _LogRotation:
-    """Follows a log file that is rotated: new files replace each other under the same path.
+    """A follower of a log that is rotated: again and again, a new file takes over the log's path.
 
     Attributes:
         is_behind: whether the file that is being read has already been rotated away.
@@ -178,7 +178,7 @@ def _inodes_by_path(files: list[tuple[str, os.stat_result]]) -> dict[str, int]:
 def _file_identity(status: os.stat_result) -> tuple[int, int, int]:
     """Return an identifier for a finished file: its device, inode and modification time.
 
-    The time tells the file from a later file that reuses its inode.
+    The time distinguishes the file from a later file that reuses its inode.
     """
     return status.st_dev, status.st_ino, status.st_mtime_ns
 

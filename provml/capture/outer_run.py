@@ -20,10 +20,10 @@ from provml.recording.joined_run import SOURCE, join_run
 from provml.recording.run import Run
 
 MISSED: Final = "capture missed"
-"""The name of the event that reports the first failure of each kind to record something."""
+"""The name of the event that reports the first recording failure of each kind."""
 
 MISSED_IN_ALL: Final = "capture missed in all"
-"""The name of the event that counts the failures of each kind when a process ends.
+"""The name of the event that reports the number of failures of each kind at process end.
 
 It is logged only if a failure happened more than once.
 """
@@ -32,7 +32,7 @@ _MAX_REASON_LENGTH: Final = 1000
 
 
 class _OuterRunState:
-    """The outer run of this process, and the number of failures to record something in it.
+    """The outer run of this process, and the number of failures to record data in that run.
 
     Attributes:
         run: the outer run; None if there is no outer run, or if it can't be opened.

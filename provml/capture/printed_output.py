@@ -122,7 +122,7 @@ class _ReplacedStream(NamedTuple):
 
 
 class _PrintedLines:
-    """Joins the pieces of text that each thread writes into lines, and reads metrics from them.
+    """A buffer that joins the text that each thread writes into lines, and reads their metrics.
 
     ``print`` writes a line in two pieces, so the pieces from different threads are kept apart.
     No method raises an error.
@@ -190,7 +190,7 @@ class _PrintedLines:
 
 
 class _StandIn:
-    """Forwards to the original stream every attribute that the subclass does not define."""
+    """A stand-in for a stream, which forwards attributes that the subclass does not define."""
 
     _original: Any
     _lines: _PrintedLines
@@ -249,7 +249,7 @@ class _StandIn:
 
 
 class _TextStandIn(_StandIn):
-    """Replaces ``sys.stdout`` or ``sys.stderr``."""
+    """A replacement for ``sys.stdout`` or ``sys.stderr``."""
 
     def write(self, text: str) -> Any:
         written = self._write(text)
@@ -267,7 +267,7 @@ class _TextStandIn(_StandIn):
 
 
 class _BufferStandIn(_StandIn):
-    """Replaces the binary ``buffer`` of ``sys.stdout`` or ``sys.stderr``."""
+    """A replacement for the binary ``buffer`` of ``sys.stdout`` or ``sys.stderr``."""
 
     def write(self, data: Any) -> Any:
         written = self._write(data)

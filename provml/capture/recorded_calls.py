@@ -32,13 +32,13 @@ _INHERITED: Final = object()
 
 
 class RecordedCalls:
-    """The wrapped functions of one tracker. `restore` puts the originals back."""
+    """The wrapped functions of one tool. `restore` puts the original functions back."""
 
     def __init__(self, tool: str) -> None:
         """Create an empty collection. Call `record` to add functions.
 
         Args:
-            tool: the tracker's name, for messages about calls that could not be recorded.
+            tool: the tool's name, for messages about calls that could not be recorded.
         """
         self.tool = tool
         self._on = True
@@ -56,7 +56,7 @@ class RecordedCalls:
         """Record the calls of a function, method or class method.
 
         Costs half a microsecond per call (a third of a microsecond if ``leaf``), plus the time that
-        ``after`` takes. If this version of the tool lacks the function, the run notes that.
+        ``after`` takes. If this version of the package lacks the function, the run notes that.
 
         Args:
             owner: the class or module that contains the function.
@@ -133,7 +133,7 @@ class RecordedCalls:
 
 
 def _restore_imported(owner: ModuleType, name: str, wrapper: Any, original: Any) -> None:
-    """Restore a function in other modules of the tool that imported the wrapper by name."""
+    """Restore a function in the package's other modules that imported the wrapper by name."""
     package = owner.__name__.partition(".")[0]
     for module_name, module in list(sys.modules.items()):
         if module_name.partition(".")[0] != package or not isinstance(module, ModuleType):

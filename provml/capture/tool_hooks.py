@@ -23,7 +23,7 @@ class Tool(Protocol):
 
     @property
     def name(self) -> str:
-        """The name of the package. A tracker's name becomes an agent of the run."""
+        """The name of the package. For a tracker, the run gets an agent with this name."""
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -34,7 +34,7 @@ class Tool(Protocol):
 
         Args:
             module: the module in `modules` that was just imported.
-            calls: the wrapped functions of this tool.
+            calls: the collection of this tool's wrapped functions.
         """
 
 
@@ -47,7 +47,7 @@ class ToolHooks:
 
     @property
     def installed(self) -> bool:
-        """Whether callbacks wait for imports."""
+        """Whether the hooks are installed, so that callbacks wait for imports."""
         return bool(self._waits)
 
     def install(self, tools: Iterable[Tool]) -> None:

@@ -65,7 +65,7 @@ def _warning_text(
 
 
 def execute(arguments: list[str]) -> int:
-    """Run a command, and print its errors as one line each.
+    """Run a command, and print each error on one line.
 
     Returns:
         The exit status: 0 for success, 1 for findings or failures, 2 for misuse, 130 for Ctrl-C.

@@ -38,7 +38,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print exact 
 class FormatName(click.ParamType):  # type: ignore[type-arg] # generic only in newer versions
     """The type of a command-line option whose value is the name of an export format.
 
-    Looks up the formats that other packages add only when they are needed.
+    Looks for the formats of other packages only when it needs them.
     """
 
     name = "format"

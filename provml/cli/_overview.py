@@ -47,7 +47,7 @@ class SeenContent:
 
     Attributes:
         kind: ``dataset``, ``input``, ``artifact`` or ``model``.
-        role: what an input was used for, as the last record says; None if it does not say.
+        role: what an input was used for, according to the last record; None if that is unknown.
         facts: the description in the most recent record under this name.
         contexts: the contexts in which the name was logged, each once, in order of appearance.
         digests: the SHA-256 digests of all contents that were logged under this name.
@@ -118,8 +118,8 @@ class Overview:
         collectors: the names of the collectors that recorded system readings.
         command: the command line of the process that started the run or last resumed it.
         damage: the number of unreadable records, by the reason why they are unreadable.
-        unsummarised: the number of summaries that are missing, although values were stored for
-            them.
+        unsummarised: the number of summaries that are missing even though their values were
+            stored.
         documents: the documents in the run's folder, by file name.
     """
 

@@ -126,7 +126,7 @@ def load_entry_point(point: EntryPoint) -> click.Command:
     if not isinstance(command, click.Command):
         raise click.ClickException(
             f"the command {point.name!r} of {package} can't be loaded: "
-            f"{point.value} is not a click.Command but of type {type(command).__name__}"
+            f"{point.value} must be a click.Command, but its type is {type(command).__name__}"
         )
     return command
 

@@ -1,4 +1,4 @@
-"""``provml check``: checks that the files of runs are as they were recorded.
+"""``provml check``: checks whether the files of runs are undamaged.
 
 Imports `journal`; imports `run_check` only when the command runs.
 """
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 @json_option
 @store_option
 def check_command(names: tuple[str, ...], as_json: bool, store: str | None) -> None:
-    """Check that the files of runs are as they were recorded.
+    """Check whether the files of runs are undamaged.
 
-    Checks the checksums of all records and samples, the copies of artifacts, and the documents, and
-    prints one line for each run. For the folder of a store, checks all runs in it.
+    Checks the checksums of all records and samples, the copies of artifacts, and the documents.
+    Prints one line for each run. If you name the folder of a store, checks all runs in it.
 
-    Exits with 1 if anything is damaged, missing or unreadable. What was written after the last sync
-    of a run that is live or was killed can't be checked, and the line says so.
+    The exit status is 1 if anything is damaged, missing or unreadable. If a run was killed or is
+    still recording, the data written after its last sync can't be checked. The run's line says so.
     """
     checks: list[RunCheck] = []
     for name in names:
@@ -48,7 +48,7 @@ def check_command(names: tuple[str, ...], as_json: bool, store: str | None) -> N
 
 
 def _check_all(name: str, store: str | None) -> Iterator[RunCheck]:
-    """Check a run, or all runs of a store and everything in it that can't be read as a run."""
+    """Check a run, or all runs of a store. Folders that can't be read as runs count as damaged."""
     from provml.run_check import RunCheck, check_run
 
     folders, is_store = find_runs(name, store)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _LINE_EPOCHS = 4
 _NEEDED = ("duckdb", "pyarrow", "jsonschema", "pyshacl", "rdflib")
-"""The optional packages that the commands suggested by the demo need."""
+"""The optional packages that the suggested commands need."""
 
 
 @click.command("demo")

@@ -40,8 +40,8 @@ _DEFAULT_FORMAT = "provjson"
     "--format",
     "format_name",
     type=FormatName(),
-    help="The format: run provml formats for a list.  [default: from the extension of FILE, "
-    "otherwise provjson]",
+    help="The output format. To list the formats, run 'provml formats'.  [default: from the "
+    "extension of FILE, otherwise provjson]",
 )
 @click.option(
     "--detail",
@@ -145,8 +145,8 @@ def _default_format_for(output: str | None) -> str:
     name = os.path.basename(output or "").lower().removesuffix(".gz").removesuffix(".zst")
     if "." in name.lstrip("."):
         raise click.UsageError(
-            f"can't tell the format from the extension of {output}: choose one with --format (run "
-            "provml formats for a list)"
+            f"can't tell the format from the extension of {output}: choose one with --format "
+            "(to list the formats, run 'provml formats')"
         )
     return _DEFAULT_FORMAT
 
@@ -167,7 +167,7 @@ class _CountingSink:
 def _count_bytes(sink: BinaryIO, to_stdout: bool) -> Iterator[_CountingSink]:
     """Count the bytes that are written to a sink, and show the count while it grows.
 
-    The count is shown only if standard error is a terminal and the document is not printed on it.
+    The count is shown only if standard error is a terminal and the document is not printed to it.
     """
     counted = _CountingSink(sink)
     if not sys.stderr.isatty() or (to_stdout and sys.stdout.isatty()):

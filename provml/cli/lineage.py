@@ -174,13 +174,13 @@ def _place_rows(lineage: Lineage) -> Iterator[tuple[Any, ...]]:
 def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
     """Yield the lines of a tree that shows one direction of a lineage.
 
-    The runs that made or used a content are below that content. Each node is expanded only once, so
+    The runs that made or used some content are listed below it. Each node is expanded only once, so
     the tree is finite even if the lineage has cycles.
     """
     shown: set[tuple[str, str]] = set()
     roots: list[tuple[str, str]] = [("content", k) for k in lineage.starts if k in lineage.contents]
     if not any(getattr(lineage.contents[key], way) == 0 for _, key in roots):
-        # the start is a run, or something in a run that has no content
+        # the start is a run, or an element of a run for which no content was recorded
         roots = [("run", run) for run in lineage.start_runs]
     branches, code = _tree_branches(lineage, way), _code_by_run(lineage)
     # a stack instead of recursion, because a chain may exceed Python's recursion limit
@@ -213,7 +213,7 @@ def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
 
 
 def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """Return the children of each node: runs under a content, and contents under a run."""
+    """Return the children of each node. The children of content are runs, and vice versa."""
     branches: dict[tuple[str, str], list[tuple[str, str]]] = {}
 
     def join(one: tuple[str, str], other: tuple[str, str]) -> None:
@@ -227,7 +227,7 @@ def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tup
             if getattr(content, way) is not None and place["role"] == role:
                 join(("content", content.key), ("run", place["run"]))
     nearest = "in" if way == "up" else "out"
-    for key in lineage.starts:  # if the start is a run, these are the contents it used or made
+    for key in lineage.starts:  # for a run, the starts are the contents it used or made
         places = lineage.contents[key].places if key in lineage.contents else []
         for place in places:
             is_step = getattr(lineage.contents[key], way) == 1 and place["kind"] not in _CODE

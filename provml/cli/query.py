@@ -272,7 +272,7 @@ def _write_answer(answer: SparqlAnswer, format_name: str | None, output: str | N
     elif format_name == "table":
         if answer.kind == "graph":
             raise QueryError(
-                f"a graph has no table form: choose --format from {', '.join(_GRAPHS)}"
+                f"a graph can't be shown as a table: choose --format from {', '.join(_GRAPHS)}"
             )
         if output not in (None, _STDOUT):
             raise QueryError(

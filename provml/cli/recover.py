@@ -41,20 +41,20 @@ _DEFAULT_FORMATS = ("provjson",)
 def recover_command(
     names: tuple[str, ...], format_name: str | None, force: bool, store: str | None
 ) -> None:
-    """Close runs whose process was killed, and write their missing documents.
+    """Close runs that were killed, and write their missing documents.
 
     The recorded data is not changed, and no file becomes shorter. If the run was started with
     provml run, the command also records the output and the files that the killed process left
     behind. If a process was killed while it wrote a document, the command removes the unfinished
     file and writes the document.
 
-    The command refuses a run whose main process is alive, or may be alive: a process on another
-    machine, or in another container if the file system has no locks. Forked children that outlive
-    the main process are not affected. A run that has ended keeps its status, so you can safely
-    repeat the command.
+    The command refuses to close a run if its main process is alive or may be alive. It can't tell
+    if the process runs on another machine, or in another container on a file system without locks.
+    Forked children that outlive the main process are not affected. A run that has ended keeps its
+    status, so you can safely repeat the command.
 
-    For the folder of a store, the command recovers all runs that are not being recorded, and
-    continues if a run can't be recovered.
+    If you name the folder of a store, the command recovers all of its runs that are not being
+    recorded. If one of them can't be recovered, the command continues with the others.
     """
     failed = False
     for name in names:
@@ -69,7 +69,7 @@ def recover_command(
 
 
 def _recover_store(name: str, folders: list[Path], format_name: str | None, force: bool) -> bool:
-    """Recover the runs of a store, and return whether a run could not be recovered."""
+    """Recover the runs of a store. Return True if any of them could not be recovered."""
     recording = recovered = failed = 0
     for folder in folders:
         run_name = f"{folder.parent.name}/{folder.name}"

@@ -36,7 +36,7 @@ _BYTES_A_MIB = 2**20
 @click.option(
     "--run-id", metavar="ID", help="The run's id. Use the same id for all ranks of a job."
 )
-@click.option("--resume", is_flag=True, help="Resume the run with --run-id, or else the latest.")
+@click.option("--resume", is_flag=True, help="Resume the run that --run-id names, or the latest.")
 @click.option(
     "--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag for the run. Can be repeated."
 )
@@ -45,12 +45,16 @@ _BYTES_A_MIB = 2**20
     "patterns",
     multiple=True,
     metavar="P",
-    help="The format of other output lines with metrics, as in provml ingest. Can be repeated.",
+    help="The format of further output lines with metrics, as in provml ingest. Can be repeated.",
 )
 @click.option("--no-output", is_flag=True, help="Don't keep the output or read metrics from it.")
-@click.option("--no-trackers", is_flag=True, help="Don't record calls to TensorBoard, MLflow, ...")
+@click.option(
+    "--no-trackers",
+    is_flag=True,
+    help="Don't record calls to TensorBoard, MLflow and other trackers.",
+)
 @click.option("--no-files", is_flag=True, help="Don't record which files are read and written.")
-@click.option("--no-settings", is_flag=True, help="Don't record arguments and configuration.")
+@click.option("--no-settings", is_flag=True, help="Don't record settings such as arguments.")
 @click.option(
     "--output-limit",
     type=click.FloatRange(min=0, max=2**20),

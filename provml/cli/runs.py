@@ -58,7 +58,7 @@ class ListedRun:
 
     @property
     def duration_s(self) -> float | None:
-        """The seconds from the run's start to its end, or until now if it is still running."""
+        """The run's duration in seconds: from its start to its end, or to now if it is running."""
         if self.started_ns is None:
             return None
         ended_ns = time.time_ns() if self.status == "running" else self.ended_ns
@@ -112,7 +112,7 @@ def runs_command(
 
     \b
       params.NAME  tags.NAME   the last value
-      reading_summaries.NAME   a summary of the machine readings
+      reading_summaries.NAME   a summary of system readings
       metrics.NAME             the last value; also .min .max .count
       metrics.NAME.CONTEXT     the last value in a context; also .min .max .count
       id  experiment  project  owner  status  reason  exception  script  command
@@ -298,7 +298,7 @@ def _format_run_line(run: ListedRun) -> str:
 
 
 def _show_runs(runs: Sequence[ListedRun], show: Sequence[str]) -> None:
-    """Print the runs as a table. Leaves out the least important columns if it is too wide."""
+    """Print the runs as a table. If it is too wide, leave out the least important columns."""
     lossy = any(run.dropped for run in runs)
     rows: list[list[Text]] = []
     for run in runs:

@@ -188,8 +188,8 @@ def _explain_damage() -> Iterator[None]:
         if "corruption" not in str(error).lower():
             raise
         raise StoreError(
-            f"the loaded data is damaged ({error}): delete .provml/sparql in the store, and provml "
-            "loads the runs again"
+            f"the loaded data is damaged ({error}): delete .provml/sparql in the store, then run "
+            "the query again"
         ) from error
 
 

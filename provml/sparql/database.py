@@ -8,8 +8,8 @@ You can delete the folder at any time. Only the graphs in the index count as loa
 removed from the index before it is changed, and added again when it is complete and flushed. If the
 process is killed in between, the graph is loaded again.
 
-The folder may contain anything, because a store may come from anyone. provml follows no links in
-it, and changes or removes only files that it recognises as its own. Imports `base`, `errors`,
+A store may come from anyone, so its folder may contain anything. provml follows no links in it, and
+changes or removes only files that it recognises as its own. Imports `base`, `errors`,
 `fingerprint` and `version`; imports pyoxigraph only when needed.
 """
 
@@ -56,7 +56,7 @@ _LONGEST_BEGINNING: Final = 64
 _INDEX_VERSION: Final = {"format": _INDEX_FORMAT, "provml": __version__}
 
 _open_counts: Final = Counter[str]()
-"""The number of times that this process has each database open, by folder."""
+"""How many times this process has each database open, by the database's folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,11 @@ class LoadedDatabase:
     def __init__(self, store: Path, note: NoteTaker) -> None:
         """Open the database's folder and take the lock for reading.
 
-        Creates the folder if necessary. If the store's folder is a link, or contains files that
-        provml did not write, uses a folder in the user's cache. Raises OSError if that fails, if
-        the store can't be written, or if the file system does not support locks.
+        Creates the folder if necessary. If the folder is a link, or contains files that provml did
+        not write, uses a folder in the user's cache instead.
+
+        Raises:
+            OSError: the folder can't be opened, or the file system does not support locks.
         """
         self._note = note
         self.writable = True
@@ -109,7 +111,7 @@ class LoadedDatabase:
             raise
 
     def _open_folder(self, root: Path, folder: Path) -> None:
-        """Open a folder's lock file. Raises StoreError if the folder's content is not ours."""
+        """Open a folder's lock file. Raises StoreError if the folder has foreign files."""
         self._root, self._folder, self._data = root, folder, folder / _DATA
         lock = folder / _LOCK
         try:
@@ -119,7 +121,7 @@ class LoadedDatabase:
         except StoreError:
             raise
         except OSError:
-            # an existing database can still be read
+            # the store is read-only, but it may already have a database
             self._fd = store_files.open_file(root, lock)
             self.writable = False
 
@@ -147,7 +149,10 @@ class LoadedDatabase:
             return []
 
     def _is_recognised(self) -> bool:
-        """Return whether there is an index, which is ours or beside a RocksDB database."""
+        """Return whether the folder has an index that some version of provml wrote.
+
+        If the index has an unknown form, the folder must also contain a RocksDB database.
+        """
         index = self._read_beginning(self._folder / _INDEX)
         if index is None or index.startswith(_INDEX_BEGINNING):
             return index is not None
@@ -168,8 +173,8 @@ class LoadedDatabase:
     def lock_alone(self) -> None:
         """Take the lock for loading. Waits while other processes read or load runs.
 
-        Raises OSError if this process has the database open twice, because it would wait for itself
-        forever.
+        Raises OSError if this process has the database open twice, because it would then wait
+        for itself forever.
         """
         if _open_counts[self._key] > 1:
             raise OSError("this process has other runs of this store open: close them first")
@@ -241,7 +246,7 @@ class LoadedDatabase:
         return self._open_store(pyoxigraph.Store)
 
     def share_files(self) -> None:
-        """Give the database's files the permissions of a store. RocksDB ignores them."""
+        """Give the database's files the permissions of the store, which RocksDB does not apply."""
         for entry in self._list_data():
             try:
                 fd = store_files.open_file(self._root, self._data / entry.name)
@@ -250,7 +255,7 @@ class LoadedDatabase:
             try:
                 os.fchmod(fd, 0o666 & ~store_umask())
             except OSError:
-                pass  # the file belongs to another user, or its file system has no permissions
+                pass  # another user owns the file, or the file system doesn't support permissions
             finally:
                 os.close(fd)
 
@@ -269,14 +274,14 @@ class LoadedDatabase:
 
 
 def _parse_entry(content: dict[str, Any]) -> GraphEntry:
-    """Build an entry of the index. Raises ValueError or TypeError if a field has another type."""
+    """Build an entry of the index. Raises ValueError or TypeError if a field is not valid."""
     entry = GraphEntry(**content)
     texts = (entry.folder, entry.status, entry.detail)
     counts = (entry.samples, entry.triples)
     if not all(isinstance(text, str) for text in texts) or not isinstance(entry.final, bool):
-        raise ValueError("an entry of the index has a field of another type")
+        raise ValueError("an entry of the index has a field of the wrong type")
     if not all(type(count) is int and 0 <= count < 2**63 for count in counts):
-        raise ValueError("an entry of the index has a count that is not a number")
+        raise ValueError("an entry of the index has a count that is not valid")
     return entry
 
 
@@ -289,7 +294,7 @@ def _check_graph_names(names: list[Any]) -> None:
 
 
 def remove_graph(database: Store, name: str) -> None:
-    """Remove a graph, in pieces to limit memory use. Takes about 40 us per triple."""
+    """Remove a graph piece by piece, to limit memory use. Takes about 40 µs per triple."""
     import pyoxigraph
 
     graph = pyoxigraph.NamedNode(name)

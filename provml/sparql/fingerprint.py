@@ -3,8 +3,7 @@
 If a run has ended, it is enough to compare the names, sizes and times of its files. For other runs
 this is not enough: samples are written to memory-mapped, preallocated files, whose size and time do
 not change when data is written. So if such a file is not closed, the end of its data is compared
-too.
-Imports only `journal` from provml.
+too. Imports only `journal` from provml.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ class Fingerprint:
     Attributes:
         stamps: the files' names, sizes, and modification times in nanoseconds since the epoch.
         status: the run's status.
-        tails: for each samples file that is not closed, the offset where its data ends, and
-            checksums.
+        tails: for each samples file that is not closed, its name, the offset where its data ends,
+            and a checksum.
         final: whether the run has ended. If it has, comparing the stamps is enough.
     """
 
@@ -63,7 +62,7 @@ def take_fingerprint(journal: Journal) -> Fingerprint:
     If a samples file is not closed, its unused space is read to find the end of the data. Raises
     JournalError if a newer version of provml wrote the journal.
     """
-    before = read_stamps(journal)  # read these first, to notice changes made meanwhile
+    before = read_stamps(journal)  # read first, so that later changes are noticed
     state = journal.state()
     tails: Stamps = []
     for files in journal.writers:
@@ -71,13 +70,13 @@ def take_fingerprint(journal: Journal) -> Fingerprint:
             try:
                 tails.append([files.name, *_read_tail(files)])
             except OSError:
-                continue  # missing, or a link
+                continue  # the file is missing, or is a link
     final = state.status in layout.END_STATUSES and not tails
     return Fingerprint(before, state.status, tails, final)
 
 
 def _read_tail(files: WriterFiles) -> tuple[int, int]:
-    """Return the offset where a file's samples end, and a checksum of the last ones and header."""
+    """Return the offset where a file's samples end, and a checksum of header and last samples."""
     end = files.find_samples_end()
     with files.open_samples() as file:
         header = zlib.crc32(file.read(layout.HEADER_SIZE))

@@ -145,9 +145,9 @@ def load_runs(
     """Open runs for SPARQL queries, and load the runs that are new or have changed.
 
     Loaded runs are kept on disk for later calls, in the store's folder ``.provml``. If that is not
-    possible, the runs are loaded into memory. Loading takes about 0.1 ms and 2 kB of disk space per
-    sample, or 0.05 ms and 2 kB of memory per sample. If a run is already up to date, provml only
-    checks its files.
+    possible, the runs are loaded into memory. For each sample, loading takes about 0.1 ms and 2 kB
+    on disk, or 0.05 ms and 2 kB in memory. If a run is already up to date, provml only checks its
+    files.
 
     Args:
         runs: the runs to open, each as a folder, an id or ``latest`` (see
@@ -155,14 +155,14 @@ def load_runs(
         store: the folder of runs; by default ``PROVML_STORE``, else ``provenance``.
         detail: ``sample``, ``series`` or None. None means ``sample`` for runs of up to a million
             samples, and ``series`` for larger runs.
-        note: a function that is called with one-line messages, for example when a run is left out,
-            or while another process has to finish first.
+        note: a function that is called with one-line messages, for example if a run is left out,
+            or if provml has to wait for another process.
         keep: whether to keep the loaded runs on disk.
 
     Raises:
         RunNotFoundError: a run does not exist, or the store has no runs.
         JournalError: a newer version of provml wrote one of the runs in ``runs``.
-        QueryError: the detail is unknown.
+        QueryError: ``detail`` has an unknown value.
         MissingExtraError: pyoxigraph is not installed.
     """
     if detail is not None and detail not in DETAILS:
@@ -300,7 +300,7 @@ class _Loader:
             return None
 
     def _run_alone(self, database: LoadedDatabase, work: Callable[[LoadedDatabase], None]) -> None:
-        """Do work under an exclusive lock, and repeat it until the database has all wanted runs.
+        """Do work under an exclusive lock. Repeat it until the database contains all wanted runs.
 
         The work may have to be repeated because another process can take the lock afterwards, and
         delete the database before this process reads it.
@@ -336,7 +336,7 @@ class _Loader:
     # -- planning ---------------------------------------------------------------------------------
 
     def _find_stale_graphs(self, index: dict[str, GraphEntry]) -> list[str]:
-        """Mark the runs whose graphs are up to date. Returns the names of the stale graphs.
+        """Mark the runs whose graphs are up to date, and return the names of all stale graphs.
 
         Stale graphs have to be loaded or removed.
         """
@@ -399,7 +399,7 @@ class _Loader:
         index: dict[str, GraphEntry],
         missing: list[str],
     ) -> None:
-        """Load the missing graphs. The index is saved after about every 200,000 triples."""
+        """Load the missing graphs. Save the index after about every 200,000 triples."""
         waiting = 0
         for done, name in enumerate(missing, 1):
             journal = Journal(self._wanted[name].journal.folder)

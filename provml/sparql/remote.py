@@ -341,7 +341,7 @@ def push_graph(
 
 
 def _stream_triples(mapping: RunMapping) -> Iterator[bytes]:
-    """Yield a run's triples in chunks, which another thread generates a few chunks ahead."""
+    """Yield a run's triples in chunks. Another thread generates the chunks a little in advance."""
     chunks: queue.Queue[bytes | BaseException | None] = queue.Queue(_WAITING_CHUNKS)
     gone = threading.Event()
 

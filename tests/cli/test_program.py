@@ -116,7 +116,7 @@ def test_our_commands_win(package: Path) -> None:
     ("name", "reason"),
     [
         ("broken", "No module named 'acme_missing'"),
-        ("number", "is not a click.Command but of type int"),
+        ("number", "must be a click.Command, but its type is int"),
     ],
 )
 def test_a_command_that_cant_be_loaded_names_its_package(

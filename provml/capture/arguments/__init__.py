@@ -1,10 +1,11 @@
 """Records the settings that a script receives, as parameters of the run.
 
-Each module of this package knows one library that reads settings: from the command line, from
+Each module in `LIBRARIES` supports one library that reads settings: from the command line, from
 configuration files or from environment variables. It implements the protocol `tool_hooks.Tool`. If
-a script uses none of these libraries, `command_line` reads the options of its command.
+a script uses none of these libraries, `command_line` reads the options on its command line.
 
-`recorded_settings` writes the parameters, and an event that says where each value came from.
+`recorded_settings` records the parameters, and an event that says which values were given and which
+are defaults.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ LIBRARIES: Final = (
     "training_arguments",
     "tyro_config",
 )
-"""The modules of this package that know one library each."""
+"""The modules of this package that each support one library."""
 
 
 class _ArgumentHooks(ToolHooks):

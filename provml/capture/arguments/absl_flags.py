@@ -1,4 +1,4 @@
-"""Records the flags that a script defines with absl, but not the flags of absl itself."""
+"""Records the flags that a script defines with absl, but not absl's own flags."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ modules: Final = ("absl.flags._flagvalues",)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the flags when ``FLAGS`` has parsed the command line."""
+    """Record the flags once ``FLAGS`` has parsed the command line."""
     calls.record(module.FlagValues, "__call__", _parsed)
 
 

@@ -1,7 +1,7 @@
 """Records the arguments that a script reads with argparse, including those of sub-commands.
 
-`ArgumentParser.parse_args` calls `parse_known_args`, so one hook covers both. It also covers the
-parsers that build on argparse, such as ``transformers.HfArgumentParser``.
+`ArgumentParser.parse_args` calls `parse_known_args`, so one hook covers both. It also covers
+parsers that are based on argparse, such as ``transformers.HfArgumentParser``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _parsed(
     **_: Any,
 ) -> None:
     if type(parser).__module__.partition(".")[0] in ("jsonargparse", "tyro"):
-        return  # these libraries have hooks of their own
+        return  # these libraries have their own hooks
     if not is_for_the_script(_PARSERS_ON_TOP, has_own_arguments=args is not None):
         return
     words = sys.argv[1:] if args is None else list(args)
@@ -47,7 +47,10 @@ def _parsed(
 def _find_given(
     parser: argparse.ArgumentParser, words: Sequence[str], values: dict[str, Any]
 ) -> set[str]:
-    """Return the names of the arguments that the command line gives."""
+    """Return the names of the arguments given on the command line.
+
+    These include all arguments whose values differ from their defaults.
+    """
     given = set()
     for action in getattr(parser, "_actions", ()):
         if type(action).__name__ == "_SubParsersAction":
@@ -63,7 +66,7 @@ def _find_given(
 
 
 def _names_option(word: str, options: Sequence[str]) -> bool:
-    """Return whether a word of the command line is an option: ``--lr``, ``--lr=1`` or ``-l1``."""
+    """Return whether a word is one of an argument's options: ``--lr``, ``--lr=1`` or ``-l1``."""
     if not word.startswith("-"):
         return False
     own = word.partition("=")[0]
@@ -75,5 +78,5 @@ def _names_option(word: str, options: Sequence[str]) -> bool:
 def _is_default(value: object, default: object) -> bool:
     try:
         return value is default or bool(value == default)
-    except Exception:  # arrays and other objects compare in their own way
+    except Exception:  # comparing arrays, for example, does not give one bool
         return False

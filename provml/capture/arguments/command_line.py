@@ -1,9 +1,9 @@
-"""Reads the options of a command line, for scripts that use none of the known libraries.
+"""Reads the options on a command line, for scripts that use none of the supported libraries.
 
-    train.py --lr 0.1 --epochs=3 -v data.csv
+    train.py data.csv --lr 0.1 --epochs=3 -v
 
-gives ``lr`` 0.1, ``epochs`` 3 and ``v`` True. A word that follows an option is its value, unless it
-starts with a dash. Words without an option are not settings.
+This command line has the options ``lr`` (0.1), ``epochs`` (3) and ``v`` (True). A word after an
+option is the value of the option, unless the word is an option too. All other words are ignored.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ _FLOAT: Final = re.compile(
 
 
 def read_options(words: Sequence[str]) -> dict[str, Any]:
-    """Return the options in the arguments of a command, by name; numbers are converted.
+    """Return the options on a command line by name, and convert values that are numbers.
 
-    An option that occurs several times has a list of its values. Dashes within a name become
-    underscores, as argparse does it.
+    An option that occurs several times gets a list of its values. Dashes within a name become
+    underscores, as in argparse.
+
+    Args:
+        words: the arguments of the command, without the program's name.
     """
     found: dict[str, list[Any]] = {}
     waiting: str | None = None

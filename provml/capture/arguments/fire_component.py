@@ -1,7 +1,7 @@
 """Records the arguments of a function that a script calls through Python Fire.
 
-Fire converts the words of the command line by the function's signature. This module records the
-options of the command line, and the defaults of the function's other parameters.
+Fire passes the words of the command line to the function. This module records the options on the
+command line, and the defaults of the function's other parameters.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ modules: Final = ("fire.core",)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the calls to ``Fire`` when they end; the script itself runs within the call."""
+    """Record each call to ``Fire`` when it ends. The script itself runs within the call."""
     calls.record(module, "Fire", _called, leaf=True)
 
 

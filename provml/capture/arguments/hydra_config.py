@@ -1,4 +1,4 @@
-"""Records the configuration that Hydra composes for a script, but not the settings of Hydra."""
+"""Records the configuration that Hydra composes for a script, but not Hydra's own settings."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _VERBS: Final = ("parse_args", "parse_object", "parse_path", "parse_string")
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the configuration that a parser returns."""
+    """Record each configuration that a parser returns."""
     for verb in _VERBS:
         calls.record(module.ArgumentParser, verb, _parsed)
 

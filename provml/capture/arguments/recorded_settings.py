@@ -1,7 +1,7 @@
-"""Records settings as parameters of the active run, and where each value came from.
+"""Records settings as parameters of the active run, and notes which settings were given.
 
 Settings that a launcher or another installed program reads for itself are not settings of the
-training. `is_for_the_script` tells them apart by the module that calls the library.
+training. `is_for_the_script` tells the two kinds apart by the module that calls the library.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 
 SETTINGS_READ: Final = "settings read"
-"""The name of the event that says which settings were given, and which have their default."""
+"""The name of the event that says which settings were given and which are defaults."""
 
 _LAUNCHERS: Final = (
     "IPython",
@@ -42,7 +42,7 @@ _LAUNCHERS: Final = (
     "traitlets",
     "wandb",
 )
-"""The modules and packages whose settings are not those of the script."""
+"""The modules and packages that read settings for themselves, not for the script."""
 
 
 class _RecordedSettings:
@@ -66,14 +66,14 @@ def record_settings(
     given: Collection[str] | None,
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Record settings as parameters, and log an event that says which of them were given.
+    """Record settings as parameters, and log an event that says which settings were given.
 
     Args:
         library: the name of the library that read the settings.
         values: a mapping or configuration object. Nested names are joined by dots.
-        given: the names of the settings that the command line, a file or the environment gives.
+        given: the names of the settings that the command line, a file or the environment sets.
             All others have their default. A name also covers the names nested below it. None if
-            the library does not tell.
+            the library does not report which settings were given.
         facts: further metadata for the event, such as the program's name.
     """
     run = find_active_run()
@@ -104,7 +104,7 @@ def is_for_the_script(skip: tuple[str, ...], *, has_own_arguments: bool = False)
     Args:
         skip: the packages between the caller and this function, such as ``("argparse",)``.
         has_own_arguments: whether the caller passed a list of arguments instead of the command
-            line. Installed packages often do this for purposes of their own.
+            line. Installed packages often do so for their own purposes.
     """
     caller = _find_caller((*skip, "provml.capture", "functools", "contextlib"))
     if caller is None:
@@ -112,7 +112,7 @@ def is_for_the_script(skip: tuple[str, ...], *, has_own_arguments: bool = False)
     name = caller.f_globals.get("__name__", "")
     main = getattr(sys.modules.get("__main__"), "__spec__", None)
     if name == "__main__" and main is not None:
-        name = main.name  # python -m package.module
+        name = main.name  # the script was started with python -m
     if any(name == own or name.startswith(f"{own}.") for own in _LAUNCHERS):
         return False
     return not (has_own_arguments and _is_installed(caller.f_code.co_filename))
@@ -141,5 +141,5 @@ def _covers(given: Collection[str], name: str) -> bool:
 def _is_equal(one: object, other: object) -> bool:
     try:
         return type(one) is type(other) and bool(one == other)
-    except Exception:  # arrays and other objects compare in their own way
+    except Exception:  # comparing arrays, for example, does not give one bool
         return False

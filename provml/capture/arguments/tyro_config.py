@@ -21,7 +21,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
 
 def _parsed(result: Any, *_: Any, **__: Any) -> None:
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], list):
-        result = result[0]  # called with return_unknown_args=True
+        result = result[0]  # the script passed return_unknown_args=True
     if read_fields(result):
         words = [word.partition("=")[0] for word in sys.argv[1:] if word.startswith("--")]
         given = {word[2:].removeprefix("no-").replace("-", "_") for word in words}

@@ -100,7 +100,7 @@ class BoundedLog:
         return store_files.open_file(self._root, self._folder / name, flags)
 
     def finish(self) -> dict[str, Any] | None:
-        """Join the two files into one, and describe its content for an artifact record.
+        """Join the two files into one, and describe the result for an artifact record.
 
         Returns:
             The facts about the joined file, including digest and size; None if nothing was kept.
@@ -144,7 +144,7 @@ class BoundedLog:
 
 
 def find_leftover_logs(run_folder: Path) -> list[tuple[str, list[Path]]]:
-    """Find the logs that were never finished; return each log's name and its one or two files."""
+    """Return the name of each log that was never finished, with its one or two files."""
     root, artifacts = store_files.store_root(run_folder), run_folder / layout.ARTIFACTS_FOLDER
     try:
         entries = store_files.list_folder(root, artifacts)

@@ -42,7 +42,8 @@ def probe_environment(
     Args:
         program: the program that the command runs.
         run_folder: the run's folder.
-        note_missed: called with the name of each record that can't be created, and the reason.
+        note_missed: a function to call with the name of each record that can't be created, and
+            with the reason.
     """
     try:
         if program.script is not None:

@@ -30,17 +30,18 @@ _RING_ORDER: Final = "a ring buffer: the first bytes in the file may be the last
 def record_leftovers(run_folder: Path) -> list[str]:
     """Record what a killed run left in its folder. Idempotent, and safe to call concurrently.
 
-    Costs one read of each file that the run's processes opened, to compute the file's digest.
+    Reads each file that the run's processes opened once, to compute the file's digest.
     Files that have changed since the run ended get no digest. If one of the processes is still
     running, this function records nothing: call it again later. The notes of a command that ran on
     another machine or in another container stay in the folder, because their paths and process
     numbers mean something else here.
 
     Returns:
-        A line of text for each log and each set of notes that was recorded or left.
+        A message for each recorded log, and one that says whether the notes were recorded or left.
 
     Raises:
-        StoreError, OSError: something can't be recorded. Call this again to record the rest.
+        StoreError, OSError: something can't be recorded. Call this function again to record
+            the rest.
     """
     with lock_journal(run_folder):
         return _record_all(run_folder)

@@ -1,4 +1,4 @@
-"""Records the command's output: keeps it with secrets masked, and reads metrics from it.
+"""Records the command's output: keeps a copy with secrets masked, and reads metrics from it.
 
 A separate thread does this work, so that the work does not delay the output. If the thread falls
 behind by more than `_MAX_WAITING_BYTES`, the command has to wait. No lines are lost.
@@ -41,8 +41,8 @@ class CommandOutputRecorder:
             streams: the command's output streams.
             limit_bytes: the maximum number of bytes to keep of each stream; 0 keeps nothing.
             patterns: templates and regular expressions for lines with metrics.
-            note_missed: called with the name of each output that could not be recorded, and the
-                reason.
+            note_missed: a function to call with the name of each output that could not be
+                recorded, and with the reason.
         """
         self._run = run
         self._note_missed = note_missed
@@ -65,7 +65,7 @@ class CommandOutputRecorder:
         """Return the function that receives each block of one stream.
 
         Args:
-            index: the stream's index in the ``streams`` argument.
+            index: the stream's index in the ``streams`` argument of the constructor.
         """
         return partial(self._enqueue, index)
 

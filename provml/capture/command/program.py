@@ -35,7 +35,7 @@ class Program(NamedTuple):
     arguments: list[str]
     """The arguments of the script, or of the command if no script was found."""
     interpreter: str | None
-    """The path of the Python that runs the program; None if it is unknown or not Python."""
+    """The path of the Python that runs the program; None if it is unknown or there is none."""
     is_notebook: bool = False
 
     def describe(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ TERMINATING_SIGNALS: Final = frozenset(
 _GROUP_DELAY_S: Final = 0.05
 """The maximum time that a signal to the process group takes to reach every process in it."""
 _MAX_WITNESS_DEATH_S: Final = 10
-"""The maximum time to wait for the witness to die from a signal. It can't die while stopped."""
+"""The maximum time to wait for a signal to kill the witness, which may be stopped at first."""
 _PF_EXITING: Final = 0x4
 """The flag in ``/proc/<pid>/stat`` that marks a process as exiting."""
 _WITNESS_COMMAND: Final = ("/bin/sh", "-c", "ulimit -c 0; exec cat")
@@ -51,7 +51,7 @@ class SignalQueue:
 
         Signals that the caller ignores stay ignored.
         """
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, exit statuses are lost
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else exit statuses are lost
         handled = {getattr(signal, name) for name in _HANDLED_NAMES.split()}
         if hasattr(signal, "SIGRTMIN"):
             handled |= set(range(signal.SIGRTMIN, signal.SIGRTMAX + 1))
@@ -166,7 +166,7 @@ def stop_by_signal(number: int) -> None:
     os.kill(os.getpid(), number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    time.sleep(_GROUP_DELAY_S / 5)  # SIGCONT reaches the processes of the group one by one
+    time.sleep(_GROUP_DELAY_S / 5)  # SIGCONT may reach the other processes later
 
 
 def die_by_signal(number: int) -> NoReturn:

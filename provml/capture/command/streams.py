@@ -29,7 +29,7 @@ from typing import Final
 _STREAM_BLOCK_BYTES: Final = 2**18
 _PIPE_BYTES: Final = 2**20
 _WAIT_S: Final = 0.5
-"""How long to keep reading, after the command ends, from processes that it left running."""
+"""How many seconds to read from processes that the command left running when it ended."""
 _F_SETPIPE_SZ: Final = getattr(fcntl, "F_SETPIPE_SZ", None)
 
 BlockCallback = Callable[[bytes, int], None]

@@ -63,7 +63,7 @@ _ENVIRONMENT_WAIT_S: Final = 30
 
 
 class CommandOptions(NamedTuple):
-    """The options of ``provml run`` that choose what to record. `start_run` has no such options."""
+    """The options of ``provml run`` that choose what to record, and that `start_run` lacks."""
 
     patterns: tuple[str, ...] = ()
     """Templates and regular expressions for lines with metrics; see `provml.capture.lines`."""
@@ -74,7 +74,7 @@ class CommandOptions(NamedTuple):
     files: bool = True
     """Whether to record the files that the command reads and writes."""
     settings: bool = True
-    """Whether to record the settings that the command receives, as parameters."""
+    """Whether to record the command's settings, such as its arguments, as parameters."""
     output_limit_bytes: int = DEFAULT_LIMIT_BYTES
     """The maximum number of bytes to keep of each output stream."""
 
@@ -261,7 +261,7 @@ class _CommandRecording:
                 f"could not record the end of the run: {type(error).__qualname__}: {error}"
             )
         if self._lost_output and command_exit == CommandExit():
-            return CommandExit(1)  # as if the command itself had failed to write
+            return CommandExit(1)  # end as if the command itself had failed to write
         return command_exit
 
     # -- the start ----------------------------------------------------------------------------
@@ -326,7 +326,8 @@ class _CommandRecording:
     def _begin_recording(self) -> None:
         """Start all parts that record while the command runs. Note each part that can't start."""
         self._try_part("output", self._open_output)
-        for index, stream in enumerate(self._streams):  # pass output on even if unrecorded
+        # pass the output on even if it can't be recorded
+        for index, stream in enumerate(self._streams):
             stream.start(
                 _discard_block if self._output is None else self._output.callback_for(index)
             )
@@ -488,7 +489,7 @@ class _CommandRecording:
         self._end_run(command_exit, command_exit.reason)
 
     def _record_options(self) -> None:
-        """Record the options of the command line, if no library has recorded the settings."""
+        """Record the options on the command line, if no library has recorded any settings."""
         if self._run.events(SETTINGS_READ):
             return
         options = read_options(self._program.arguments)

@@ -25,12 +25,12 @@ W      ``0``/``1`` the path is opened for writing; 1 if opening keeps the existi
 H      digest      the digest and size before the path was changed or removed:
                    ``<sha256>:<size>``
 L      reason      like H, but the file was not hashed: ``large`` or ``unreadable``
-D                  the path is removed
-M                  the path is moved; the new path and a zero byte follow
+D                  the file at the path is removed
+M                  the file is moved; the new path and a zero byte follow
 B      count       at least this many opened files were not noted; no path
 ====== =========== =====================================================================
 
-`files.record_files` deletes the files after it has recorded their notes.
+`files.record_files` deletes these files after it has recorded their notes.
 """
 
 from __future__ import annotations
@@ -118,7 +118,8 @@ class AccessLog:
         self._count = 0
         # `mmap.write` is one C call, so no other thread runs between its copy and its seek
         self.write: Callable[[bytes], object] = _refuse
-        """Writes an encoded note. Raises ValueError if the file is full: then call `add`."""
+        """A function that writes an encoded note. Raises ValueError if the file is full: the caller
+        must then use `add`."""
 
     def add(self, kind: str, rest: str) -> None:
         """Write a note with the current time. Create a new file if the current one is full.

@@ -43,8 +43,8 @@ CAPTURED: Final = "files captured"
 """The name of the event that counts the recorded files and the files left out."""
 MAX_FILES_PER_FOLDER: Final = 100
 MAX_ENTITIES: Final = 300
-"""The maximum number of records for files used, and also for files generated. If more would be
-needed, the limit of files per folder is lowered, in steps down to one."""
+"""The maximum number of records for the files used, and also for the files generated. If more
+records would be needed, the limit of files per folder is lowered, step by step, down to one."""
 SECRET: Final = "its name says that it holds secrets"
 OVERWRITTEN: Final = "it was overwritten before it was hashed: it is larger than 64 MiB"
 REMOVED: Final = "it was moved or removed before it was hashed"
@@ -193,7 +193,8 @@ def record_accesses(run: Run, command: str, wait_s: float | None, until_ns: int 
     until = time.monotonic() + (run._folder.settings.hash_wait_s if wait_s is None else wait_s)
     threads = min(_MAX_THREADS, os.cpu_count() or 1)
     findings = _FileFindings(_LoggedPaths(run), until, until_ns)
-    with ThreadPoolExecutor(threads, "provml-files") as pool:  # hashing releases the GIL
+    # threads help, because hashing releases the GIL
+    with ThreadPoolExecutor(threads, "provml-files") as pool:
         for _ in pool.map(findings.settle, history.files.items()):
             pass
     findings.uses += [use for use in history.ended if not findings.is_logged(use)]
@@ -221,7 +222,7 @@ def record_accesses(run: Run, command: str, wait_s: float | None, until_ns: int 
 
 
 def _read_all_notes(paths: list[Path]) -> tuple[list[AccessNote], int]:
-    """Return the notes of all processes, sorted by time, and how many files were not noted."""
+    """Return the notes of all processes, sorted by time, and the number of files not noted."""
     notes: list[AccessNote] = []
     beyond: dict[str, int] = {}
     for path in paths:
@@ -230,9 +231,8 @@ def _read_all_notes(paths: list[Path]) -> tuple[list[AccessNote], int]:
             for note in read_access_log(path):
                 if note.kind != NoteKind.NOT_NOTED:
                     notes.append(note)
-                elif (
-                    note.field.isdecimal()
-                ):  # a process notes its count whenever it reaches a power of two
+                elif note.field.isdecimal():
+                    # a process repeats this note with growing counts, so only the largest matters
                     beyond[process] = max(beyond.get(process, 0), int(note.field))
         except OSError:
             continue
@@ -278,7 +278,7 @@ class _LoggedPaths:
 
 
 class _FileFindings:
-    """Examines the current state of each file, and collects the files to record.
+    """The files to record, collected by examining the current state of each file.
 
     Attributes:
         uses: the files used.
@@ -357,7 +357,7 @@ class _FileFindings:
 
 
 def _describe_link(real: str, path: str) -> Facts:
-    """Return a fact with the target of a link; no facts if the path is not a link."""
+    """Return the target of a link as a fact; no facts if the path is not a link."""
     return {"resolved": printable_path(real)} if os.path.islink(path) else {}
 
 

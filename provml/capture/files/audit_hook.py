@@ -5,10 +5,11 @@ checks the event's name first. When a file is first opened for reading, the hook
 without a system call: the ignore rules are applied later, when the notes are read. Before a file
 that was read is overwritten, moved or removed, the hook hashes it, unless it exceeds 64 MiB.
 
-Python does not tell the hook when a path is opened relative to a folder's descriptor. The hook
-treats each such path as relative to the working folder, except for the names that provml itself
-opens in the store, which are `store_files.EntryName` objects. The hook raises no exceptions of its
-own, but exceptions from signal handlers pass through it.
+A path may be relative to an open folder's descriptor, but Python does not tell the hook. So the
+hook treats every relative path as relative to the working folder. It ignores the names that provml
+itself opens in the store, which are `store_files.EntryName` objects.
+
+The hook raises no exceptions of its own, but exceptions from signal handlers pass through it.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _READ, _WRITTEN = 1, 2
 
 
 class FileWatch:
-    """Remembers which files this process has opened, and notes each file in the log once."""
+    """A watch on the files that this process opens. It notes each file in the log only once."""
 
     def __init__(self, run_folder: str, command: str) -> None:
         """Find the folders to ignore, and prepare the log. The first note creates its file."""
@@ -55,7 +56,8 @@ class FileWatch:
         """The paths opened for reading since the working folder last changed, exactly as the script
         passed them."""
         self._rewritten: set[str] = set()
-        """The paths opened for writing since then. Some programs reopen a file for each line."""
+        """The paths opened for writing since the working folder last changed. This set
+        keeps the hook fast if a program reopens a file for each line."""
         self._known: dict[str, int] = {}
         """The state of every other known file, `_READ` or `_WRITTEN`, by absolute path."""
         self._not_noted_count = 0
@@ -101,7 +103,7 @@ class FileWatch:
                         seen.add(path)
                         try:
                             log.write(b"R%d %b\0" % (time_ns(), path.encode()))
-                        except ValueError:  # the file is full, or the path is not valid Unicode
+                        except ValueError:  # the log file is full, or the path is not UTF-8
                             log.add(NoteKind.READ, path)
                         return
                 watch.note_open(path, flags)
@@ -125,7 +127,7 @@ class FileWatch:
         if flags & _WRITING:
             self._note_write(own, not flags & _EMPTYING)
             is_plain = isinstance(path, str) and path in (own, self._relative_to_cwd(own))
-            if is_plain and len(self._rewritten) < MAX_FILES:  # `_forget` finds only plain paths
+            if is_plain and len(self._rewritten) < MAX_FILES:  # `_forget` finds only these paths
                 self._rewritten.add(str(path))
         elif self._find_state(own) is None and self._has_room():
             self._known[own] = _READ
@@ -277,9 +279,8 @@ class FileWatch:
 
     def _count_not_noted(self) -> None:
         self._not_noted_count += 1
-        if not self._not_noted_count & (
-            self._not_noted_count - 1
-        ):  # note the count only at powers of two, so that opening files in a loop stays fast
+        # note the count only at powers of two, so that opening files in a loop stays fast
+        if not self._not_noted_count & (self._not_noted_count - 1):
             self._log.add(NoteKind.NOT_NOTED, f"{self._not_noted_count} ")
 
     def _absolute_path(self, path: object, dir_fd: int = -1) -> str | None:
@@ -307,7 +308,7 @@ _SPECIAL: Final = _WRITING | _NOT_A_FILE
 
 
 class _InstalledWatch:
-    """Holds the `FileWatch` of this process, or None until `install` is called."""
+    """The `FileWatch` of this process; None until `install` is called."""
 
     def __init__(self) -> None:
         self.watch: FileWatch | None = None

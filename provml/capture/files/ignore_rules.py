@@ -14,9 +14,9 @@ These files are ignored:
 If an ignored folder contains the working folder, files in the working folder are still recorded.
 Data and models in the hidden caches of Hugging Face, torch and Keras are not ignored either.
 
-At the end of the run, `access_records` also skips everything except regular files. If the name of a
-file suggests that it contains secrets (`secrets.is_secret_file`), `access_records` records only the
-name.
+At the end of the run, `access_records` also skips everything that is not a regular file. If the
+name of a file suggests that it contains secrets (`secrets.is_secret_file`), `access_records`
+records only the name.
 
 Imports nothing else from provml.
 """
@@ -55,7 +55,7 @@ class IgnoreRules(NamedTuple):
         folder: the working folder.
         within: the prefixes of ignored paths inside the working folder.
         beside: the prefixes of ignored paths outside the working folder.
-        kept: the prefixes of paths that are not ignored, even if a prefix above matches.
+        kept: the prefixes of paths that are not ignored, even if one of the prefixes above matches.
     """
 
     folder: str
@@ -127,7 +127,7 @@ def _with_slash(folder: str) -> str:
 
 
 def _find_temporary_folders() -> list[str]:
-    """List the folders for temporary files. Don't use `tempfile`: it would create a file there."""
+    """List the folders for temporary files, without `tempfile`, which would create a file."""
     named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
     folders = [folder for folder in named if folder and folder.strip("/")] + list(TEMPORARY_FOLDERS)
     return [own for folder in folders for own in {os.path.abspath(folder), _resolve_folder(folder)}]

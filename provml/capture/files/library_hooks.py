@@ -103,7 +103,7 @@ def install(on_open: OpenCallback) -> None:
     """Replace the functions in `CALLS`, either now or once their library has been imported.
 
     Args:
-        on_open: called before each file is opened.
+        on_open: a function to call before each file is opened.
     """
     waits = STATE.part(_LibraryHooks).waits
     if waits:
@@ -147,7 +147,7 @@ def _replace_call(call: HookedCall, on_open: OpenCallback, module: ModuleType) -
     places = [holder]
     home = _find_defining_module(original)
     if home is not None and getattr(home, name, None) is original and home is not holder:
-        places.append(home)  # pickle looks for the function there
+        places.append(home)  # pickle must find the replacement there too
     for place in places:
         setattr(place, name, ours)
         restore = functools.partial(_restore_original, place, name, ours, original)

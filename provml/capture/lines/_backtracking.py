@@ -56,7 +56,7 @@ def may_backtrack_forever(expression: re.Pattern[str]) -> bool:
 
 
 class _Scanner:
-    """Scans a valid pattern from left to right for risky repeats.
+    """A scanner that searches a valid pattern for risky repeats, from left to right.
 
     Attributes:
         is_risky: whether the scanner has found a risky repeat so far.
@@ -66,7 +66,7 @@ class _Scanner:
         self._pattern = pattern
         self._at = 0
         self._group_ends: dict[int, int] = {}
-        """Maps the offset where a group's contents begin to the offset where the group ends."""
+        """The offset where each group ends, by the offset where its contents begin."""
         self.is_risky = False
 
     def read_alternatives(

@@ -8,8 +8,8 @@ A template is the text of a line with names in braces: ``epoch {epoch} loss {los
 - Any other name in braces matches the value of the metric with that name.
 - White space matches any white space, and all other text matches itself.
 
-A value must be a whole word: ``loss 0,5`` and ``loss 1/2`` count as rejected. A percent sign after
-a value becomes the unit of the sample, unless the template contains the sign.
+A value must be a whole word, so ``loss 0,5`` and ``loss 1/2`` are rejected. A percent sign after a
+value becomes the unit of the sample, unless the template contains the sign.
 
 A pattern that contains ``(?P<`` is a Python regular expression. Its named groups mean the same as
 the names in braces.
@@ -46,7 +46,7 @@ _WHOLE_WORD: Final = (
     rf"({NUMBER}%?(?=\s|$|[,;|)\]}}>\"'`<\x1b](?![0-9])|[:.!?](?=\s|$))|[-+]?\.?[0-9]\S*+)"
 )
 """A number that ends where its word ends. The second alternative matches a word that only begins
-like a number, such as ``0,5`` or ``1/2``, so that it counts as rejected."""
+like a number, such as ``0,5`` or ``1/2``, so that the parser can reject it."""
 _VALUE_PLACEHOLDERS: Final = (rf"({NUMBER})(?!\w|\.[0-9])", _WHOLE_WORD)
 _PLACEHOLDERS: Final = {
     "epoch": (r"([-+]?\d+(?:\.\d+)?)(?!\w)", r"([-+]?\d+(?:\.\d+)?)(?!\w|[.,]\d)"),
@@ -54,7 +54,7 @@ _PLACEHOLDERS: Final = {
     "name": (r"([^\s=:,;|]+)",) * 2,
     "": (r"(\S+)",) * 2,
 }
-"""The expression of each placeholder: if the template has text right after it, and if not."""
+"""Two expressions for each placeholder: one to use if text follows it directly, and one if not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def _translate_template(template: str) -> tuple[str, list[str], str]:
             name = part.strip()
             names.append(name)
             following = parts[number + 1]
-            # the text that the template has after a value says where the value ends
+            # if the template has text right after a value, that text shows where the value ends
             is_bounded = bool(following) and not following[0].isspace()
             bounded, free = _PLACEHOLDERS.get(name, _VALUE_PLACEHOLDERS)
             source.append(bounded if is_bounded else free)
@@ -153,7 +153,7 @@ def _translate_template(template: str) -> tuple[str, list[str], str]:
 
 
 class PatternParser:
-    """Records the metrics that the user's patterns find in one text, such as a stream."""
+    """A parser that finds metrics in one text, such as a stream, with the user's patterns."""
 
     def __init__(self, sink: LineSink, patterns: tuple[Pattern, ...]) -> None:
         self._sink = sink

@@ -83,7 +83,7 @@ def _load_parsers() -> tuple[type[LineParser], ...]:
 
 
 class LineReader:
-    """Records the metrics in text as it arrives. Use it from one thread at a time.
+    """A reader that records the metrics in text as it arrives. Use it from one thread at a time.
 
     Each finder searches every block once. In addition, each line with a metric costs a few
     microseconds; if patterns are used, every line does. Keeps at most one line of up to 64 KiB in
@@ -185,7 +185,7 @@ class LineReader:
             self._read_line(line, rewrites)
 
     def _read_lines(self, data: bytes, start: int, end: int) -> None:
-        """Read the lines between two offsets. A line must end at the second offset."""
+        """Read the lines between two offsets in a block. A line must end at the second offset."""
         if self._patterns is not None and self._patterns.may_match(data, start, end):
             for match in _LINE_TEXT.finditer(data, start, end):
                 first, last = match.span()
@@ -239,7 +239,7 @@ class LineReader:
         self._read_text(text, line, rewrites)
 
     def _read_text(self, text: str, line: bytes, rewrites: bool) -> bool:
-        """Pass the text to the parsers whose finders match, until one of them reads it.
+        """Pass a text to the parsers whose finders match, until one of them reads it.
 
         Returns whether a parser has read it.
         """

@@ -29,7 +29,7 @@ class RefusedError(ValueError):
 
 
 class LineSink:
-    """Records the samples and the refused lines that the parsers report. No method raises an error.
+    """A recorder for the samples and refused lines that parsers report. No method raises an error.
 
     Attributes:
         read_ns: the time when the bytes being read arrived, in nanoseconds since the epoch; None

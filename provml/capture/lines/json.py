@@ -3,7 +3,7 @@ r"""Reads JSON lines, with one object per line: ``{"metric": "NLL Loss", "value"
 - ``metric``: the name of the metric, of at most 4,096 characters.
 - ``value``: an integer of any size, or a float. ``NaN`` and ``Infinity`` are allowed.
 - ``step``, ``epoch``: optional; null counts as missing. A step is a whole number. An epoch may be
-  fractional, see `Run.log_metric`.
+  fractional (see `Run.log_metric`).
 - ``timestamp``: seconds since 1970. If it is not a number, the time when the line arrived is used.
 
 Other keys are ignored. The name implies the context (see `metric_contexts`).
@@ -64,7 +64,7 @@ def _find_json(data: bytes, start: int, end: int) -> int:
 
 
 class Parser:
-    """Reads the JSON lines in one text, such as a stream."""
+    """A parser for the JSON lines in one text, such as a stream."""
 
     finders = (_find_json,)
 

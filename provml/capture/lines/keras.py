@@ -75,7 +75,7 @@ class _FinishedBar:
 
 
 class Parser:
-    """Reads the lines that Keras prints in one text, such as a stream."""
+    """A parser for the lines that Keras prints in one text, such as a stream."""
 
     finders = (_find_epoch, _find_loss, _find_bar)
 

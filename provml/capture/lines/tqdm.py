@@ -40,7 +40,7 @@ def _find_meter(data: bytes, start: int, end: int) -> int:
 
 
 class Parser:
-    """Reads the tqdm bars in one text, such as a stream."""
+    """A parser for the tqdm bars in one text, such as a stream."""
 
     finders = (_find_meter,)
 

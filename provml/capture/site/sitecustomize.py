@@ -33,7 +33,7 @@ def _start():  # type: () -> None  # any Python 2 or 3 may run this file
     except ImportError as error:
         if getattr(error, "name", "sitecustomize") != "sitecustomize":
             raise
-        sys.modules["sitecustomize"] = own  # Python looks up the module after running it
+        sys.modules["sitecustomize"] = own  # Python needs the module after this file has run
 
 
 _start()

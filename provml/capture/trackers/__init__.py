@@ -37,7 +37,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Stop recording calls, and restore the original functions of all tools."""
+    """Stop recording calls, and restore the original functions of all trackers."""
     STATE.part(_TrackerHooks).uninstall()
 
 

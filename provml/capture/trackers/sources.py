@@ -10,8 +10,8 @@ A name in a context belongs to the first source that uses it. If another source 
 its metric goes into a sub-context of that context, named by the source's label.
 
 A parameter, tag, artifact, model or dataset whose name belongs to another source becomes
-``<label>/<name>``. If another process of the same rank has another source, all names of this source
-count as taken. Otherwise, names do not change.
+``<label>/<name>``. If another process of the same rank has a different source, all names of this
+source count as taken. Otherwise, names do not change.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from provml.recording.disabled_run import DisabledRun
 from provml.recording.run import Run
 
 TRACKER_USED: Final = "tracker used"
-"""The name of the event that announces a source, its tool, and the place that it writes to."""
+"""The name of the event that announces a source, its tool, and where the source writes to."""
 TRACKER_FINISHED: Final = "tracker finished"
 """The name of the event that says that a tracker's run has ended."""
 TRACKER_VALUE: Final = "tracker value"
@@ -64,7 +64,7 @@ class _SourceRegistry:
 
 
 class TrackerSource:
-    """One writer or run of a tracker. Call `get_source` to get the instance for it.
+    """One writer or run of a tracker. Call `get_source` to get the instance that represents it.
 
     All methods that record use the active run. If no run is active, they do nothing.
 
@@ -224,7 +224,7 @@ class TrackerSource:
                 run.set_tag(self._name_for("tag", str(name)), value)
 
     def log_event(self, name: str, metadata: Mapping[str, Any], **place: Any) -> None:
-        """Record an event.
+        """Record an event of this source.
 
         Args:
             name: the event's name.
@@ -349,10 +349,10 @@ def find_package_version(package: str) -> str | None:
 
 
 def describe_object(value: object) -> str:
-    """Return the ``repr`` of a value, shortened to 1,000 characters. Raises nothing."""
+    """Return the ``repr`` of a value, shortened to 1,000 characters. Never raises."""
     try:
         text = repr(value)
-    except Exception as error:  # a foreign __repr__ may raise anything
+    except Exception as error:  # the object's __repr__ may raise anything
         text = f"<repr failed: {type(error).__name__}>"
     return text[:_MAX_REPR_LENGTH].encode("utf-8", "backslashreplace").decode()
 
