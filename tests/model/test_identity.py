@@ -37,9 +37,7 @@ OWNERS = {
     ),
     "https://example.org/åsa": "https://example.org/åsa",
     "https://example.org/-ada": "https://example.org/-ada",
-    "https://ada@example.org:8080/~ada.l/?a=1%20&b": (
-        "https://ada@example.org:8080/~ada.l/?a=1%20&b"
-    ),
+    "https://example.org:8080/~ada.l/?a=1%20&b": ("https://example.org:8080/~ada.l/?a=1%20&b"),
 }
 """Owners that identify a person everywhere, with the person's IRI."""
 

@@ -106,6 +106,11 @@ def _record(run: provml.Run, folder: Path) -> None:
     with large.open("wb") as file:
         file.truncate(64 * 2**20)
     run.log_dataset("large", large)
+    linked = folder / "linked"
+    linked.mkdir()
+    (linked / "data").symlink_to(large)
+    (linked / "nowhere").symlink_to(folder / "absent")
+    run.log_dataset("linked", linked)
     run.log_input({"layers": [3, 4]}, "config", role="configuration", context=training)
     run.log_input(large, role="base model")
     run.log_event("epoch_started", source="callback", metadata={"n": 1}, context=training, step=1)
