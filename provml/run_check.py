@@ -19,7 +19,7 @@ from provml.base.store_files import OpenFolder
 from provml.collect.content import digest_manifest
 from provml.errors import ProvMLError
 from provml.export import DOCUMENT_STEM
-from provml.export.document_digests import DIGESTS_FILE, digest_stream, read_digests
+from provml.export._document_digests import DIGESTS_FILE, digest_stream, read_digests
 from provml.journal.reader import Journal
 
 _MAX_DEPTH: Final = 100

@@ -543,7 +543,8 @@ def _is_quoted_secret(text: bytes, name: str, strength: int) -> bool:
     if _regex(_ADDRESS).fullmatch(text) or (strength < STRONG and _regex(_PATH).fullmatch(text)):
         return False
     if _regex(_NUMBER).fullmatch(text):
-        return text.isdigit() and len(text) >= 4 and _may_be_number(name)
+        enough = 4 if _may_be_number(name) else 8 if strength >= STRONG else len(text) + 1
+        return text.isdigit() and len(text) >= enough
     if len(text.split()) > 2 and _is_prose(text):
         return False
     return strength >= STRONG or len(text) > 2

@@ -1,10 +1,11 @@
 """Writes the documents in a run's folder, and finds the documents that are missing.
 
-Imports `model`, `journal`, `base`, `document_digests` and the registry of formats.
+Imports `model`, `journal`, `base`, `_document_digests` and the registry of formats.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 from provml.base import store_files
 from provml.base.sinks import Destination
 from provml.errors import ExportError, StoreError
+from provml.export._document_digests import digest_stream, record_digest
 from provml.export._registry import Format, find_format
-from provml.export.document_digests import digest_stream, record_digest
 from provml.journal import layout
 from provml.journal.files import WriterFiles
 from provml.journal.reader import Journal
@@ -72,6 +73,9 @@ def open_document(run_folder: Path, format: str | Format) -> Iterator[BinaryIO]:
     """
     run_folder = Path(os.path.abspath(run_folder))
     path = document_path(run_folder, format)
+    if store_files.is_folder(store_files.store_root(run_folder), path):
+        reason = f"{os.strerror(errno.EISDIR)}; use -o to write the file elsewhere"
+        raise IsADirectoryError(errno.EISDIR, reason, os.fspath(path))
     with ExitStack() as stack:
         try:
             file = stack.enter_context(

@@ -14,6 +14,7 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
+from weakref import WeakSet
 
 from provml.base import store_files
 from provml.journal import checksums, layout
@@ -78,6 +79,7 @@ class SampleFile:
                 os.close(self._fd)
                 store_files.remove_file(root, path)
                 raise
+        self._used_up: WeakSet[mmap.mmap] = WeakSet()
         self._length = _FIRST_SEGMENT  # the end of the last segment that `slots` has pointed at
         self._ahead: mmap.mmap | None = None
         self._set_slots(segment, layout.HEADER_SIZE)
@@ -144,6 +146,7 @@ class SampleFile:
         """
         self.slots = NO_SLOTS
         segment = self._ahead or self._map_next()
+        self._used_up.add(self._segment)
         self._ahead = None
         self._length += len(segment)
         self._set_slots(segment, 0)
@@ -205,6 +208,8 @@ class SampleFile:
         self._segment.close()
         if self._ahead is not None:
             self._ahead.close()
+        for segment in list(self._used_up):  # a slow thread may still have a slot in one of them
+            segment.close()
         # reserve a slot only now, so that all records written before the map was closed precede it
         used = min(self._reserve(), end_of_segment)
         self._length += used - end_of_segment

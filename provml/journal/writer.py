@@ -15,6 +15,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,6 +63,8 @@ Position = tuple[tuple[str, ...] | None, int | None, int | None]
 EPOCH_METRIC = "epoch"
 """The name of the metric that records fractional epochs. Other records keep only the whole part."""
 
+_MOST_LOOKED_AT = 10_000
+"""The number of records in which to look for a metric before the samples file grows."""
 _RETRY_NS = 1_000_000_000
 _SYNC_JOIN_S = 0.2
 _MAX_NAMED_WRITERS = 256
@@ -194,19 +197,23 @@ class JournalWriter:
         with self._lock:
             if self.closed:
                 return self._under_way
-            begins = self._samples.segment_start
-            seen = self._last_look[1] if self._last_look[0] == begins else 0
-            end, records = self._samples.read_latest(seen)
-            self._last_look = (begins, end)
-            for series, step, epoch in records:
-                if series in self._metrics:
-                    self._under_way = (
-                        self._metrics[series],
-                        None if step == layout.NO_STEP else step,
-                        None if epoch == layout.NO_EPOCH else epoch,
-                    )
-                    break
+            self._find_last_position(None)
             return self._under_way
+
+    def _find_last_position(self, most: int | None) -> None:
+        """Look for the last metric in the last segment, among at most this many records."""
+        begins = self._samples.segment_start
+        seen = self._last_look[1] if self._last_look[0] == begins else 0
+        end, records = self._samples.read_latest(seen)
+        self._last_look = (begins, end)
+        for series, step, epoch in islice(records, most):
+            if series in self._metrics:
+                self._under_way = (
+                    self._metrics[series],
+                    None if step == layout.NO_STEP else step,
+                    None if epoch == layout.NO_EPOCH else epoch,
+                )
+                break
 
     def sample(
         self,
@@ -370,6 +377,7 @@ class JournalWriter:
         now = time.monotonic_ns()
         if now < self._retry_after_ns:
             return False
+        self._find_last_position(_MOST_LOOKED_AT)  # before the segment is out of sight
         try:
             self._samples.grow()
         except OSError as error:

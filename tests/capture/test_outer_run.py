@@ -42,7 +42,7 @@ with provml.start_run("mine", owner="someone", tags={"t": 1}) as run:
     started, ended = recorded.events(source="provml")
     assert started.metadata == {"experiment": "mine", "owner": "someone"}
     assert ended.metadata["status"] == "finished"
-    assert [path.name for path in store.iterdir()] == ["test"]
+    assert {path.name for path in store.iterdir()} == {"store.json", "test"}
 
 
 def test_failure_of_the_script_is_told(run: provml.Run) -> None:

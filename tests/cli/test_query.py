@@ -97,7 +97,7 @@ class TestQuery:
         """A question asked once would leave a database behind."""
         done = call("query", IDS, "--in-memory", "--store", store)
         assert (done.stdout.split(), done.stderr) == (["id", "run1", "run2"], "")
-        assert [path.name for path in store.iterdir()] == ["digits"]
+        assert {path.name for path in store.iterdir()} == {"store.json", "digits"}
 
     def test_yes_and_no_are_words(self, store: Path) -> None:
         """A shell could not tell."""

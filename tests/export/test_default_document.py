@@ -54,7 +54,7 @@ def test_the_default_document_is_not_written_behind_a_link(
     assert done.returncode == 0, done.stderr
     assert not (run / name).is_symlink()
     assert stat.S_IMODE((run / name).stat().st_mode) == 0o600
-    assert sorted(os.listdir(run)) == sorted(["journal", "run.json", name])
+    assert sorted(os.listdir(run)) == sorted(["documents.sha256", "journal", "run.json", name])
 
 
 def test_the_page_of_the_demo_is_not_written_behind_a_link(run: Path, victim: Path) -> None:
