@@ -64,7 +64,7 @@ class BoundedLog:
     def write(self, block: bytes) -> None:
         """Add a block to the log. If this fails, set `trouble` and ignore all later blocks."""
         self.total_bytes += len(block)
-        if self.trouble is not None or not self._head_limit:
+        if self.trouble is not None or not self._head_limit or not block:
             return
         try:
             if self._head_bytes < self._head_limit:
