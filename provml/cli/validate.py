@@ -58,8 +58,8 @@ _SHOWN_EVIDENCE = 10
     "max_mb",
     type=click.IntRange(min=1),
     metavar="MB",
-    help="The maximum size of a file after decompression. Reading a file takes tens of times as "
-    "much memory.  [default: 64]",
+    help="The maximum size of a file in MiB, after decompression. Reading a file can need up to 75 "
+    "times as much memory.  [default: 1024]",
 )
 @click.option(
     "--detail",

@@ -102,7 +102,7 @@ def find_program(command: Sequence[str]) -> Program:
 def _notebook_program(words: list[str]) -> Program:
     if len(words) > 1:
         raise InvalidArgumentError(
-            f"a notebook can't take arguments: remove those in {' '.join(words)!r:.200}"
+            f"a notebook can't take arguments: run only the notebook, not {' '.join(words)!r:.200}"
         )
     run = [sys.executable, "-m", "provml.capture.command.notebook", *words]
     return Program(run, _base_name(words[0]), words[0], words[1:], sys.executable, is_notebook=True)
