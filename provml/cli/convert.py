@@ -39,8 +39,8 @@ _STD = "-"
     "max_mb",
     type=click.IntRange(min=1),
     metavar="MB",
-    help="The maximum size of IN in MiB, after decompression. Reading IN can need up to 75 times as "
-    "much memory.  [default: 1024]",
+    help="The maximum size of IN in MiB, after decompression. Reading IN can need up to 75 times "
+    "as much memory.  [default: 1024]",
 )
 @click.option(
     "--no-check", is_flag=True, help="Don't read OUT back to check that it is equivalent to IN."

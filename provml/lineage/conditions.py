@@ -173,7 +173,9 @@ def _parse_expression(expression: str) -> ast.expr:
                 f"column {assignment} of {expression!r:.80}: use == to compare values, not ="
             ) from None
         column = error.offset or len(expression.strip()) + 1
-        raise QueryError(f"column {column} of {expression!r:.80}: {error.msg}; {_HINT}") from None
+        raise QueryError(
+            f"column {column} of {expression!r:.80}: not an expression: {error.msg}; {_HINT}"
+        ) from None
     except (RecursionError, MemoryError):
         raise QueryError(f"{expression!r:.80} is nested too deeply: simplify it") from None
     except ValueError:
