@@ -1,7 +1,7 @@
 """Collects facts about a training run: digests, code, environment, FLOPs and machine load.
 
-Each collector has its own module. This package never imports a module that derives documents. It
-loads the names below only on first use, so ``import provml.collect`` is cheap.
+Each collector has its own module. This package never imports a module that derives documents. The
+names below are loaded only on first use, so ``import provml.collect`` is cheap.
 """
 
 from typing import TYPE_CHECKING

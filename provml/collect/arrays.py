@@ -51,10 +51,10 @@ _MISSING: Final = object()
 
 
 def is_array(value: object) -> bool:
-    """Return True for a numpy array, a tensor, a sparse matrix or an array of another library.
+    """Return True for a numpy array, a tensor, a sparse matrix or another library's array.
 
-    Runs no code of the value's class. So it also works for tensors without data, and for objects
-    whose methods raise exceptions.
+    Runs no code of the value's class, so tensors without data and objects whose methods raise
+    exceptions are also supported.
     """
     kind: Any = type(value)
     return _find_library(kind) is not None or _is_array_like(value)
@@ -62,7 +62,7 @@ def is_array(value: object) -> bool:
 
 @lru_cache(maxsize=256)
 def _find_library(kind: type) -> str | None:
-    """Return the library of an array class: ``torch``, ``scipy`` or ``numpy``; else None."""
+    """Return ``torch``, ``scipy`` or ``numpy`` for an array class of that library; else None."""
     if issubclass(kind, _find_classes("torch", "Tensor")):
         return "torch"
     if issubclass(kind, _find_classes("scipy.sparse", "sparray", "spmatrix")):
@@ -78,7 +78,7 @@ def _find_classes(module: str, *names: str) -> tuple[type, ...]:
 
 
 def _is_array_like(value: object) -> bool:
-    """Return True if the value is an array of another library, such as jax or h5py."""
+    """Return True if the value is an array from another library, such as jax or h5py."""
     kind = type(value)
     if not (hasattr(kind, "__array__") or hasattr(kind, "__array_interface__")):
         return False
@@ -126,7 +126,7 @@ def _add_numpy_array(facts: Facts, value: Any, summarize: bool) -> None:
         if not mask.reshape(-1).view(np.bool_).any():
             mask = None
         value = np.ma.getdata(value)
-    array = np.asarray(value)  # a subclass can redefine every method
+    array = np.asarray(value)  # a subclass of numpy.ndarray can redefine every method
     facts |= {
         "dtype": str(array.dtype),
         "shape": [int(length) for length in array.shape],
@@ -164,10 +164,10 @@ def digest_array(array: Any) -> str:
 
 
 def _name_dtype(dtype: Any) -> str:
-    """Return the name of an element type: ``dtype.name`` if a library added it, else ``dtype.str``.
+    """Return the name of an element type: ``dtype.name`` if another library defines it.
 
-    All added types have the ``dtype.str`` of untyped bytes, so ``dtype.str`` can't distinguish
-    them.
+    Returns ``dtype.str`` for numpy's own types. All types of other libraries have the ``dtype.str``
+    of untyped bytes, so ``dtype.str`` can't distinguish them.
     """
     name: str = dtype.name if dtype.isbuiltin == 2 else dtype.newbyteorder("<").str
     return name
@@ -193,7 +193,7 @@ def _update(digest: Any, array: Any) -> None:
 
 
 def _split_blocks(array: Any) -> Iterator[Any]:
-    """Yield the parts of an array in C order. Parts that must be copied have at most 16 MiB."""
+    """Yield the parts of an array in C order. Parts that must be copied are at most 16 MiB."""
     is_plain = array.dtype.isbuiltin == 2 or array.dtype == array.dtype.newbyteorder("<")
     is_whole = is_plain and array.flags.c_contiguous and array.dtype.char not in "gG"
     if is_whole or array.nbytes <= _BLOCK_BYTES or not array.ndim:
@@ -384,7 +384,7 @@ def _list_class_names(kind: type) -> frozenset[str]:
 
 
 def _find_masked_tensor(tensor: Any) -> tuple[Any, Any] | None:
-    """Return the data and the mask of a torch.masked tensor, or None for other tensors.
+    """Return the data and the mask of a torch.masked tensor; None for any other tensor.
 
     The mask is True for valid elements, which is the opposite of numpy's convention.
     """
@@ -434,7 +434,8 @@ def _view_as_numpy(tensor: Any) -> Any:
 def _summarize_tensor(tensor: Any, array: Any) -> dict[str, float | int]:
     """Return the summary of a dense tensor; an empty dict if its values can't be summarised.
 
-    Floats of a type that numpy lacks are converted to float32, unless there are too many.
+    Floats of a type that numpy lacks are converted to float32. If there are too many of them, the
+    tensor is not summarised.
     """
     name = str(tensor.dtype).removeprefix("torch.")
     if name in _NUMPY_TENSORS:

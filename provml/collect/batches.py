@@ -60,7 +60,7 @@ class Arguments(NamedTuple):
     def sample_count(self) -> int | None:
         """Return the number of samples in the batch: the first dimension of the first tensor.
 
-        Returns None if the batch contains no tensor, or if its first tensor is a scalar.
+        Returns None if the batch contains no tensor, or if the first tensor is a scalar.
         """
         specs = _list_specs((self.args, self.kwargs))
         return specs[0].shape[0] if specs and specs[0].shape else None
@@ -68,7 +68,7 @@ class Arguments(NamedTuple):
     def resize(self, sample_count: int) -> Arguments:
         """Return the arguments for a different number of samples, without data.
 
-        Changes the first dimension of each tensor if this dimension equals the current number of
+        Changes the size of a tensor's first dimension if this size equals the current number of
         samples.
         """
         count = self.sample_count()
@@ -87,7 +87,8 @@ class Arguments(NamedTuple):
             torch: the torch module.
             device: the device of the new tensors.
             dtype: the type for floating-point tensors; None keeps each tensor's own type.
-            real: True copies the data, if it was kept. Otherwise the tensors are uninitialised.
+            real: True fills the new tensors with the kept data, if any. Otherwise the new tensors
+                are uninitialised.
         """
 
         def make(spec: TensorSpec) -> Any:
@@ -146,7 +147,7 @@ def call_arguments(module: Any, batch: object) -> Arguments:
 
     - A mapping becomes keyword arguments. Keys that ``forward`` does not accept are left out.
     - The first members of a list or tuple become positional arguments, because inputs come before
-      targets. Their number is the number of arguments that ``forward`` requires.
+      targets. There are as many as ``forward`` requires.
     - Any other batch becomes the only argument.
 
     Raises:

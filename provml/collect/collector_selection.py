@@ -25,7 +25,7 @@ _PROCESS_COLLECTORS: Final = ("process",)
 _FIRST_READING_DELAY_S: Final = 0.05
 """The delay before provml creates a collector, and again before the collector's first reading.
 
-Shorter runs get no readings, because a reading would take longer than the run itself.
+Runs that end earlier have no readings, because a reading would take longer than the run itself.
 """
 COLLECTOR_ENTRY_POINTS: Final = "provml.collectors"
 
@@ -73,8 +73,8 @@ def plan_collectors(
         interval_s: the number of seconds between readings.
         machine_wide: False if another process of the job already reads the machine. Collector
             names other than ``process`` are then ignored.
-        command: the id of a process to read, with its descendants, instead of this process. None
-            reads only this process.
+        command: the id of a process to read instead of this process; its descendants are also read.
+            None reads only this process.
     """
     planned: list[CollectorPlan] = []
     names = [one for one in chosen if isinstance(one, str)]
@@ -111,7 +111,7 @@ def _make_system_collector(parts: tuple[str, ...], interval_s: float) -> Collect
         track_system="system" in parts,
         track_disk="disk" in parts,
         track_network="network" in parts,
-        track_gpu=False,  # the gpu collector reads GPUs, so its failures don't affect this one
+        track_gpu=False,  # the gpu collector reads GPUs, so that its failures don't affect this one
     )
 
 

@@ -1,4 +1,4 @@
-"""Runs a collector in its own thread: creates it, reads it at its interval, and closes it.
+"""Runs a collector in a separate thread: creates the collector, reads it regularly and closes it.
 
 If a collector raises an exception, the thread tries again after longer and longer pauses. If a
 collector hangs, provml abandons this collector, and the other collectors continue. The run records
@@ -27,7 +27,7 @@ _COSTLY_READINGS: Final = 3
 
 
 class CollectorPlan(NamedTuple):
-    """A plan for creating a collector later, because this can need slow imports and a driver.
+    """A plan for creating a collector later, because that can need slow imports and a driver.
 
     Attributes:
         name: the collector's name.
@@ -87,7 +87,7 @@ class CollectorThread:
             self._thread = thread
 
     def ask_to_stop(self, last: bool) -> None:
-        """Ask the thread to stop. If ``last`` is true, it first takes a final reading."""
+        """Ask the thread to stop. If ``last`` is true, the thread first takes a final reading."""
         self._reads_last = last
         self._stop.set()
 
@@ -108,13 +108,13 @@ class CollectorThread:
             if collector is not None:
                 self._read_until_stopped(collector)
         except RunClosedError:
-            pass  # the collector hung, and the run ended without it
+            pass  # the collector hung, and the run ended without waiting for it
         finally:
             self._thread = None
 
     def _read_until_stopped(self, collector: Collector) -> None:
         now = time.monotonic()
-        if self._next_due is None:  # a CPU share needs two points in time, so wait for the second
+        if self._next_due is None:  # a CPU share is measured over a period, so wait before reading
             self._next_due = now + self._plan.delay_s
         while True:
             if now >= self._next_due:
@@ -133,7 +133,7 @@ class CollectorThread:
                 self._call_safely(close)
 
     def _must_stop(self) -> bool:
-        """Return True if the thread must stop. After a fork, `start` withdraws the request."""
+        """Return True if the thread must stop. After a fork, `start` cancels the request."""
         with self._lock:
             if self._stop.is_set():
                 self._thread = None
@@ -144,7 +144,7 @@ class CollectorThread:
         return int(min(2**self._failures, _MAX_BACKOFF))
 
     def _make_collector(self) -> Collector | None:
-        """Create and initialise the collector; return None if that fails or the run is ending."""
+        """Create and initialise the collector; return None if this fails or the run is ending."""
         if self._stop.wait(self._plan.delay_s) and self._must_stop():
             return None
         try:
@@ -211,7 +211,7 @@ class CollectorThread:
         return True
 
     def _slow_down(self, cost: float) -> None:
-        """Lengthen the interval between readings, because they use more than 5 % of a CPU."""
+        """Lengthen the reading interval, because the readings use more than 5 % of a CPU."""
         self.interval_s *= max(2.0, cost / _MAX_COST)
         self._costly_readings = 0
         if self.readings is not None:

@@ -15,12 +15,13 @@ from typing import Final, NamedTuple
 _NO_LIMIT: Final = 2**60
 """A limit of this many bytes or more means "no limit".
 
-Version 1 reports the lack of a limit as the largest multiple of the page size that fits in 63 bits.
+If there is no limit, control groups of version 1 report the largest multiple of the page size that
+fits in 63 bits.
 """
 
 
 class CpuLimit(NamedTuple):
-    """The number of CPUs that a control group may use, and the file that counts its CPU time."""
+    """The number of CPUs that a control group may use, and the file with the group's CPU time."""
 
     cpus: float
     usage: Path
@@ -45,8 +46,9 @@ class MemoryLimit(NamedTuple):
     def used_bytes(self) -> int:
         """Return the memory that the group uses, in bytes.
 
-        Like container tools, leaves out the page cache that was not used recently, because the
-        kernel can reclaim it at once. Raises OSError or ValueError if the files can't be read.
+        Like container tools, leaves out the part of the page cache that was not used recently,
+        because the kernel can reclaim this memory at once. Raises OSError or ValueError if the
+        files can't be read.
         """
         current = self.group / "memory.current"
         usage, cache = (
@@ -68,7 +70,7 @@ class ContainerLimits(NamedTuple):
 def find_container_limits(
     proc: Path, cgroup: Path, cpus: int, memory_bytes: int
 ) -> ContainerLimits:
-    """Find the lowest limits among the control groups of this process. Reads about ten small files.
+    """Return the lowest limits among this process's control groups. Reads about ten small files.
 
     Args:
         proc: the folder of the ``proc`` file system.
@@ -132,7 +134,7 @@ def _read_cpu_limits_v2(folder: Path) -> list[CpuLimit]:
         quota, period = (folder / "cpu.max").read_text().split()[:2]
         return [] if quota == "max" else [CpuLimit(int(quota) / int(period), folder / "cpu.stat")]
     except (OSError, ValueError, ZeroDivisionError):
-        return []  # the root group does not have this file
+        return []  # the root group does not have the file cpu.max
 
 
 def _read_cpu_limits_v1(folder: Path, cgroup: Path, name: str) -> list[CpuLimit]:

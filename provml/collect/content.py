@@ -47,8 +47,8 @@ Facts = dict[str, Any]
 DeferHashing = Callable[[str, str | None], Facts | None]
 """A function that decides whether to hash a file or folder later.
 
-It receives the path, and the path of a folder inside it to leave out (or None). It returns the
-facts to record until the digest is known, or None to hash the content now.
+The function receives the path, and the path of a subfolder to leave out (or None). It returns the
+facts to record until the digest is known, or None if the content must be hashed now.
 """
 
 
@@ -74,17 +74,17 @@ def describe_path(
         path: an existing file or folder, or a URI. A URI is recorded, but its content is not read.
         run_folder: the run's folder; None if nothing should be copied.
         copy: True copies the content, False does not; None copies content of at most
-            `COPY_LIMIT_BYTES`, unless its name suggests a secret.
+            `COPY_LIMIT_BYTES`, unless the name of the file or folder suggests a secret.
         defer_hashing: a function that can postpone the hashing; None hashes the content now.
 
     Raises:
         ContentNotFoundError: the path does not exist.
-        InvalidArgumentError: the path is not a valid path, it refers to neither a file nor a
-            folder, or it is a URI and ``copy`` is true.
+        InvalidArgumentError: the path is invalid, or refers to neither a file nor a folder; or the
+            path is a URI and ``copy`` is true.
     """
     try:
         text = os.fspath(path)
-    except BaseException as error:  # the path class of another library can raise any exception
+    except BaseException as error:  # a path class from another library can raise any exception
         return {
             "kind": "object",
             "python": describe_type(path),
@@ -168,7 +168,7 @@ def _add_content(
 def _find_store_inside(path: str, run_folder: Path | None) -> str | None:
     """Return the path of the run's store if it is inside the folder, else None.
 
-    The folder's digest leaves out the store, because its content changes during the run.
+    The folder's digest does not cover the store, because the store changes during the run.
     """
     if run_folder is None:
         return None
@@ -190,7 +190,10 @@ def digest_file(path: str) -> Facts:
 
 
 def digest_stream(file: BinaryIO, copy_to: BinaryIO | None = None) -> Facts:
-    """Return the digest and size of the rest of an open file; copy it to ``copy_to`` if given."""
+    """Return the digest and size of the rest of an open file.
+
+    Also copies the rest to ``copy_to``, if given.
+    """
     digest = hashlib.sha256()
     size = 0
     while block := file.read(_READ_BYTES):

@@ -40,7 +40,7 @@ class CopiedFile(NamedTuple):
 
 @contextmanager
 def copy_folder(files: FolderFiles, run_folder: Path, relative: str) -> Iterator[list[CopiedFile]]:
-    """Copy a folder into the run's folder. The copy gets its final name at the end of the block.
+    """Copy a folder into the run's folder. The copy gets its final name when the block ends.
 
     A link that can be followed is copied as the file or folder that it leads to. Any other link is
     copied as a link.
@@ -84,7 +84,7 @@ def _copy_files(root: Path, files: FolderFiles, target: Path) -> list[CopiedFile
         else:
             store_files.make_link(root, own, file.target)
             copied.append(CopiedFile(file.name, *file.digest_link()))
-    for name in files.folders:  # empty folders have no file that would create them
+    for name in files.folders:  # no file was copied into an empty folder, so create it here
         if target / name not in made:
             store_files.make_folder(root, target / name)
     return copied

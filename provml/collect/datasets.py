@@ -78,7 +78,10 @@ def describe_dataset(
 
 
 def _describe_part(data: object) -> Facts:
-    """Describe a dataset object or a member of one. Never raises the errors of its class."""
+    """Describe a dataset object or one of its members.
+
+    Never raises an error of the object's class.
+    """
     try:
         if is_table(data):
             return describe_table(data, lambda cell: digest_value(cell).sha256)
@@ -95,7 +98,7 @@ def _describe_array(data: Any) -> Facts:
         try:
             facts["sha256"] = digest_value(data).sha256
         except UnreadableError:
-            return facts  # the reason says that the array contains objects
+            return facts  # these facts already give the reason: the array contains objects
         del facts["unread"]
     return facts
 
@@ -147,7 +150,7 @@ def _describe_values(data: Any) -> Facts:
 
 
 def _describe_sequence(data: list[Any] | tuple[Any, ...]) -> Facts:
-    """Describe the members of a list or tuple one by one if any is an array, table or dataset.
+    """Describe a list or tuple. If a member is an array, table or dataset, describe each member.
 
     A list of plain values, or of more than 64 members, is described by the digest of all values.
     """
@@ -315,7 +318,7 @@ def _describe_map_style_dataset(data: Any) -> Facts:
 
 
 def _is_in_memory(value: Any) -> bool:
-    """Return whether an attribute's value contains arrays or a table, rather than file names."""
+    """Return whether an attribute's value contains arrays or a table, and not only file names."""
     kind = type(value)
     if is_table(value) or is_array(value):
         return True
@@ -355,7 +358,7 @@ def _describe_transforms(data: object) -> Facts:
 def _name_transform(value: Any) -> str:
     """Return a name or ``repr`` that describes a transform, without memory addresses.
 
-    So equal transforms have the same description in every process.
+    Without addresses, equal transforms have the same description in every process.
     """
     kind: Any = type(value)
     if kind.__repr__ is object.__repr__ or hasattr(value, "__code__"):

@@ -88,7 +88,7 @@ class EnergyCollector:
         for key, count in now.items():
             if key in self._last_counters:
                 used = count - self._last_counters[key]
-                if used < 0:  # the counter started again from 0
+                if used < 0:  # the counter has started again from 0
                     used += next((z.range_uj for z in self._zones if z.key == key), -used)
                 reading[f"{key}_joules"] = used / 1e6
         self._last_counters |= now

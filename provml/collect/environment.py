@@ -118,7 +118,7 @@ def _find_cpu_model() -> str | None:
 
 
 def _find_gpu_models(root: str) -> list[str]:
-    """Return the models of the NVIDIA GPUs that the driver lists, even if they are unusable."""
+    """Return the models of all NVIDIA GPUs that the driver lists, including unusable GPUs."""
     import glob
 
     found = []
@@ -148,7 +148,7 @@ def _find_cuda_versions(root: str) -> dict[str, str]:
 
 
 def _describe_container(root: str) -> dict[str, str]:
-    """Describe the container that this process runs in, as far as it is visible from inside.
+    """Describe the container that this process runs in, as far as a process inside can see it.
 
     Podman and Apptainer reveal the image. Docker and Kubernetes reveal only the container's id.
     """

@@ -92,7 +92,7 @@ def _require_batch(like: Arguments | None, what: str) -> Arguments:
 
 
 def _is_loader(data: object) -> bool:
-    """Return True if the object is a torch DataLoader, or has the same attributes."""
+    """Return True if the object is a torch DataLoader or has a DataLoader's attributes."""
     return hasattr(data, "dataset") and hasattr(data, "batch_sampler") and hasattr(data, "sampler")
 
 
@@ -131,7 +131,7 @@ def _make_batch(
 ) -> Arguments:
     """Make a batch that contains the first sample of a map-style dataset twice.
 
-    Reading a sample can use random numbers, so the caller must restore the random state.
+    Reading a sample can consume random numbers, so the caller must restore the random state.
     """
     if like is not None:
         return like
@@ -142,7 +142,7 @@ def _make_batch(
 
         collate = default_collate
     try:
-        # twice, because batch norm in train mode rejects a batch of one sample
+        # use the sample twice, because batch norm in train mode rejects a batch of one sample
         batch = call_arguments(module, collate([dataset[0], dataset[0]]))
     except InvalidArgumentError:
         raise

@@ -53,12 +53,12 @@ _NO_ARITHMETIC_NAMES: Final = """
     device pin_memory resize_ set_ repeat flip roll tril triu
     """
 _NO_ARITHMETIC: Final = frozenset(_NO_ARITHMETIC_NAMES.split())
-"""Operators that only move or create numbers, so the result does not list them as uncounted."""
+"""Operators that only move or create numbers. The result does not list them as uncounted."""
 
 
 @dataclass(frozen=True, slots=True)
 class CountedFlops:
-    """The floating-point operations (FLOPs) of a module's pass, or of a block of code.
+    """The number of floating-point operations (FLOPs) of a pass of a module or of a block of code.
 
     Attributes:
         flops: the number of operations.
@@ -227,7 +227,10 @@ def _count_call(
 
 
 def _unpack_dataclass(output: Any) -> Any:
-    """Return a dataclass's values as a list, because torch does not look inside dataclasses."""
+    """Return the values of a dataclass as a list, because torch does not look inside dataclasses.
+
+    Returns any other output unchanged.
+    """
     return list(vars(output).values()) if hasattr(output, "__dataclass_fields__") else output
 
 
@@ -240,7 +243,7 @@ class BlockCounter:
         from torch.utils.flop_counter import FlopCounterMode
 
         self._counter = FlopCounterMode(display=False, custom_mapping=build_formulas(torch))
-        self._counter.mod_tracker = _NoModuleTracker()  # torch's own adds hooks to all modules
+        self._counter.mod_tracker = _NoModuleTracker()  # torch's tracker adds hooks to modules
         ran: Counter[str] = Counter()
         counted = self._counter.flop_registry
 
@@ -274,7 +277,7 @@ class BlockCounter:
             self._uncounted_mode.__exit__(*exception)
 
     def count(self) -> CountedFlops:
-        """Return the operations counted so far, and the operators that were not counted."""
+        """Return the number of operations so far, and the operators that were not counted."""
         return CountedFlops(self.flops, AS_RUN, self.uncounted)
 
     @property
@@ -289,7 +292,7 @@ class BlockCounter:
 
 
 class _NoModuleTracker:
-    """Replaces torch's module tracker and does nothing, because provml needs only the total."""
+    """Replaces torch's module tracker. Does nothing, because provml needs only the total count."""
 
     parents: Final = frozenset({"Global"})
 
@@ -308,7 +311,7 @@ def _disable_dispatch_modes(torch: Any) -> Iterator[None]:
     cached = torch.is_autocast_cache_enabled()
     torch.set_autocast_cache_enabled(False)  # otherwise our casts would stay in autocast's cache
     fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # the fused operator has no formula
+    torch.backends.mha.set_fastpath_enabled(False)  # the fast path's operator has no formula
     try:
         with _disable_current_modes():
             yield
@@ -336,7 +339,7 @@ def preserve_random_state() -> Iterator[None]:
 
 @contextmanager
 def _preserve_module(torch: Any, module: Any) -> Iterator[None]:
-    """Disable the user's hooks in the block, and restore all submodules at its end."""
+    """Disable the user's hooks in the block, and restore all submodules at the end of the block."""
     kept = [(member, dict(member.__dict__)) for member in module.modules()]
     containers = [
         (value, value.copy())

@@ -87,8 +87,8 @@ def _attention_backward_flops(
 ) -> int:
     """Count the operations of attention's backward pass: five matrix products per head.
 
-    One product recomputes the attention weights. The other four compute the gradients of the two
-    products in the forward pass, with two gradients each.
+    One product recomputes the attention weights. The other four compute gradients: two for each of
+    the two products in the forward pass.
     """
     *batch, queries, width = query
     heads = _multiply_all(batch)

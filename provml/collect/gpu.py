@@ -24,7 +24,7 @@ _PERMANENT_ERRORS: Final = (
     "FUNCTION_NOT_FOUND",
     "ARGUMENT_VERSION_MISMATCH",
 )
-"""Errors after which provml stops querying a value, because the device never provides it."""
+"""Errors that mean that a device never provides a value. provml then stops querying the value."""
 _LIST_KEYS: Final = ("utilization", "memory_used", "memory_total", "temperature")
 """Keys for which a reading also contains a list with the values of all devices."""
 _TEMPERATURE_FUNCTIONS: Final = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature")
@@ -78,7 +78,7 @@ class Nvml:
         self._check_device_order(visible)
 
     def close(self) -> None:
-        """Release NVML. The library shuts down when its last user has released it."""
+        """Release NVML. The library shuts down after its last user has released it."""
         try:
             self.module.nvmlShutdown()
         except self.module.NVMLError:
@@ -173,7 +173,7 @@ class Nvml:
         return list(self._split_mig(found[0])) if len(found) == 1 else []
 
     def _split_mig(self, handle: Any) -> Iterator[Any]:
-        """Yield the handle of a device or, if the device is partitioned, of its MIG instances."""
+        """Yield a device's handle or, if the device is partitioned, its MIG instances' handles."""
         module = self.module
         try:
             divided = module.nvmlDeviceGetMigMode(handle)[0] == module.NVML_DEVICE_MIG_ENABLE
@@ -281,7 +281,7 @@ class GpuCollector:
         return facts
 
     def collect(self) -> dict[str, Any]:
-        """Read all GPUs: their number, lists with the values of all GPUs, and a mapping per GPU."""
+        """Return the number of GPUs, lists with the values of all GPUs, and a mapping per GPU."""
         self.initialize()
         handles = [] if self._nvml is None else self._nvml.devices
         each = [
@@ -329,7 +329,7 @@ class GpuCollector:
         )
         pid = os.getpid() if self._pid is None else self._pid
         used_bytes = [one.usedGpuMemory for one in processes or () if one.pid == pid]
-        if used_bytes and None not in used_bytes:  # None: the driver does not know the size
+        if used_bytes and None not in used_bytes:  # the size is None if the driver does not know it
             found["process_memory_used"] = sum(used_bytes)
         return found
 
@@ -384,7 +384,7 @@ class GpuCollector:
         return self._nvml.call_first(names, *arguments)
 
     def _query(self, number: int, key: str, ask: Callable[..., Any], *arguments: Any) -> Any:
-        """Query a value of a device. If this fails, note the reason in `missing`; return None."""
+        """Query a value of a device. On failure, note the reason in `missing` and return None."""
         nvml = self._nvml
         if nvml is None or (number, key) in self._unsupported:
             return None

@@ -1,9 +1,9 @@
 """Hashes large files and folders in background threads.
 
 Several threads hash the files of a folder. A single file is hashed by one thread. Before a fork and
-at the end of a run, the threads stop after their current block. After a fork, new threads continue
-after that block. Content that changes between the call of `BackgroundHasher.add` and the end of the
-hashing gets no digest.
+at the end of a run, each thread stops after its current block. After a fork, new threads continue
+with the next blocks. Content that changes between the call of `BackgroundHasher.add` and the end of
+the hashing gets no digest.
 
 Imports only `content`, `unreadable` and `user_files` from provml.
 """
@@ -63,9 +63,9 @@ class HashingProgress(NamedTuple):
 def is_large(path: str, leave_out: str | None = None) -> bool:
     """Return True if a file or folder is large enough to be hashed in the background.
 
-    Content is large if it has at least 64 MiB or about 1,000 files. Looks at no more than about
-    1,000 files. Raises OSError if the content can't be read, and UnreadableError if links lead to
-    too many files.
+    Content is large if it is at least 64 MiB in size or contains about 1,000 files. Looks at no
+    more than about 1,000 files. Raises OSError if the content can't be read, and UnreadableError if
+    links lead to too many files.
     """
     if not os.path.isdir(path):
         return os.path.getsize(path) >= BACKGROUND_BYTES
@@ -209,7 +209,7 @@ class _HashJob:
         self.lines.append((os.fsencode(file.name), file.sha256))
 
     def facts(self) -> Facts:
-        """Return the digest and size of the content. All files must have been hashed before."""
+        """Return the digest and size of the content. Call this after all files have been hashed."""
         if self._folder is None:
             return {"sha256": self.lines[0][1], "size": self.size}
         digest = digest_manifest(self.lines)
@@ -242,7 +242,7 @@ class BackgroundHasher:
             number: a number that identifies the content when ``report`` is called.
             name: the name to show in the result of `progress`.
             path: the file or folder.
-            leave_out: the full path of a folder inside it to skip.
+            leave_out: the full path of a subfolder to skip.
 
         Raises:
             OSError: the file or folder can't be read.
@@ -368,7 +368,8 @@ class BackgroundHasher:
         with self._lock:
             job.add_digest(file)
             if not job.is_listed or job.open_files or job.is_over:
-                # a single file's job is not yet listed: `_next_file` lists it and then ends it
+                # the job of a single file is not marked as listed yet: `_next_file` does that, and
+                # then ends the job
                 return
             facts = job.facts()
         self._end_job(job, facts)

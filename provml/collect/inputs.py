@@ -59,7 +59,7 @@ def _describe_object(value: object, run_folder: Path) -> Facts:
     try:
         return _describe_settings(value)
     except (TypeError, ValueError):
-        pass  # the object does not consist of settings
+        pass  # the value does not consist of settings
     if not callable(getattr(value, "state_dict", None)):
         facts = describe_dataset(value, run_folder, False)
         if "sha256" in facts or "fingerprint" in facts:

@@ -18,7 +18,7 @@ from provml.collect.readings import UnavailableError
 
 _SECTOR_BYTES: Final = 512
 _NOT_DISKS: Final = ("loop", "ram", "zram", "dm-", "md", "sr", "fd")
-"""The name prefixes of devices to skip.
+"""Prefixes of the names of devices to skip.
 
 Some of these devices store their data on other disks, whose traffic would count twice. The others
 exist only in memory.
@@ -54,7 +54,7 @@ class NetworkTraffic(NamedTuple):
 
 
 class ProcessTimes(NamedTuple):
-    """A process, its CPU time in seconds since its start, and its resident memory in bytes."""
+    """A process, with its CPU time in seconds since its start and its resident memory in bytes."""
 
     pid: int
     name: str
@@ -124,7 +124,7 @@ class LinuxMachine:
     def cpu_counts(self) -> tuple[int | None, int | None]:
         """Return the numbers of logical and physical CPUs.
 
-        CPUs of the same physical core have the same list of siblings.
+        Counts the lists of sibling CPUs, because CPUs of the same physical core have the same list.
         """
         cores: set[str] = set()
         for topology in (self.sys / "devices/system/cpu").glob("cpu[0-9]*/topology"):
@@ -143,7 +143,7 @@ class LinuxMachine:
 
         try:
             available = size(b"MemAvailable")
-        except KeyError:  # Linux before 3.14 lacks this line
+        except KeyError:  # before version 3.14, Linux does not provide this line
             available = size(b"MemFree")
             available += sum(size(name) for name in _RECLAIMABLE if name + b":" in fields)
         try:
@@ -218,7 +218,7 @@ class LinuxMachine:
 def _parse_cpu_times(fields: list[bytes]) -> CpuTimes:
     """Parse the fields ``user nice system idle iowait irq softirq steal`` of ``/proc/stat``.
 
-    Guest time needs no field, because ``user`` includes it.
+    Ignores the fields for guest time, because ``user`` already includes it.
     """
     times = [int(field) for field in fields]
     total = sum(times)

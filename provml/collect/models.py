@@ -8,7 +8,7 @@ Digests of objects
 - ``values``: for a mapping whose values are not all arrays, the same lines, with the digests of
   the values. For any other object, the digest that `object_digests` defines.
 
-So a module, the compiled module and the module's ``state_dict`` have the same digest.
+Therefore a module, its compiled form and its ``state_dict`` have the same digest.
 
 Imports only `arrays`, `content`, `object_digests`, `unreadable` and `errors` from provml.
 """

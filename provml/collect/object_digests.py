@@ -1,7 +1,8 @@
 r"""Computes the digests of Python values: mappings, lists, numbers, text, arrays and objects.
 
 The digest is the SHA-256 of the value's canonical form. This form begins with a line that names the
-value's kind. In the line of a container, ``<n>`` is the number of members, which follow the line:
+value's kind. In the line of a container, ``<n>`` is the number of members. The members follow the
+line:
 
 =================== ==========================================================================
 value               canonical form
@@ -28,7 +29,7 @@ any other object    ``object``, and the function, arguments, state, members and 
 The form does not depend on memory addresses, hash order, or whether two equal members are the same
 object. A subclass of ``list``, ``dict`` or another built-in class is treated as the built-in class.
 If a container contains itself, the inner occurrence is replaced by ``ancestor <n>``, where n is the
-number of levels up to the outer one.
+number of levels from the inner occurrence up to the outer one.
 
 Imports only `arrays`, `tables`, `content` and `unreadable` from provml.
 """
@@ -63,7 +64,7 @@ class ValueDigest(NamedTuple):
         sha256: the hexadecimal digest.
         size: the total size of the value's arrays, tables and text in bytes, plus 8 bytes for each
             number.
-        elements: the total number of elements in its arrays.
+        elements: the total number of elements in the value's arrays.
     """
 
     sha256: str
@@ -95,7 +96,7 @@ def digest_value(value: object, array_alone: bool = False) -> ValueDigest:
 
 
 def read_state(value: Any) -> Mapping[str, Any] | None:
-    """Return the ``state_dict`` of a module or optimizer; None for other objects.
+    """Return the ``state_dict`` of a module or optimizer; None for any other object.
 
     Raises UnreadableError for a sharded module, whose ``state_dict`` would wait for the other
     processes.
@@ -263,7 +264,7 @@ def _encode_bytes(value: Any) -> bytes:
 def _encode_datetime(value: datetime) -> bytes:
     if value.tzinfo is None or value.utcoffset() is None:
         return f"datetime {value.isoformat()}\n".encode()
-    convert = getattr(value, "tz_convert", None)  # keeps the nanoseconds of a pandas timestamp
+    convert = getattr(value, "tz_convert", None)  # pandas' tz_convert keeps nanoseconds
     moment = value.astimezone(UTC) if convert is None else convert("UTC")
     return f"datetime {moment.isoformat()}\n".encode()
 
@@ -299,7 +300,7 @@ def _find_global(value: Any) -> str:
     """Return the module and name of a class or function.
 
     Raises UnreadableError if a function can't be imported by its name. For example, the name of a
-    lambda does not identify its code.
+    lambda does not identify the lambda's code.
     """
     if issubclass(type(value), type):
         return f"{value.__module__}.{value.__qualname__}"

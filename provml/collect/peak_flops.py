@@ -32,8 +32,8 @@ _PEAK_FLOPS: Final[tuple[tuple[str, float | None, float | None, float | None], .
 )
 """Peak operations per second without sparsity, from NVIDIA's datasheets.
 
-Some datasheets list only figures with sparsity. This table then contains half of each figure, as
-the footnote of the datasheet explains.
+Some datasheets list only figures with sparsity. In this case, this table contains half of each
+figure, as the footnotes of these datasheets explain.
 """
 
 
@@ -41,7 +41,7 @@ def find_peak(module: Any) -> tuple[str, float | None]:
     """Return the name of a module's device, and the device's peak speed in operations per second.
 
     The peak speed depends on the type of the module's parameters or, under autocast, on the type
-    that autocast casts to. It is None if provml does not know it, for example for a CPU. If the
+    that autocast casts to. The speed is None if it is unknown, for example for a CPU. If the
     module is None or has no parameters, the device is the current CUDA device, or the CPU if CUDA
     is not in use.
     """

@@ -32,8 +32,9 @@ class ProcessCollector:
         Args:
             proc: the folder of the ``proc`` file system.
             pid: the id of the process; by default the process that calls `initialize`.
-            descendants: True also counts all running descendants, and the CPU time of descendants
-                that have ended. Memory that several processes share is counted for each process.
+            descendants: True also counts all running descendants, and the CPU time that ended
+                descendants have used. Memory that several processes share is counted for each of
+                these processes.
         """
         self._proc = proc
         self._pid = pid
@@ -43,7 +44,7 @@ class ProcessCollector:
         self.missing: dict[str, str] = {}
 
     def initialize(self) -> None:
-        """Find the process. Raises UnavailableError if ``proc`` does not contain the process."""
+        """Find the process. Raises UnavailableError if ``proc`` has no folder for the process."""
         self._folder = self._proc / str(os.getpid() if self._pid is None else self._pid)
         if not (self._folder / "stat").exists():
             raise UnavailableError(f"the file {self._folder / 'stat'} does not exist")
@@ -71,7 +72,7 @@ class ProcessCollector:
             elapsed_s = (now - self._last_cpu_time[0]) / 1e9
             # CPU time advances in ticks of 10 ms, so a share over a short time is 0 or too high
             if elapsed_s >= 0.1:
-                # an orphaned descendant no longer counts, so the sum can decrease
+                # an orphaned descendant is no longer counted, so the sum can decrease
                 used_s = max(0.0, cpu_time_s - self._last_cpu_time[1])
                 reading["cpu_percent"] = 100 * used_s / elapsed_s
                 self._last_cpu_time = (now, cpu_time_s)
@@ -83,7 +84,7 @@ class ProcessCollector:
         return reading
 
     def _read_all_stats(self) -> dict[Path, list[bytes]]:
-        """Return the ``stat`` fields of each process to count, keyed by its folder.
+        """Return the ``stat`` fields of each process to count, keyed by the process's folder.
 
         If descendants are counted, leaves out processes that have ended.
         """
@@ -106,7 +107,7 @@ class ProcessCollector:
         return found
 
     def _sum_cpu_time_s(self, all_fields: dict[Path, list[bytes]]) -> float:
-        last = 15 if self._descendants else 13  # fields 13 and 14 are the time of ended children
+        last = 15 if self._descendants else 13  # fields 13, 14: CPU time of ended children
         ticks = sum(int(ticks) for fields in all_fields.values() for ticks in fields[11:last])
         return ticks / os.sysconf("SC_CLK_TCK")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from provml.journal.writer import Position
 
 _SUMMARY_UNITS: Final = ("%", "J")
-"""The units of the readings that a run summarises at its end: percentages and energy."""
+"""The units of the values that a run summarises at its end: percentages and energy."""
 _ENERGY_SUFFIX: Final = "_joules"
 _PER_CORE_KEYS: Final = ("cpu_per_core",)
 """Keys that the summary leaves out, because ``cpu_percent`` covers all cores."""
@@ -45,7 +45,7 @@ class ReadingSink(Protocol):
         epoch: int | None,
         value: Any,
     ) -> None:
-        """Write a sample of the series that the key identifies."""
+        """Write a sample of the series that ``key`` identifies."""
 
     def append(self, record: dict[str, Any]) -> None:
         """Write a record to the events file."""
@@ -120,7 +120,7 @@ class ReadingWriter:
             taken = (layout.SAMPLING, name, context, None, "i64")
             journal.sample(taken, time_ns, step, epoch, min(start_ns, time_ns))
         if journal.dropped != lost:
-            return time_ns  # the values would refer to the sampling activity that was lost
+            return time_ns  # the sampling activity of these values was lost
         units: Mapping[str, str] = getattr(collector, "units", {})
         constants = getattr(collector, "constants", ())
         unrecorded = getattr(collector, "unrecorded", ())
@@ -161,7 +161,7 @@ class ReadingWriter:
     def _write_alerts(
         self, collector: Collector, values: dict[str, Any], time_ns: int, position: Position
     ) -> None:
-        """Record an alert if a value rises above its threshold, or if the severity changes."""
+        """Record an alert if a value rises above its threshold, or if its severity changes."""
         thresholds: Mapping[str, float] = getattr(collector, "thresholds", {})
         raised: dict[str, tuple[str, float]] = {}
         for alert in find_alerts(values, thresholds, time_ns / 1e9):
@@ -188,7 +188,7 @@ class ReadingWriter:
         self.alerts = raised
 
     def write_missing(self, collector: Collector) -> None:
-        """Record the reasons why keys can't be read. Records each key's reason only once."""
+        """Record why the collector can't read some keys. Records each key's reason only once."""
         missing: Mapping[str, str] = getattr(collector, "missing", {})
         new = {
             key: str(why)[:500] for key, why in missing.items() if key not in self._recorded_once

@@ -52,11 +52,11 @@ class Collector(Protocol):
     A collector can also have these optional members:
 
     - ``initialize()``: called once before the first `collect`, in the thread that reads. It
-      raises `UnavailableError` if the machine has nothing to read;
+      raises `UnavailableError` if there is nothing to read on the machine;
     - ``close()``: called once after the last reading;
     - ``collect_interval``: seconds between readings, instead of the run's interval;
-    - ``thresholds``: a mapping from metric names to the values above which a reading raises an
-      alert;
+    - ``thresholds``: a mapping from metric names to thresholds; a value above the threshold raises
+      an alert;
     - ``units``: a mapping from metric names to units. A name that ends with ``_percent``,
       ``_bytes``, ``_joules``, ``_watts``, ``_s``, ... needs no unit;
     - ``missing``: a mapping from the names of metrics that can't be read to the reasons; each
@@ -70,10 +70,10 @@ class Collector(Protocol):
 
     @property
     def name(self) -> str:
-        """The collector's name: one word for what it reads, such as ``system`` or ``gpu``."""
+        """The collector's name: one word that says what is read, such as ``system`` or ``gpu``."""
 
     def collect(self) -> Mapping[str, Any]:
-        """Take one reading: a mapping from names to numbers, or to mappings or lists of numbers."""
+        """Return a reading: a mapping from names to numbers, or to mappings or lists of numbers."""
 
 
 _RESERVED_NAMES: Final = """
@@ -82,7 +82,7 @@ _RESERVED_NAMES: Final = """
     script series settings source source-diff step tag workload
 """
 _RESERVED_WORDS: Final = frozenset(_RESERVED_NAMES.split())
-"""Names that a collector can't have, because `model.names` uses them for other parts of a run."""
+"""Names that are not allowed for collectors: `model.names` uses them for other parts of a run."""
 
 
 class UnavailableError(Exception):
@@ -90,7 +90,8 @@ class UnavailableError(Exception):
 
     Args:
         reason: an explanation for the user.
-        expected: False if the device exists but can't be read; provml then records the reason.
+        expected: False if the device exists but can't be read. In this case, provml records the
+            reason.
     """
 
     def __init__(self, reason: str, expected: bool = True) -> None:
@@ -153,7 +154,7 @@ class ReadingTable(list[dict[str, Any]]):
 def find_unit(name: str, units: Mapping[str, str]) -> str | None:
     """Return the unit of a value, from the collector's ``units`` or from the value's name.
 
-    Returns None if neither determines the unit.
+    Returns None if neither of them determines the unit.
     """
     parts = [part for part in name.split(".") if not part.isdecimal()]
     last_part = parts[-1] if parts else name

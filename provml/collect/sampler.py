@@ -92,7 +92,7 @@ class Sampler:
         return stop
 
     def snapshot(self, position: Position, time_ns: int | None, synchronous: bool) -> None:
-        """Take one reading now. It covers the time since the last snapshot.
+        """Take one reading now. The reading covers the time since the last snapshot.
 
         Args:
             position: the context, step and epoch to record the reading under.
@@ -143,8 +143,8 @@ class Sampler:
         """Take a last reading from each collector, stop the threads, and abandon threads that hang.
 
         Returns a summary of all readings: the mean and maximum of each percentage, and the sum of
-        each energy value. If there were alerts, the summary also contains their number and highest
-        values.
+        each energy value. If there were alerts, the summary also contains the number of alerts and
+        their highest values.
         """
         with self._lock:
             if self._ended:
@@ -213,7 +213,7 @@ _active_samplers: list[Sampler] = []
 
 
 def read_in_background(collector: Collector) -> Callable[[], None]:
-    """Start reading a collector in the background; return a function that stops it.
+    """Start reading a collector in the background; return a function that stops the readings.
 
     The run that started last records the readings. If no run is active, the readings are not
     recorded. Raises InvalidArgumentError if the object is not a collector.

@@ -14,7 +14,7 @@ from provml.base.settings import MaskSettings
 from provml.collect import secret_rules as rules
 
 UNKNOWN, WEAK, MEDIUM, STRONG = range(4)
-"""How likely it is that the value of a name is a secret.
+"""The strengths of names: how likely it is that the value of a name is a secret.
 
 In running text, the value of a weak name is masked only if the value looks random. The value of a
 medium name is usually not masked if it is an ordinary word.

@@ -11,8 +11,8 @@ The ``source`` of a format begins with one of these words:
   follows.
 - ``vendor``: the documentation of a vendor, whose name follows.
 
-The lengths are lower bounds. They are often shorter than the exact lengths in the sources, because
-a vendor may change a length, and a text may be cut off.
+The lengths in the formats are lower bounds. They are often shorter than the exact lengths in the
+sources, because a vendor may change a length, and a text may be cut off.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ PLAIN_QUALIFIERS: Final = {
     """
     ),
 }
-"""For each medium word, the words before it that make the name ordinary, as in ``pad_token``."""
+"""For each medium word, the preceding words that make a name ordinary, as in ``pad_token``."""
 for _other, _as in (("tokens", "token"), ("keys", "key")):
     PLAIN_QUALIFIERS[_other] = PLAIN_QUALIFIERS[_as]
 
@@ -395,7 +395,8 @@ class TokenPattern(NamedTuple):
     """A format of tokens that is defined by a regular expression instead of a prefix.
 
     Attributes:
-        pattern: a regular expression for ASCII bytes that begins with a literal character.
+        pattern: a regular expression for ASCII bytes. The expression begins with a literal
+            character.
         before: the number of bytes before the match that also belong to the token.
         source: where the format is documented.
     """
@@ -450,7 +451,7 @@ TOKEN_PATTERNS: Final = (
 
 
 class Phrase(NamedTuple):
-    """A command or clause that contains a secret after a keyword.
+    """A command or clause in which a secret follows a keyword.
 
     Attributes:
         first: a rare character of the keyword, which the search looks for.
@@ -531,4 +532,4 @@ PHRASES: Final = (
         "gitleaks curl-auth-user",
     ),
 )
-"""The commands and clauses in which provml finds a secret."""
+"""The commands and clauses in which provml finds secrets."""

@@ -2,8 +2,8 @@ r"""Finds the secrets in a text, and returns their byte positions.
 
 One set of regular expressions finds names that are followed by a value (``password = ...``). The
 other set finds known formats (``ghp_...``, ``://user:...@``). Each alternative begins with a rare
-character, and can backtrack only over a limited number of characters. So the search takes linear
-time. Imports only `secret_rules` and `secret_names` from provml.
+character, and can backtrack only over a limited number of characters. Therefore the search takes
+linear time. Imports only `secret_rules` and `secret_names` from provml.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _STEMS: Final = {
 }
 """The parts of names that suggest a secret, in lower case.
 
-Each key is a rare character. Each value is a regular expression for the text after it.
+Each key is a rare character. Each value is a regular expression for the text after that character.
 """
 _SCHEME_TOKEN: Final = r"[ \t]{1,20}+(?=[a-z0-9._~+/=-]{8})"
 _ASSIGNMENT: Final = (
@@ -123,8 +123,8 @@ class _Patterns(NamedTuple):
             for each first character for long texts.
         formats: the patterns for known formats, divided in the same way.
         value: the pattern for a value after a name.
-        phrases: the pattern for the text after the keyword of each phrase, by the name of the
-            keyword's group.
+        phrases: for each phrase, the pattern for the text after the keyword. The keys are the
+            names of the keywords' groups.
     """
 
     named: tuple[re.Pattern[bytes], ...]
@@ -136,7 +136,7 @@ class _Patterns(NamedTuple):
 @lru_cache(maxsize=2)
 def _compile_patterns(is_long: bool) -> _Patterns:
     """Compile the patterns for short or long texts. Takes about 20 ms; the result is cached."""
-    # `re` finds a single first character much faster than one of several
+    # `re` searches for one first character much faster than for several characters at once
     chosen = slice(1, None) if is_long else slice(0, 1)
     return _Patterns(
         tuple(map(re.compile, _join_names()[chosen])),
@@ -161,9 +161,9 @@ def _join_names() -> list[bytes]:
 
 
 def _add_tail(head: str) -> str:
-    """Append the pattern for the text that must follow a name, a scheme or a phrase.
+    """Append to a pattern what must follow the name, the scheme or the phrase that it matches.
 
-    The group that matched selects the pattern for the text after it.
+    The group that matched selects the pattern for the following text.
     """
     tail = _ASSIGNMENT
     if "(?P<scheme>" in head:
@@ -264,8 +264,8 @@ def _find_formatted(content: bytes, match: re.Match[bytes]) -> Span | None:
 def _find_url_credentials(content: bytes, match: re.Match[bytes]) -> Span | None:
     password = match["password"]
     if password is None:
-        # a user without a password is a token in a web address, but a login or a container in
-        # the addresses of other protocols
+        # a user name without a password is a token in a web address; in the addresses of other
+        # protocols, it is the name of a user or a container
         scheme = content[max(0, match.start() - 12) : match.start()].lower()
         if not scheme.endswith((b"http", b"https")) or match["user"].lower() in _PLAIN_USERS:
             return None
@@ -326,8 +326,8 @@ def _is_basic_login(token: bytes) -> bool:
 def _skip_nested_names(content: bytes, position: int) -> int:
     """Return the position from which to continue after a value that is not a secret.
 
-    A value can contain more names, as in ``key=token=...``. Examining every name in a long run
-    would take quadratic time, so such a run is skipped.
+    A value can contain more names, as in ``key=token=...``. Examining every name in a long series
+    of names would take quadratic time, so a long series is skipped.
     """
     run = content[position : position + _MAX_BARE_BYTES].split(None, 1)[:1]
     return position + len(run[0]) if run and run[0].count(b"=") > 8 else position
@@ -352,10 +352,10 @@ def _find_value(
 def _find_named_value(
     content: bytes, lower: bytes, match: re.Match[bytes], value: re.Pattern[bytes]
 ) -> Span | None:
-    """Return the position of the value after a name in the text; None if it is not a secret."""
+    """Return the position of the value after a name; None if the value is not a secret."""
     start, close = match.start(), match.start("close")
     if lower[start : start + 1] == b"k" and _regex(_COUNT).match(lower, match.end()):
-        return None  # the value is a number of tokens or keys
+        return None  # the value is a count of tokens or keys
     before = lower[max(0, start - _MAX_NAME_BYTES) : start]
     start -= len(before) - len(before.rstrip(_NAME_BYTES))
     name = content[start:close].decode("utf-8", "replace").strip(".-")
@@ -399,7 +399,7 @@ def _find_named_value(
         and content[found.end() : found.end() + 1]
         != content[found.start(kind or 0) - 1 : found.start(kind or 0)]
     ):
-        return None  # the quote ends another text, as in input("Password: ")
+        return None  # this quote ends a text that contains the name, as in input("Password: ")
     return found.span(kind or 0) if _is_quoted_secret(text, name, strength) else None
 
 
@@ -423,13 +423,13 @@ def _find_escaped(content: bytes, found: re.Match[bytes], name: str, strength: i
 def _find_list(content: bytes, found: re.Match[bytes]) -> Span | None:
     inside = found.start("list") + 1
     if content[found.start("list") : inside] == b"{":
-        return None  # the search examines each name in the mapping separately
+        return None  # `find_secrets` examines each name in the mapping separately
     body = _regex(_LIST_BODY).match(content, inside, inside + _MAX_LIST_BYTES)
     return None if body is None or not body[0].strip() else body.span()
 
 
 def _find_call(content: bytes, found: re.Match[bytes], strength: int) -> Span | None:
-    """Return the position of the text in a call such as ``Secret('x')``.
+    """Return the position of the argument in a call such as ``Secret('x')``.
 
     Returns None for functions such as ``getenv``, whose argument is only the name of a secret.
     """
@@ -465,7 +465,7 @@ class _Assignment(NamedTuple):
 
 
 def _find_bare_value(content: bytes, found: re.Match[bytes], how: _Assignment) -> Span | None:
-    """Return the position of a value without quotes; None if it is prose, a number or code."""
+    """Return the position of an unquoted value; None if the value is prose, a number or code."""
     start = found.start()
     text = found["bare"].rstrip(b")]}>")
     end = start + len(text)
@@ -565,7 +565,7 @@ def _may_be_number(name: str) -> bool:
 def _looks_random(text: bytes) -> bool:
     """Return whether a text mixes letters, digits and cases in a way that words do not.
 
-    Randomness alone never makes a text a secret: something before the text must suggest it, too.
+    Randomness alone never makes a text a secret: something before the text must also suggest one.
     """
     if len(text) < 8 or _regex(_PATH).fullmatch(text) or _regex(_ADDRESS).fullmatch(text):
         return False

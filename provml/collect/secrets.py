@@ -1,4 +1,4 @@
-"""Masks the secrets in everything that provml stores: texts, values, records and output.
+"""Masks the secrets in the texts, values, records and output that provml stores.
 
 provml recognises a secret in two ways:
 
@@ -78,8 +78,8 @@ class OutputMasker:
     """Masks the secrets in a stream, line by line.
 
     `mask` returns the complete lines and keeps the rest for the next call, because a secret can
-    begin in one block and end in the next. It also holds back a private key until the key's end
-    arrives.
+    begin in one block and end in the next. It also keeps back a private key until the end of
+    the key arrives.
     """
 
     def __init__(self) -> None:
@@ -220,13 +220,16 @@ def _replace_texts(text: str, secrets: frozenset[str]) -> str:
 
 
 def _pair_name(node: Record) -> str | None:
-    """Return the name in a mapping such as ``{"name": "password", "value": "..."}``, else None."""
+    """Return the name in a mapping such as ``{"name": "password", "value": "..."}``.
+
+    Returns None for any other mapping.
+    """
     own = node.get("name", node.get("key"))
     return own if "value" in node and isinstance(own, str) else None
 
 
 def _name_of_member(key: str, pair: str | None) -> str:
-    """Return the name that makes a mapping's member secret; an empty string if it is not secret."""
+    """Return the name that makes a mapping's member secret; an empty string if no name does."""
     if pair is not None and key in ("name", "key", "value"):
         key = pair if key == "value" else ""
     return key if key and is_secret_name(key) else ""
@@ -245,7 +248,7 @@ def _may_be_number(name: str) -> bool:
 
 
 def _find_field_secrets(value: object) -> Iterator[str]:
-    """Yield the texts of an object's fields whose names suggest a secret.
+    """Yield the texts in those fields of an object whose names suggest a secret.
 
     Examines a limited number of fields. Calls only methods that read items, rows or columns.
     """

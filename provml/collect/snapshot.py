@@ -46,7 +46,7 @@ class Snapshot:
         return self._system.devices
 
     def collect(self) -> dict[str, Any]:
-        """Return the values that can be read, by name and in per cent. There are at most four."""
+        """Return the readable values as percentages, keyed by name. There are at most four."""
         reading = self._system.collect()
         values = {
             "Memory usage": reading.get("memory_percent"),

@@ -1,6 +1,7 @@
 """Describes the running code: the script, its command line, and its git state.
 
-Uses git only to read, and does not let it refresh the index, run hooks or start diff programs.
+Uses git only for reading, and prevents git from refreshing the index, running hooks or starting
+diff programs.
 Imports only `content`, `secrets`, `base.text` and `errors` from provml.
 """
 
@@ -75,8 +76,8 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
     """Describe source code and its git state. By default, this is the code of the running script.
 
     In a notebook, the source code consists of the cells that have run. Also describes and copies
-    each imported module in the repository that git does not track. Outside a repository, these are
-    all modules imported from the script's folder.
+    the imported modules that are in the repository but not tracked by git. Outside a repository,
+    describes and copies all modules imported from the script's folder.
 
     Runs git a few times, which takes tens of milliseconds in an ordinary repository. Writes the
     diff against HEAD (up to 10 MiB) and the untracked modules (up to 10 MiB in total) to
@@ -99,8 +100,8 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
             raise ContentNotFoundError(f"source file or folder not found: {script!r}")
         folder = script if os.path.isdir(script) else os.path.dirname(os.path.abspath(script))
         if os.path.isdir(script):
-            # the folder is not hashed, because it can be huge; if it is a repository, its commit
-            # and diff identify its content
+            # don't hash the folder, because it can be huge; in a repository, the commit and the
+            # diff identify the folder's content
             content = {"kind": "folder", "path": printable_path(os.path.abspath(script))}
         else:
             content = _describe_code_file(script, run_folder)

@@ -61,8 +61,8 @@ class SystemMetricsCollector:
     A subclass can override `collect` to add keys. Background readings then include these keys.
 
     Attributes:
-        thresholds: for each key, the value above which a reading raises an alert.
-        missing: for each key that can't be read on this machine, the reason.
+        thresholds: a threshold for each key. A reading above the threshold raises an alert.
+        missing: the reason for each key that can't be read on this machine.
     """
 
     name = "system"
@@ -102,13 +102,13 @@ class SystemMetricsCollector:
             collect_interval: seconds between readings in the background.
             include_per_cpu: also read the usage of each CPU, in per cent.
             include_processes: also read the processes that use the most CPU time.
-            process_limit: the maximum number of these processes.
+            process_limit: the maximum number of processes in a reading.
             track_system: read CPU and memory.
             track_disk: read disk usage, and bytes read and written.
             track_network: read bytes sent and received.
             track_gpu: read NVIDIA GPUs, if the machine has any.
-            thresholds: for each key, the value above which a reading raises an alert; by default
-                90 % for the CPU, 85 % for memory and 95 % for the disk.
+            thresholds: a threshold for each key; a reading above the threshold raises an alert. By
+                default, the thresholds are 90 % for the CPU, 85 % for memory and 95 % for the disk.
             disk_path: a path on the disk to read.
             machine, gpu, cgroup: replacements for parts of the real machine, for use in tests.
 
@@ -241,7 +241,7 @@ class SystemMetricsCollector:
     def _read_or_note(
         self, keys: tuple[str, ...], read: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
-        """Call a method that reads values. If it fails, note the reason in `missing`; return {}."""
+        """Call a method that reads values. On failure, note the reason in `missing`; return {}."""
         try:
             return read()
         except (OSError, ValueError, KeyError, IndexError, AttributeError) as error:
@@ -297,8 +297,8 @@ class SystemMetricsCollector:
     def _estimate_shares(self) -> dict[str, Any]:
         """Estimate the CPU shares from the number of other running tasks.
 
-        `collect` uses the estimate if too little time has passed to measure the shares. It is not
-        known which CPUs the tasks use, so each CPU gets the mean.
+        `collect` uses the estimate if too little time has passed to measure the shares. Each CPU
+        gets the mean, because it is not known which CPUs the tasks use.
         """
         cpus = self._limits.cpu.cpus if self._limits.cpu else self._counts[0] or 1
         running = max(0, self._get_machine().running_tasks() - 1)
@@ -398,8 +398,8 @@ class SystemMetricsCollector:
     def start(self) -> None:
         """Start taking readings in the background. Idempotent.
 
-        If a run is active, it records these readings instead of its own system readings until you
-        call `stop`. If no run is active, the readings are not recorded, but they still raise
+        If a run is active, the run records these readings instead of its own system readings until
+        you call `stop`. If no run is active, the readings are not recorded, but they still raise
         alerts.
         """
         if self._background is None:
@@ -417,7 +417,7 @@ class SystemMetricsCollector:
 def _disk_usage(path: str) -> tuple[int, int, int]:
     """Return the total, used and free bytes of the disk that contains a path. Raises OSError."""
     if not hasattr(os, "statvfs"):
-        from shutil import disk_usage  # slower to import than this module
+        from shutil import disk_usage  # importing shutil takes longer than importing this module
 
         return disk_usage(path)
     disk = os.statvfs(path)
@@ -465,13 +465,13 @@ def adaptive_configuration(
 def measure_overhead(
     collector: SystemMetricsCollector, interval_s: float, readings: int = 20
 ) -> float:
-    """Measure how much of one CPU readings at an interval would use, in per cent.
+    """Return the percentage of one CPU that readings at a given interval would use.
 
     Args:
         collector: the collector to measure.
         interval_s: the intended number of seconds between readings.
-        readings: the number of readings to measure. An additional reading before them is not
-            measured.
+        readings: the number of readings to measure. One additional reading is taken first, and is
+            not measured.
     """
     collector.collect()
     start_ns = time.thread_time_ns()
@@ -484,7 +484,7 @@ def suggested_interval_s(overhead_percent: float) -> float:
     """Return a suitable interval between readings, in seconds.
 
     Args:
-        overhead_percent: the result of `measure_overhead`. If it is above 5 % of a CPU, the
-            interval is 30 s, otherwise 5 s.
+        overhead_percent: the result of `measure_overhead`. If the overhead is above 5 % of a CPU,
+            the interval is 30 s, otherwise 5 s.
     """
     return 30.0 if overhead_percent > 5.0 else 5.0

@@ -60,7 +60,7 @@ DigestCell = Callable[[object], str]
 """A function that returns the digest of an object that JSON can't represent."""
 
 _TEXT_MODULES: Final = ("datetime", "decimal", "pandas", "pathlib", "polars", "pyarrow", "uuid")
-"""The top-level modules of the classes whose encoded text depends only on the value."""
+"""The top-level modules of classes whose encoded text depends only on the value."""
 
 
 def is_table(data: object) -> bool:
@@ -177,7 +177,7 @@ def _to_python(value: Any) -> Any:
 
 @lru_cache(maxsize=256)
 def _find_reader(kind: type) -> Callable[[Any], Iterator[TableColumn]] | None:
-    """Return the function that yields a table's columns; None if the class is not supported."""
+    """Return the function that yields a table's columns, or None for an unsupported class."""
     for name, classes, read_columns in _LIBRARIES:
         module = sys.modules.get(name)
         own = tuple(c for c in (getattr(module, c, None) for c in classes) if isinstance(c, type))
@@ -224,7 +224,7 @@ def _pandas_column(name: str, series: Any) -> TableColumn:
         return TableColumn(name, dtype, None, series.to_numpy(), has_zone)
     present = series.notna().to_numpy()
     kept = series[present]
-    target = getattr(series.dtype, "numpy_dtype", None)  # only nullable numeric types have it
+    target = getattr(series.dtype, "numpy_dtype", None)  # only nullable types define this
     if target is not None and target.kind in "biuf":
         values: Any = kept.to_numpy(dtype=target)
     else:

@@ -9,7 +9,7 @@ DEFAULT_THRESHOLDS: Final = {"cpu_percent": 90.0, "memory_percent": 85.0, "disk_
 _CRITICAL_FACTOR: Final = 1.1
 
 Alert = dict[str, Any]
-"""A value above its threshold.
+"""A value above its threshold, as a dict.
 
 The keys are ``timestamp`` (seconds since the Unix epoch), ``metric``, ``value``, ``threshold`` and
 ``severity``.

@@ -1,7 +1,7 @@
-"""Explains why content could not be read, so that a run can record the reason.
+"""Defines the error for content that can't be read, and finds the reason for a run to record.
 
-Reading a user's object runs the code of other libraries, which can raise any exception. The
-collectors record this exception as the reason why the content has no digest.
+Reading a user's object runs the code of other libraries, which can raise any exception. This
+package records such an exception as the reason why the content has no digest.
 
 Imports only `secrets` from provml.
 """
@@ -17,7 +17,7 @@ _INTERRUPTS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 class UnreadableError(Exception):
-    """Content can't be read. The exception's text is the reason that the collectors record."""
+    """Content can't be read. The exception's text is the reason to record."""
 
 
 def explain_failure(error: BaseException) -> str:
@@ -54,5 +54,5 @@ def describe_type(value: object) -> str:
     kind = type(value)
     try:
         return f"{kind.__module__}.{kind.__qualname__}"
-    except Exception:  # a metaclass can redefine both
+    except Exception:  # a metaclass can redefine both attributes
         return f"builtins.{type.__dict__['__name__'].__get__(kind)}"

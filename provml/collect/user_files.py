@@ -35,7 +35,7 @@ _KINDS: Final = (
 
 
 class FileState(NamedTuple):
-    """The size, times and inode of a file. A change of the content also changes this state."""
+    """The size, times and inode of a file. A change to the content also changes this state."""
 
     size: int
     modified_ns: int
@@ -52,7 +52,7 @@ def file_time_ns() -> int:
     """Return the timestamp that a file would get if it changed now, in ns since the Unix epoch."""
     try:
         return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
-    except (AttributeError, OSError):  # only Linux has this clock
+    except (AttributeError, OSError):  # only Linux provides this clock
         return time.time_ns()
 
 
@@ -110,7 +110,7 @@ class FolderFiles:
     Links to files and folders are followed, except for links that
 
     - have no existing target, or lead to a named pipe, socket or device;
-    - lead to a folder that contains them;
+    - lead to a folder that contains the link itself;
     - lead to a folder, and are already inside 16 nested linked folders.
 
     Attributes:
