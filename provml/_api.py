@@ -54,7 +54,7 @@ def start_run(
     no ``with`` block ends the other run.
 
     If an exception leaves the ``with`` block, the run ends as failed. If the process exits without
-    `end_run`, provml ends the run and records how the process exited.
+    calling `end_run`, provml ends the run and records how the process exited.
 
     Under ``provml run``, the script joins the run that the command started. provml then records the
     arguments as an event; the command ends the run and writes the documents.
@@ -77,7 +77,7 @@ def start_run(
         task: the task of the model, such as ``"detection"``.
         metadata: a mapping of keys to values, as for `update_metadata`.
         resume: whether to resume an earlier run: the run with this id or, without an id, the
-            experiment's latest run. If it does not exist, a new run starts.
+            experiment's latest run. If that run does not exist, a new run starts.
         tags: a mapping of names to values, as for `set_tag`.
         formats: the formats of the documents to write when the run ends; ``()`` writes none.
         sample_interval_s: the number of seconds between two background readings of the machine; 0
@@ -151,7 +151,7 @@ def _start_sampling(run: Run, start: RunStart, machine_wide: bool) -> None:
 
 
 def _join_outer_run(settings: Settings, asked: dict[str, Any], start: RunStart) -> Run:
-    """Join the run of ``provml run``. The command already takes the machine readings."""
+    """Join the run that ``provml run`` started. The command already takes the machine readings."""
     run = join_run(settings)
     metadata = {key: value for key, value in asked.items() if value is not None}
     run.log_event(RUN_STARTED, source=SOURCE, metadata=metadata)
@@ -166,12 +166,12 @@ def _join_outer_run(settings: Settings, asked: dict[str, Any], start: RunStart) 
 def active_run() -> Run | None:
     """Return the run that functions such as `log_metric` record into; None if there is none.
 
-    This is the first of these runs:
+    This is the first of the following runs that exists:
 
     - the latest run that this thread or task started, or that was active in the code that started
       this thread or task,
     - the latest run of the main thread,
-    - the only active run of the process,
+    - the process's active run, if it has only one,
     - in a process that another process started: the active run of that other process.
 
     Costs about a microsecond.

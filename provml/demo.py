@@ -39,7 +39,7 @@ _RATE: Final = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """The results of one training epoch; `number` starts at 1, and `epochs` is the total."""
+    """The results of epoch `number` of `epochs`, counted from 1."""
 
     number: int
     epochs: int
@@ -236,7 +236,7 @@ def _scores(model: Any, images: Any, labels: Any) -> dict[str, float]:
 
 def _evaluate(run: Run, model: Any, parts: _Parts) -> dict[str, float]:
     """Evaluate the model; record the metrics and the model file."""
-    # this call starts the context, so it must not come earlier
+    # this call starts the evaluation context, so it must not come before the training ends
     _log_part(run, EVALUATION, parts.evaluation)
     results = _scores(model, *parts.evaluation)
     run.log_metrics(results, EVALUATION)

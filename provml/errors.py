@@ -21,9 +21,9 @@
     UserWarning
     └── ProvMLWarning                                  recording continues, but something is lost
 
-The second column is the built-in exception that the class also inherits, so that ``except
+The second column lists the built-in exceptions that each class also inherits from, so that ``except
 ValueError`` catches what you expect. You can pickle and copy every exception, so process pools can
-return it without losing information.
+pass exceptions on without losing information.
 
 Imports nothing else from provml.
 """
@@ -44,7 +44,7 @@ class InvalidArgumentError(ProvMLError, TypeError, ValueError):
 
 
 class NoActiveRunError(ProvMLError, RuntimeError):
-    """A function such as `provml.log_metric` was called while no run is active.
+    """A function such as `provml.log_metric` was called while no run was active.
 
     Args:
         verb: the function's name, without the module.

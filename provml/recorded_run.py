@@ -74,7 +74,7 @@ class SeriesName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordedAlert:
-    """An alert, which is a reading of the machine that exceeded its threshold.
+    """An alert: a reading of the machine that exceeded its threshold.
 
     The severity is ``critical`` from 1.1 times the threshold upwards, and ``warning`` below that.
     """
@@ -198,7 +198,7 @@ class RecordedRun:
 
     @property
     def reason(self) -> str | None:
-        """The reason for the status, or None. For a live run, it names the recording process."""
+        """The reason for the status, or None. For a live run, this names the recording process."""
         return self._journal.state().reason
 
     @property
@@ -314,7 +314,8 @@ class RecordedRun:
                 this name, the first kind that has a series with this name.
             of: the name of the model or artifact that was measured; ``("model", name)`` if a model
                 and an artifact have the same name. By default, the samples that are not linked to a
-                model or artifact; if all samples are linked to the same one, all samples.
+                model or artifact; if all samples are linked to the same model or
+                artifact, all samples.
 
         Raises:
             SeriesNotFoundError: no series matches, or series of several models do; the message
@@ -384,7 +385,7 @@ class RecordedRun:
     ) -> list[RecordedSpan]:
         """Return the spans that match all arguments, in order of start time.
 
-        A span lasts from an event ``X_started`` to the event ``X_finish``.
+        A span lasts from an event ``X_started`` to the matching event ``X_finish``.
 
         Args:
             name: the name of the span, which is the part ``X``; None selects all names.
@@ -477,7 +478,7 @@ class RecordedRun:
         return found
 
     def statements(self, detail: str | None = None) -> Iterator[Statement]:
-        """Yield the PROV statements of the run one by one. Costs about 10 microseconds each.
+        """Yield the PROV statements of the run. Each statement costs about 10 microseconds.
 
         Args:
             detail: ``sample`` describes every sample; ``series`` only summarises each series. None
@@ -493,10 +494,10 @@ class RecordedRun:
             yield from statement.singly()
 
     def to_prov(self, detail: str | None = None) -> ProvDocument:
-        """Build a ``ProvDocument`` of the ``prov`` library from the run.
+        """Convert the run to a ``ProvDocument`` object from the ``prov`` library.
 
         Costs about 0.1 ms and a few kilobytes of memory per statement. Times are truncated to
-        microseconds, the precision of that library.
+        microseconds, because the library supports no higher precision.
 
         Args:
             detail: as in `statements`.

@@ -109,7 +109,7 @@ def _check_copies(journal: Journal) -> Iterator[Damage]:
 
 
 def _find_copies(content: Any, depth: int) -> Iterator[tuple[str, bool, str]]:
-    """Yield the path of each copy in a record, whether the copy is a folder, and its digest."""
+    """For each copy in a record, yield its path, whether it is a folder, and its digest."""
     if depth > _MAX_DEPTH:
         return
     if isinstance(content, list):

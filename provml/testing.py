@@ -50,8 +50,8 @@ _MAX_FINDINGS = 10
 class Captured:
     """The runs recorded in a `capture` block. You can read them in the block and after it.
 
-    The object has the attributes of a `RecordedRun` (``series``, ``params``, ``events``, ...) for
-    the run in `Captured.run`.
+    The object also has the attributes of the `RecordedRun` in `Captured.run` (``series``,
+    ``params``, ``events``, ...).
     """
 
     def __init__(self, store: Path) -> None:
@@ -127,8 +127,8 @@ def assert_valid(
     """Raise AssertionError, with a list of the problems, if a document is not valid.
 
     Args:
-        document: a path, the bytes of a document, a document of the ``prov`` library, a run, or a
-            run's folder.
+        document: a path, the bytes of a document, a document object from the ``prov`` library, a
+            run, or a run's folder.
         schema, shapes, constraints: whether to run each of these checks; see `provml.validate`.
 
     Raises:

@@ -31,10 +31,10 @@ def boot_ns() -> int:
 
 
 class ClockWatch:
-    """A watch that notices if the machine's clock is set, for example after a VM resumes.
+    """Detects whether the machine's clock was set, for example after a virtual machine resumed.
 
-    It ignores changes of less than a second between two calls of `find_change_ns`, so it does not
-    report the gradual corrections that NTP makes.
+    The class ignores changes of less than a second between two calls of `find_change_ns`, so it
+    does not report the gradual corrections that NTP makes.
     """
 
     def __init__(self) -> None:
@@ -44,9 +44,10 @@ class ClockWatch:
         self._has_changed = False
 
     def find_change_ns(self) -> int:
-        """Return by how many nanoseconds the clock was set since the last call; 0 if it was not.
+        """Return how far the clock was set forward since the last call, in nanoseconds.
 
-        Costs about 0.2 microseconds.
+        The result is negative if the clock was set back, and 0 if it was not set. Costs
+        about 0.2 microseconds.
         """
         offset_ns = time.time_ns() - boot_ns()
         change_ns = offset_ns - self._offset_ns
@@ -59,7 +60,8 @@ class ClockWatch:
     def end_time_ns(self) -> int:
         """Return the current time in nanoseconds since the epoch.
 
-        If the clock was set, the result is the start time plus the time elapsed since then.
+        If the clock was set after this object was created, the result is the creation time plus the
+        time elapsed since then.
         """
         if not self._has_changed:
             return time.time_ns()
@@ -110,13 +112,13 @@ def _datetime_to_ns(timestamp: datetime) -> int:
 
 
 def _scalar_to_ns(timestamp: Any) -> int:
-    """Convert a numpy or torch scalar. A ``datetime64`` is a time in UTC and keeps its digits."""
+    """Convert a numpy or torch scalar. A ``datetime64`` is read as UTC, and is not rounded."""
     try:
         if getattr(timestamp.dtype, "kind", "") != "M":
             number = timestamp.item()
         else:
             exact = timestamp.astype("datetime64[ns]")
-            # NaT does not equal itself; a time that is out of range changes in a round trip
+            # NaT does not equal itself; a time out of range differs after converting it back
             if timestamp != timestamp or exact.astype(timestamp.dtype) != timestamp:
                 raise OverflowError
             return int(exact.astype("int64"))

@@ -1,4 +1,4 @@
-"""Contexts: the phases of a run, such as training and validation, that its records belong to.
+"""Contexts: the phases of a run, such as training and validation, to which records belong.
 
 Imports only `errors` from provml.
 """
@@ -19,7 +19,7 @@ def validate_name(value: object, what: str) -> str:
 
     Args:
         value: the name to check.
-        what: what the name refers to, such as ``a context's name``; starts the error message.
+        what: a description of the name, such as ``a context's name``, for the error message.
 
     Raises:
         InvalidArgumentError: the name is not a ``str``, is too long, or contains a lone surrogate,

@@ -1,8 +1,8 @@
 """Lists the export formats, and loads the formats that other packages add.
 
-`BUILT_IN` lists provml's own formats, so provml finds them without importing or searching anything,
-even if it runs from a zip file. Another package adds a format with an entry point in the group
-``provml.formats``. `provml.export` describes what a format must define.
+`BUILT_IN` lists provml's own formats, so provml can name them without importing or searching
+anything, even if provml runs from a zip file. Another package adds a format with an entry point in
+the group ``provml.formats``. `provml.export` describes what a format must define.
 
 Imports only `base.entry_points` and `errors` from provml.
 """
@@ -39,7 +39,7 @@ BUILT_IN: Final = (
 )
 """The names of provml's own formats.
 
-Each is the name of a module in `provml.export`, with dashes instead of underscores.
+A format has the name of its module in `provml.export`, but with dashes instead of underscores.
 """
 
 ENTRY_POINTS: Final = "provml.formats"

@@ -117,7 +117,7 @@ class DroppedCounts(NamedTuple):
 class Damage(KeyedResult):
     """A part of a run's files that is damaged, missing, or can't be verified.
 
-    ``str(damage)`` describes it in one line, such as ``NAME.samples: records 257 to 512 are
+    ``str(damage)`` describes the damage in one line, such as ``NAME.samples: records 257 to 512 are
     damaged``.
 
     Attributes:

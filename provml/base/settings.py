@@ -112,7 +112,7 @@ class Settings(NamedTuple):
     collect: tuple[str, ...] | None
     """``PROVML_COLLECT``: the names of the collectors to use; None means the default collectors."""
     mask: MaskSettings = MaskSettings(True, ())
-    """``PROVML_MASK`` and ``PROVML_MASK_ALLOW``: whether to mask secrets, and which to keep."""
+    """``PROVML_MASK`` and ``PROVML_MASK_ALLOW``; see `MaskSettings`."""
 
 
 def read_settings() -> Settings:

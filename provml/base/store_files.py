@@ -26,7 +26,7 @@ from provml.base.settings import store_umask
 from provml.errors import StoreError
 
 PARTIAL_SUFFIX: Final = ".part"
-"""The suffix of the temporary files of `replacing`. A process that is killed leaves them behind."""
+"""The suffix of temporary files. A process that is killed leaves its temporary files behind."""
 
 _TEMPORARY_NAME: Final = re.compile(r"\..+\.[0-9a-f]{16}" + re.escape(PARTIAL_SUFFIX), re.DOTALL)
 _CREATE_ATTEMPTS: Final = 10
@@ -52,7 +52,7 @@ class EntryName(str):
 
 
 class FolderEntry(NamedTuple):
-    """An entry of a folder. If it is a link or a special file, both flags are False."""
+    """An entry of a folder. If the entry is a link or a special file, both flags are False."""
 
     name: str
     is_folder: bool
@@ -220,7 +220,7 @@ def is_folder(root: Path, path: Path) -> bool:
 
 
 def make_folder(root: Path, path: Path) -> bool:
-    """Create a folder and its missing parents, including the root. Return False if it exists.
+    """Create a folder, its missing parents and the root. Return False if the folder exists.
 
     A new folder is private, unless ``PROVML_UMASK`` grants more.
     """
@@ -438,7 +438,7 @@ def _create_temporary(parent: int, name: str, path: Path) -> tuple[str, int]:
         except BlockingIOError:
             is_ours = False  # another process is about to remove the file
         except OSError:
-            is_ours = True  # the file system has no locks, so no process removes the file
+            is_ours = True  # the file system does not support locks, so no process removes the file
         else:
             is_ours = os.fstat(fd).st_nlink > 0
         if is_ours:
@@ -497,7 +497,7 @@ def _make_folder_in(parent: int, name: str) -> bool:
 
 
 def _open_new_folder_in(parent: int, name: str, path: Path) -> int:
-    """Open a folder that this process has just created, even if its umask denies access."""
+    """Open a folder that this process has just created, even if the umask denies access."""
     try:
         return _open_folder_in(parent, name, path)
     except PermissionError:
@@ -531,7 +531,7 @@ def _set_mode(file: int | Path, mode: int) -> None:
 
 
 def _shared_folder_mode(status: os.stat_result) -> int:
-    """Return the mode for a new folder. Keep the bit that makes new files inherit its group."""
+    """Return a new folder's mode. Keep the bit that makes new files inherit the folder's group."""
     return (status.st_mode & stat.S_ISGID) | (0o777 & ~store_umask())
 
 

@@ -23,17 +23,19 @@ from provml.recording import published_runs
 _own_runs: ContextVar[tuple[Any, ...] | None] = ContextVar("provml_own_runs", default=None)
 """The active runs that this thread or task started or inherited, oldest first.
 
-Empty if they have all ended; None if there never were any.
+Empty if they have all ended; None if there have never been any.
 """
 _SHARED_POOL: Final = "concurrent.futures.thread"
-"""The module whose threads do work for any thread or task, not only for the one that started them.
+"""The module of ``ThreadPoolExecutor``.
+
+The threads of a pool do work for any thread or task, not only for the one that started them.
 """
 _KERNEL_PACKAGES: Final = frozenset({"IPython", "anyio", "asyncio", "ipykernel", "tornado", "zmq"})
 _MAX_NAMES: Final = 10
 
 
 def folder_of(run: Any) -> str | None:
-    """Return the run's folder as text; None for a disabled run, which has none."""
+    """Return the run's folder as text; None for a disabled run, which has no folder."""
     folder = vars(run).get("_folder")
     return None if folder is None else str(folder.path)
 
@@ -43,7 +45,7 @@ class ActiveRuns:
 
     Attributes:
         process_run: the run that every thread and task of the process records into. None if no run
-            is active, or if the run depends on the caller: `find` then chooses it.
+            is active, or if the run depends on the caller: `find` then chooses the run.
         all: the active runs, oldest first.
         guests: the active runs that other processes own.
         inherited: the guests that this process inherited through a fork.
@@ -54,7 +56,7 @@ class ActiveRuns:
         self.process_run: Any = None
         self.all: list[Any] = []
         self.lock = threading.RLock()
-        self._local: list[Any] = []  # the runs that a thread or task started
+        self._local: list[Any] = []  # the runs that belong to a thread or task
         self._local_ended = False
         self.guests: list[Any] = []
         self.inherited: list[Any] = []
@@ -109,7 +111,8 @@ class ActiveRuns:
     def find(self) -> Any:
         """Return the run that this thread or task records into.
 
-        Returns None if no run is active, or if several are and it is unclear which one is meant.
+        Returns None if no run is active, or if several are active and it is unclear which run
+        is meant.
         """
         own = _own_runs.get()
         if own and own[-1] in self.all:
@@ -149,7 +152,7 @@ class ActiveRuns:
             )
 
     def find_enclosing(self) -> Any:
-        """Return the run that a new run of the main code would nest in; None for other callers."""
+        """Return the run to nest a new run in; None if the caller is not part of the main code."""
         return self.find() if _is_in_main_code() else None
 
     def reset_after_fork(self) -> None:
@@ -173,7 +176,7 @@ class ActiveRuns:
         return tuple(run for run in runs if run in self.all)
 
     def _update(self) -> None:
-        """Determine `process_run`, and publish the runs for the processes started from here."""
+        """Determine `process_run`, and publish the runs for processes that this one starts."""
         self._update_process_run()
         owned = [run for run in self.all if run not in self.guests]
         folders = {folder_of(run): run for run in owned}
@@ -223,7 +226,7 @@ class _ThreadObserver:
         self._is_watching = False
 
     def install(self) -> None:
-        """Replace ``Thread.start``, unless it is replaced already."""
+        """Replace ``Thread.start``, unless it has already been replaced."""
         self._is_watching = True
         current: Any = threading.Thread.start
         if self._replacement is None or current is self._original:

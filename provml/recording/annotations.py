@@ -44,7 +44,7 @@ class MetadataUpdate(NamedTuple):
 class Params(Mapping[str, Any]):
     """The parameters of a run, as `Run.params` returns them.
 
-    Each access covers the parameters that all processes have recorded so far. It reads the journal
+    Each access covers the parameters that all processes have recorded so far, but reads the journal
     again only if the journal has changed.
     """
 
@@ -85,9 +85,9 @@ class Annotations(Recorder):
 
         Costs one write(). These values keep their type: str, int, float, bool, None, Decimal,
         bytes, aware datetimes, lists and mappings of these, and small arrays. Configuration objects
-        become mappings, as in `log_params`. For any other object, provml records the type and a
-        text: the qualified name of a function or class, or the ``repr`` of another object without
-        memory addresses. If the name suggests a secret, such as ``api_key``, provml masks all text
+        become mappings, as in `log_params`. For a function or class, provml records the type and
+        the qualified name; for any other object, the type and the ``repr``, without memory
+        addresses. If the name suggests a secret, such as ``api_key``, provml masks all text
         in the value.
 
         Raises:

@@ -215,7 +215,7 @@ def _build_setting(kind: str, name: str, value: object) -> dict[str, Any]:
 
 
 def metadata_value(metadata: object) -> Any:
-    """Encode metadata for the journal, and mask the secrets in it.
+    """Encode metadata for the journal, and mask any secrets in it.
 
     Raises InvalidArgumentError if the metadata is neither a mapping nor None.
     """
@@ -229,7 +229,7 @@ def metadata_value(metadata: object) -> Any:
 def flatten(params: object, prefix: str) -> dict[str, Any]:
     """Flatten a mapping or configuration object: return its values by dotted name.
 
-    Nested mappings and configuration objects are flattened too. An empty one is kept as a value.
+    Nested mappings and configuration objects are flattened too, but empty ones are kept as values.
 
     Raises:
         InvalidArgumentError: the argument is neither a mapping nor a configuration object, is

@@ -159,10 +159,10 @@ class ContentVerbs(Recorder):
         Args:
             name: the model's name.
             model: a file, folder or URI, or the model object. For an object, provml hashes the
-                entries of its ``state_dict`` or, if it has none, the values that its pickle would
-                contain. It stores no copy of the object. A module, its ``state_dict`` and the
-                result of ``torch.compile`` have the same digest. If an object can't be read, provml
-                records why.
+                entries of its ``state_dict`` or, without a ``state_dict``, the values that its
+                pickle would contain. provml stores no copy of the object. A module, its
+                ``state_dict`` and the result of ``torch.compile`` have the same digest. If an
+                object can't be read, provml records why.
             context, step, epoch: the context, step and epoch in which the model was created.
             copy: whether to copy a file or folder, as in `log_artifact`.
 
@@ -207,7 +207,7 @@ class ContentVerbs(Recorder):
         Raises:
             ContentNotFoundError: the path does not exist.
             InvalidArgumentError: the name, role or context is invalid, the input is None, a number
-                or bytes, or a mapping or list has no name.
+                or bytes, or a mapping or list was passed without a name.
             RunClosedError: the run has ended.
         """
         own_name = self._name_input(path_or_object) if name is None else name
@@ -337,7 +337,7 @@ def _input_record(name: str, role: str | None, context: Context | str | None) ->
 
 
 def _find_path_name(path: str | os.PathLike[str]) -> str:
-    """Return the last part of a path; the name of its class if the path object raises an error."""
+    """Return the last part of a path; if the path object raises an error, the name of its class."""
     try:
         return os.path.basename(os.fspath(path).rstrip("/"))
     except BaseException as error:  # a path in an object store can raise any exception

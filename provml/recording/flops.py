@@ -69,7 +69,8 @@ class _CountedWork:
         training: whether the module was in train mode.
         grad: whether gradients were enabled.
         changes: the value of `ObjectRegistry.changes` when the FLOPs were counted.
-        numbers: the numbers of the two series in the file `samples`; 0 for an unknown number.
+        numbers: the series numbers of the increment and the total in the file `samples`; 0 for an
+            unknown number.
     """
 
     label: str
@@ -134,7 +135,7 @@ class FlopsLog:
         facts = {"unit": "batch", "inputs": arguments.shapes()}
         self._run._open_writer(context)
         work = self._find_or_record_work(name, path, count, count.flops, facts, module, model)
-        if batch is not None:  # from now on, a call without a batch means this batch
+        if batch is not None:  # from now on, calls without a batch use this batch
             self._by_call = {k: v for k, v in self._by_call.items() if k[3] is not _NO_BATCH}
         self._by_call[key] = work
         self._write_samples(work, work.increment, step, epoch)
@@ -206,7 +207,7 @@ class FlopsLog:
         elif work.given() is model:
             module = work.module() if isinstance(model, str) else model
         else:
-            return False  # a different model that has the id of a deleted model
+            return False  # a different model that was given the id of a deleted model
         return (
             module is not None
             and work.changes == self._run._known.changes
@@ -374,7 +375,7 @@ class FlopsLog:
         return work.module() is module and work.changes == self._run._known.changes
 
     def _model_name(self, module: Any, path: tuple[str, ...] | None) -> str:
-        """Return a module's name in the run; log a new module, but without its parameters."""
+        """Return a module's name in the run. Log a new module first, but not its parameters."""
         known = self._run._known
         name = known.name_of("model", module)
         if name is not None:
@@ -393,7 +394,7 @@ class FlopsLog:
     def _record_dataset(
         self, dataset: Any, samples: int | None, path: tuple[str, ...] | None
     ) -> str:
-        """Record the type and length of a dataset that has not been logged; return its name."""
+        """Record the type and length of an unlogged dataset; return the dataset's name."""
         known = self._run._known
         kind = type(dataset)
         is_length = isinstance(dataset, int)

@@ -17,7 +17,7 @@ from provml.recording.run_directory import open_joined_directory
 RUN_STARTED: Final = "run_started"
 """The event that `start_run` records in a joined run; its metadata holds the arguments."""
 RUN_FINISHED: Final = "run_finished"
-"""The event that `end_run` records in a joined run. provml reads both events as one span."""
+"""The event that `end_run` records in a joined run. provml reads the two events as one span."""
 SOURCE: Final = "provml"
 """The source of both events."""
 

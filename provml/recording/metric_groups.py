@@ -44,7 +44,7 @@ class _CheckedPoint(NamedTuple):
 
 
 class _PendingPoint(NamedTuple):
-    """A point that still lacks its step or epoch, and the slots that store it."""
+    """A point that still lacks its step or epoch, and the slots in the file for its samples."""
 
     path: tuple[str, ...]
     slots: list[Slot]
@@ -107,8 +107,8 @@ class Metrics:
 
         - If you pass groups, the epoch and step apply to the points of this call only.
         - If you pass no groups, the epoch and step apply to all points that have none, until the
-          next `flush`. This includes points that are already waiting, unless an earlier call set a
-          different epoch or step: those points get the earlier values.
+          next `flush`. This includes points that are already waiting, unless an earlier call set
+          other values: in that case, those points get the earlier values.
 
         If any value is invalid, nothing is recorded. Costs a few microseconds per value.
 
@@ -149,10 +149,10 @@ class Metrics:
         return self
 
     def flush(self) -> None:
-        """Give the waiting points the epoch and step that `log` set, and then reset both.
+        """Give the waiting points the epoch and step set by `log`, and then reset both values.
 
         When the run ends, provml fills in the remaining points in the same way. If `log` set no
-        epoch or step, they stay without one.
+        epoch or step, the points stay without one.
 
         Raises:
             RunClosedError: the run has ended.
@@ -211,7 +211,7 @@ class Metrics:
             return first
 
     def _time_ns(self) -> int:
-        """Return the current time. It identifies a point, so no two points get the same time."""
+        """Return the current time. A point is identified by its time, so no two get the same."""
         time_ns = time.time_ns()
         if time_ns == self._last_ns:
             time_ns += 1
@@ -262,8 +262,9 @@ class MetricGroup:
     def log(self, /, **fields: Any) -> MetricGroup:
         """Record a point whose epoch and step may be set later.
 
-        `Metrics.log` sets the epoch and step, before or after this call, and `Metrics.flush` fills
-        them in. The values are recorded immediately. Costs a few microseconds per value.
+        The values are recorded immediately. The epoch and step come from a call of `Metrics.log`,
+        before or after this call; `Metrics.flush` adds them to the recorded point. Costs
+        a few microseconds per value.
 
         Args:
             fields: metric names and values; ``epoch`` and ``step`` apply to this point only.
@@ -278,7 +279,7 @@ class MetricGroup:
         return self
 
     def append(self, /, **fields: Any) -> AppendedPoint:
-        """Record a point and return its index. Its epoch and step are not filled in later.
+        """Record a point and return its index. The epoch and step are not filled in later.
 
         The arguments, the cost and the exceptions are the same as for `log`.
         """
@@ -287,7 +288,7 @@ class MetricGroup:
         return AppendedPoint(self._metrics._write(self, [self._check_point(fields)]))
 
     def append_batch(self, points: Iterable[Mapping[str, Any]]) -> AppendedBatch:
-        """Record several points. If one of them is invalid, none is recorded.
+        """Record several points. If any point is invalid, nothing is recorded.
 
         Costs a few microseconds per value.
 

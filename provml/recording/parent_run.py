@@ -98,14 +98,14 @@ class _ParentRuns:
         return was_published and published.chosen is not None
 
     def find(self, verb: str) -> Run | None:
-        """Return the run for a call in this process while the process has no active run.
+        """Return the run that a call records into if this process has no active run of its own.
 
         If it is unclear which run a worker process should record into, or if there is no such run,
         this method warns once and returns a run that records nothing. If no ancestor has published
         a run and this is not a worker process, it returns None.
 
         Args:
-            verb: the function that was called, for the warning.
+            verb: the name of the function that was called, for the warning.
         """
         answer = self._answer
         if (
@@ -155,7 +155,7 @@ class _ParentRuns:
             if settings.disabled:
                 return self.silent
             if settings.joined_run is not None and settings.joined_run != folder:
-                return self._choose(verb, None)  # don't look beyond the command `provml run`
+                return self._choose(verb, None)  # the run is outside `provml run`
             directory = open_joined_directory(folder, settings)
         except ProvMLError as error:
             return self._silence(
@@ -173,7 +173,7 @@ class _ParentRuns:
         """Close the files of a run that has ended."""
         self._run = None
         process_hooks.unwatch(run)
-        run._end("interrupted", None, None)  # does not wait for digests of datasets
+        run._end("interrupted", None, None)  # doesn't wait for datasets' digests
 
     def _silence(self, reason: str, message: str) -> Run:
         """Warn once per reason until this process joins a run; return the disabled run."""

@@ -108,7 +108,7 @@ class _ExitObserver:
         return thrown() is not None
 
     def _note_freed(self, thrown: weakref.ref[_ObservedExit]) -> None:
-        """Reset `called` if the exception is freed while code still runs: that code caught it."""
+        """Reset `called` if code still runs when the exception is freed: that code caught it."""
         frame = self._current_frame()
         if thrown is self._thrown and frame is not None and frame.f_back is not None:
             self.called = False
@@ -134,7 +134,7 @@ def install() -> None:
 
 
 def watch(run: Endable) -> None:
-    """End this run when the process exits, after the active runs. Does not make the run active."""
+    """End this run at process exit, after the active runs. The run does not become active."""
     install()
     _seen_runs.add(run)
     _watched.append(run)
@@ -158,7 +158,7 @@ def activate(run: Endable, guest: bool = False) -> None:
     with active_runs.lock:
         if not active_runs.all:
             _exception_before = id(getattr(sys, "last_value", None))
-            _exit = _ExitObserver()  # a new one, because other code may have wrapped the last one
+            _exit = _ExitObserver()  # a new observer: other code may have wrapped the last one
             _exit.install()
         _seen_runs.add(run)
         active_runs.add(run, guest)
@@ -233,7 +233,7 @@ def _leave_by_sigint() -> None:
     """Make the interpreter exit by SIGINT after an uncaught Ctrl-C, as it does without provml.
 
     A shell stops its loop only if this signal killed the script. The interpreter sends the signal
-    to itself if a flag is set. The flag means that KeyboardInterrupt ended the source text that was
+    to itself if a flag is set. The flag is set if KeyboardInterrupt ended the source text that was
     executed last. Ending a run clears the flag, because Python executes source text to create a
     dataclass. This function sets the flag again.
     """

@@ -1,10 +1,10 @@
-"""Publishes the active runs of this process, so that the processes that it starts can find them.
+"""Publishes the active runs of this process, so that its worker processes can find them.
 
 A process that starts a run creates an anonymous file in memory (``memfd_create``). The file lists
-the active runs of the process, which rewrites it when a run starts or ends. A worker process finds
-the file through ``/proc``, among the open files of its ancestors: its parent, its parent's parent,
-and so on. Nothing is written to the disk or the environment. The file disappears when its process
-ends. A worker that outlives one run finds the next one.
+the active runs of the process, and is rewritten whenever a run starts or ends. A worker process
+finds the file through ``/proc``, among the open files of its ancestors: its parent, its
+parent's parent, and so on. Nothing is written to the disk or the environment. The file disappears
+when its process ends. A worker that outlives one run finds the next run.
 
 The file has a fixed size, which is sealed, so that a reader can map it. It begins with a counter,
 which is odd while the file is being written, and the length of the JSON text that follows.
@@ -49,8 +49,8 @@ class PublishedRuns(NamedTuple):
 class _Publication:
     """The memory file of this process. It is created when the first run starts.
 
-    The process writes the file through a memory mapping. If other code closes the descriptor of the
-    mapping, workers can't find the file any more, but no other file is overwritten.
+    The process writes the file through a memory mapping. If other code closes the descriptor that
+    the mapping keeps, workers can't find the file any more, but no other file is overwritten.
     """
 
     def __init__(self) -> None:
@@ -143,9 +143,9 @@ class AncestorRuns:
     def read(self) -> PublishedRuns | None:
         """Return the active runs of the nearest ancestor that has any; None if no ancestor has any.
 
-        Returns the same object as long as nothing changes. Looking for the ancestors'
-        memory files takes about 100 microseconds per ancestor. The search is repeated every 0.1 s,
-        or less often if it is slow, so that it takes at most 2 % of the time.
+        Returns the same object as long as nothing changes. Looking for the memory files takes
+        about 100 microseconds per ancestor. The search is repeated every 0.1 s, or less often
+        if it is slow, so that it takes at most 2 % of the time.
         """
         if self.is_unchanged():
             return self.found

@@ -1,4 +1,4 @@
-"""The base class of `Run`: it opens a process's journal files, and new files after a fork.
+"""The base class of `Run`, which opens a process's journal files, and new ones after a fork.
 
 Imports `run_directory`, `object_registry`, `checks` and the journal's writer.
 """
@@ -25,8 +25,9 @@ from provml.recording.run_directory import RunDirectory
 Target = object
 """The model or artifact that a sample or event refers to.
 
-This is the name under which it was logged, a pair of kind and name (``("model", "net")``), or the
-object passed to `Run.log_model`. Any Python object can be a model, so the type is `object`.
+This is the name under which the model or artifact was logged, a pair of kind and name
+(``("model", "net")``), or the object passed to `Run.log_model`. Any Python object can be a model,
+so the type is `object`.
 """
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ class Recorder:
             self._hashing = None
         if self._metrics is not None:
             self._metrics.forget()
-        self._flops = None  # a thread that does not exist in the child may hold its lock
+        self._flops = None  # a thread that only the parent has may hold the lock of this log
         self._writer.forget()
 
     def _start_sampling(self, interval_s: float, collectors: list[CollectorPlan]) -> None:
@@ -186,7 +187,7 @@ class Recorder:
             return self._sampler
 
     def _open_writer(self, context: Context | str | None = None) -> JournalWriter | AbsentWriter:
-        """Return this process's journal writer. In a forked child, the first call opens it.
+        """Return this process's journal writer. In a forked child, the first call opens new files.
 
         Args:
             context: the context of the next record, as the caller named it. If the name is an alias

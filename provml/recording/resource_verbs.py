@@ -50,7 +50,7 @@ class ResourceVerbs(Recorder):
             batch: a batch as the data loader returns it. By default, provml assumes the shape of
                 the previous batch or, for the first call, of a batch of the dataset logged last.
                 A mapping is passed to ``forward`` as keyword arguments. If the batch is a tuple,
-                ``forward`` receives as many of its items as it requires.
+                ``forward`` receives as many of the tuple's items as it requires.
             backward: whether to count a backward pass; by default True if the model is in train
                 mode and gradients are enabled.
 
@@ -78,7 +78,7 @@ class ResourceVerbs(Recorder):
     ) -> None:
         """Record the floating-point operations of one pass over a dataset, and the label's total.
 
-        provml assumes that all batches have the shape of the first, except for a smaller last
+        provml assumes that all batches have the same shape as the first, except for a smaller last
         batch. Costs as much as `log_flops_per_batch`. If the batch shape is not known yet, provml
         also reads one sample of the dataset.
 

@@ -327,7 +327,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         if self._sampler is None:
             return
         rank = self._folder.settings.rank
-        # each rank needs different names
+        # the names must differ between the ranks
         prefix = "system" if rank is None else f"system.rank{rank}"
         for name, value in self._sampler.stop().items():
             self._writer.append(reading_summary_record(f"{prefix}.{name}", value))
@@ -386,7 +386,8 @@ def _join_pickled_run(folder: RunDirectory) -> Run:
     """Open the run in a process that unpickles it, or return the run if it is already open.
 
     A worker of a process pool receives the run with every task, but must open it only once. The
-    process writes to the run but does not end it. It opens its journal files at the first record.
+    process writes to the run but does not end it. The process opens its journal files at the first
+    record.
     """
     for known in active_runs.all.copy():
         if folder_of(known) == str(folder.path):

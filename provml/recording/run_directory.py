@@ -160,7 +160,7 @@ def validate_namespace(namespace: str | None) -> str | None:
 
 
 def open_joined_directory(path: str, settings: Settings) -> RunDirectory:
-    """Open the folder of a run that another process records. Raises StoreError if it has no run."""
+    """Open the folder of another process's run. Raises StoreError if the folder has no such run."""
     description = read_description(Path(path))
     if description is None or not {"id", "experiment"} <= description.keys():
         raise StoreError(f"there is no run to join in {path!r}")
@@ -174,15 +174,15 @@ def open_directory(
     resume: bool,
     settings: Settings,
 ) -> tuple[RunDirectory, bool]:
-    """Create or open the run's folder. Return it, and whether the run is resumed.
+    """Create or open the run's folder. Return the folder, and whether the run is resumed.
 
     A process with a rank joins the run with this id if one of these conditions is true:
 
     - The run is still running.
-    - No process of this rank has recorded in it yet.
+    - No process of this rank has recorded into the run yet.
 
-    If several processes without a rank request the same id at the same time, only one of them gets
-    it.
+    If several processes without a rank request the same id at the same time, only one process
+    gets the id.
 
     Raises:
         RunExistsError: the id is taken, and this process neither joins nor resumes the run.

@@ -97,7 +97,8 @@ class SummaryCache:
         self._stored: dict[str, _StoredValues] = {}
         self._fields: dict[str, Any] = {}
         self._is_due = False  # whether a value was stored since the last summary
-        self._is_set = False  # whether a field other than step and epoch was set since then
+        # whether a field other than step and epoch was set since the last summary
+        self._is_set = False
 
     def store(self, /, **values: Any) -> None:
         """Add one value per metric to the next summary.
