@@ -27,11 +27,12 @@ _LINE_BLOCKS: Final = 4096
 
 @dataclass(slots=True)
 class SealedBlocks:
-    """The checksums of blocks that one pass computed.
+    """The checksums that one pass computed, and the blocks that it left for later.
 
     Attributes:
         checksums: the checksum of each block, keyed by block number.
-        late: for blocks whose steps or epochs may be filled in later, the checksum without them.
+        late: for each block in which steps or epochs may be filled in later, the checksum without
+            these steps and epochs, keyed by block number.
         waiting: the blocks in which records are still missing.
         next_block: the first block that this pass has not reached.
     """
@@ -79,7 +80,7 @@ class BlockSealer:
     def _seal_blocks(
         self, fd: int, first: int, count: int, late_series: frozenset[int], found: SealedBlocks
     ) -> int:
-        """Compute the checksums of up to ``count`` blocks; return how many blocks are in use."""
+        """Compute the checksums of up to ``count`` blocks. Return how many of them are in use."""
         offset = layout.HEADER_SIZE + first * BLOCK_BYTES
         series = series_of(memoryview(os.pread(fd, count * BLOCK_BYTES, offset)))
         # the first read may contain half-written records; a record's series is written last, so
@@ -157,7 +158,7 @@ def _build_line(blocks: list[int], found: SealedBlocks, late_series: set[int]) -
 
 
 def _take_all(blocks: set[int]) -> set[int]:
-    """Empty a set to which other threads add, and return its members."""
+    """Remove and return all members of a set to which other threads may be adding."""
     taken: set[int] = set()
     while blocks:
         taken.add(blocks.pop())

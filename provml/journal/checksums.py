@@ -9,8 +9,8 @@ A line ends in ``"line":<n>,"crc32":"<8 hex>"}`` and a line feed. ``line`` count
 file from 1. The checksum covers the bytes of the line before ``,"crc32"``, and starts from the
 checksum of the writer's name. So a reader notices a line that was damaged, lost, repeated, moved,
 or copied from another file. A line that other records refer to by its offset also contains the
-offset (``at``). If the disk was full or the process was killed, a line may be incomplete. It then
-has no number, and the next line contains ``"torn":true``.
+offset (``at``). If the disk was full or the process was killed, a line may be incomplete. An
+incomplete line has no number, and the line after it contains ``"torn":true``.
 
 Samples
 -------
@@ -138,8 +138,8 @@ def check_header(header: bytes) -> bool | None:
 def block_checksum(block: memoryview) -> int:
     """Return the checksum of a block or of a part of it.
 
-    Passes half a block at a time, because `zlib.crc32` releases the GIL for more than 5 KiB. A
-    thread that logs could then delay the caller by 5 ms for each block.
+    Passes half a block at a time to `zlib.crc32`, which releases the GIL for more than 5 KiB. If
+    another thread took the GIL to log something, the caller would wait 5 ms for each block.
     """
     return crc32(block[_HALF_BLOCK:], crc32(block[:_HALF_BLOCK]))
 
@@ -166,7 +166,7 @@ def series_of(block: memoryview) -> list[int]:
 
 
 def native_numbers(series: Iterable[int]) -> frozenset[int]:
-    """Convert series numbers to this machine's byte order, in which `series_of` reads them."""
+    """Convert series numbers to the form in which `series_of` returns them on this machine."""
     if sys.byteorder == "little":
         return frozenset(series)
     return frozenset(int.from_bytes(n.to_bytes(4, "little"), sys.byteorder) for n in series)

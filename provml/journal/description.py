@@ -26,7 +26,7 @@ class RunFile:
     Attributes:
         content: the run's description; None if the file is missing or damaged.
         checksum: the checksum of the whole file; None if the file can't be read.
-        is_verified: whether the file matches the checksum that it contains. False if it has none.
+        is_verified: whether the file contains a checksum and matches that checksum.
         problem: why the file can't be used; None if it is usable or missing.
     """
 

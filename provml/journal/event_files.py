@@ -35,7 +35,7 @@ class EventsFile:
         Args:
             root: the store's root.
             path: the path of the file, below the root.
-            writer: the first record, without the facts about the lock.
+            writer: the first record. The facts about the lock are added to it.
         """
         self.path = path
         temporary = path.with_name(
@@ -97,8 +97,8 @@ class EventsFile:
     def _count_other_lines(self, end: int) -> None:
         """Count the lines in the file that no call of `append` has counted.
 
-        A forced recovery may have added lines. Or a signal handler that ends the run may have
-        interrupted `append` after it wrote a line and before it counted that line.
+        A forced recovery may have added lines. Or `append` may have written a line, but not counted
+        it, because a signal handler that ends the run interrupted the call.
         """
         added = os.pread(self._fd, end - self._length, self._length)
         self._lines += added.count(b"\n")

@@ -72,7 +72,10 @@ def read_members(value: Any) -> list[Any]:
 
 
 def _find_fields(value: Any) -> tuple[Iterable[Any] | None, Callable[[Any], Any]]:
-    """Return the names of an object's fields, and the function that reads one."""
+    """Return the names of an object's fields, and a function that reads a field by its name.
+
+    The names are None if the object is not a mapping or a configuration object.
+    """
     kind = type(value)
     config = _omegaconf_of(value)
     if config is not None and isinstance(value, config.DictConfig):
@@ -82,7 +85,7 @@ def _find_fields(value: Any) -> tuple[Iterable[Any] | None, Callable[[Any], Any]
     get = functools.partial(getattr, value)
     if isinstance(value, type):
         return None, get
-    dataclasses = sys.modules.get("dataclasses")  # importing it would load inspect
+    dataclasses = sys.modules.get("dataclasses")  # an import would load inspect, too
     if dataclasses is not None and dataclasses.is_dataclass(value):
         return [field.name for field in dataclasses.fields(value)], get
     if isinstance(value, tuple) and isinstance(getattr(kind, "_fields", None), tuple):

@@ -45,7 +45,7 @@ CHUNK_RECORDS: Final = 131_072
 _END_SEARCH_BYTES: Final = (2**16, 2**20)
 """How many bytes at the end of an events file to search for the end line, in order of attempts.
 
-The second attempt finds an end line that contains a long traceback.
+The second attempt is for end lines that contain a long traceback.
 """
 _IRREGULAR_FILES: Final = {
     layout.SAMPLES_SUFFIX: "samples file that is not a regular file",
@@ -107,7 +107,7 @@ class WriterFiles:
         name: the name that both files share, without a suffix.
         index: the writer's position among the run's writers, ordered by start time.
         damage: how many pieces of content were skipped, keyed by reason.
-        located: the damage whose place in the files is known, keyed like ``damage``.
+        located: the damage whose place in the files is known, keyed by reason, like ``damage``.
         unchecked: the number of samples for which the last pass found no checksum.
         on_damage: a function that receives each piece of damage whose place is known.
     """
@@ -276,11 +276,11 @@ class WriterFiles:
         return record if not has_checksums or self._is_intact(line, record) else {}
 
     def read_identity(self) -> Record | None:
-        """Return the facts about the writing process, even if the line's checksum does not match.
+        """Return the facts about the writing process, even if their checksum does not match.
 
-        Use them only to find out whether the process is alive, because damaged facts are better
-        than none for that. Returns an empty dict if the line can't be parsed, and None if the file
-        has no complete line.
+        Use them only to find out whether the process is alive: for that purpose, damaged facts are
+        better than none. The facts are in the first line of the events file. Returns an empty dict
+        if that line can't be parsed, and None if it is missing or incomplete.
         """
         try:
             with self.open_events() as file:
@@ -293,7 +293,7 @@ class WriterFiles:
         return {} if line.endswith(b"\n") else None
 
     def _is_intact(self, line: bytes, record: Record, offset: int | None = None) -> bool:
-        """Return whether a line is intact and in its place. Remove the checksum from its record."""
+        """Return whether a line is intact and in its place. Remove the checksum from ``record``."""
         at = record.get("at")
         checksums.remove_seal(record)
         number = checksums.check_line(line, checksums.seed_of(self.name))
@@ -326,7 +326,7 @@ class WriterFiles:
         return {}
 
     def _is_being_closed(self) -> bool:
-        """Return whether the last lines are being written, or have been written in the meantime."""
+        """Return whether the writer is writing its last lines, or has just written them."""
         try:
             with self.open_events() as file:
                 is_held = is_lock_held(file.fileno(), {})
@@ -427,7 +427,7 @@ class WriterFiles:
 
     def _note_damage(self, damaged: Counter[str]) -> None:
         for reason, count in damaged.items():
-            self.damage[reason] = max(self.damage[reason], count)  # each pass finds the same damage
+            self.damage[reason] = max(self.damage[reason], count)  # a later pass may repeat it
 
     def series(self) -> dict[int, Series]:
         """Return the series that this writer has declared so far, keyed by number."""
@@ -549,8 +549,9 @@ class _Part:
 
     Attributes:
         chunk: the records.
-        first: the number of records that precede the first one in the file.
-        skipped: the number of records before it that are in a hole of a sparse file.
+        first: the number of records in the file that precede this part.
+        skipped: the number of records, directly before this part, that were skipped because they
+            are in a hole of a sparse file.
     """
 
     chunk: NDArray[np.void]
@@ -671,7 +672,10 @@ def _record_dtype() -> np.dtype[np.void]:
 
 
 def to_int64(chunk: NDArray[np.void]) -> NDArray[np.int64]:
-    """Return a chunk's values as int64: numbers for ``i64`` series, offsets for ``text`` series."""
+    """Return the values in a chunk of an ``i64`` or ``text`` series as int64.
+
+    The values of a ``text`` series are offsets into the events file.
+    """
     import numpy as np
 
     # reinterpret the eight bytes; the field is not contiguous, so copy it first
@@ -711,7 +715,7 @@ def _parse_series(record: Record) -> Series | None:
 
 
 def series_number(record: Record) -> int | None:
-    """Return the ``id`` that links a record to the one that completes it; None if it has no id."""
+    """Return the ``id`` that links a record to a later one; None if the record has no ``id``."""
     number = record.get("id")
     return number if isinstance(number, int) else None
 

@@ -168,7 +168,7 @@ def find_spans(
     An argument that is None matches everything. An end event closes the most recent open span with
     the same name, source and context, but never a span that starts later. If one process logged
     both events without an explicit time, the order of logging shows which event is later, because
-    the machine's clock may have been set. A span without an end event has ``finished`` None.
+    the machine's clock may have been adjusted. A span without an end event has ``finished`` None.
 
     Raises InvalidArgumentError if ``since`` or ``until`` is not a valid time.
     """
@@ -210,7 +210,7 @@ def _read_events(journal: Journal) -> Iterator[RecordedEvent]:
 
 
 def _read_clocked_events(journal: Journal) -> Iterator[tuple[int, int | None, RecordedEvent]]:
-    """Yield each event, preceded by its writer's index and the nanoseconds since boot."""
+    """Yield the index of the writer, the nanoseconds since boot, and the event, for each event."""
     for files in journal.writers:
         for _, record in files.records():
             name, source = record.get("name"), record.get("source")
@@ -273,7 +273,7 @@ class LastValues(Mapping[str, Any]):
     def __init__(
         self, folder: Path, kind: str, open_journal: Callable[[], Journal] | None = None
     ) -> None:
-        """Prepare to read the values. Reading starts when a value is first needed.
+        """Prepare to read the values. The journal is not read until a value is needed.
 
         Args:
             folder: the run's folder.
@@ -304,7 +304,8 @@ class LastValues(Mapping[str, Any]):
         return {name: to_logged_value(decode(value)) for name, value in self._encoded.items()}
 
     def _refresh(self) -> None:
-        stamp = read_events_stamp(self._folder)  # read it first: records added later change it
+        # read the stamp before the records, so that the next call notices records added meanwhile
+        stamp = read_events_stamp(self._folder)
         if stamp == self._stamp and stamp is not None:
             return
         self._encoded = {}
@@ -335,9 +336,9 @@ def _read_settings(journal: Journal, kind: str) -> Iterator[Record]:
 def read_points(journal: Journal, path: tuple[str, ...], start_index: int, limit: int) -> PointPage:
     """Read one page of a metric group's points, as `MetricGroup.read` describes.
 
-    A point consists of consecutive samples that share the group's context and a time. The points
-    of one writer are followed by the points of the next. Costs one pass over the samples files, and
-    memory for the points on the page.
+    A point consists of consecutive samples that have the group's context and the same time. Lists
+    all points of one writer before the points of the next. Costs one pass over the samples files,
+    and memory for the points on the page.
 
     Raises InvalidArgumentError if an argument is not a non-negative int, or if the limit exceeds a
     million.
@@ -401,7 +402,7 @@ def _add_points_of_writer(
             if not found or found[-1][0] != row:
                 found.append((row, {}))
             data = found[-1][1]
-            data.pop("step", None), data.pop("epoch", None)  # keep these keys last
+            data.pop("step", None), data.pop("epoch", None)  # the step and epoch stay last
             data[declared[int(record["series"])].name] = value
             if int(record["step"]) != layout.NO_STEP:
                 data["step"] = int(record["step"])

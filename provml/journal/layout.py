@@ -61,8 +61,8 @@ without a step or epoch, the writer may fill them in later; nothing else in a re
 ------------------
 One JSON object per line, in UTF-8 (in fact, all characters are ASCII). The key ``record`` names the
 kind of the line; ``schemas/journal.schema.json`` describes every kind. The first line has the kind
-``writer``. The file gets its final name after this line is written. The process holds an exclusive
-``flock`` on the file until it ends, unless the line has no ``lock``.
+``writer``. The file gets its final name after this line is written. If the line has a ``lock``
+field, the process holds an exclusive ``flock`` on the file until it closes the file.
 
 A ``series`` line declares a series and comes before the first sample of that series. Its
 ``storage`` is ``f64``, ``i64`` or ``text``. If it is ``text``, the value in the binary record is
@@ -140,7 +140,7 @@ def pack_header(created_ns: int) -> bytes:
 
 
 def encode_folder_name(name: str) -> str:
-    """Return the name of an experiment's folder: unique for each experiment, portable and visible.
+    """Return the name of an experiment's folder: unique, portable, and not hidden.
 
     Keeps letters and digits of any script and the characters ``-_. ``, and percent-encodes all
     others. A long name is shortened and ends in ``~`` and a digest; ``run.json`` contains the full

@@ -79,8 +79,8 @@ class Liveness(NamedTuple):
     """The result of checking whether a process is alive.
 
     Attributes:
-        is_alive: whether the process is alive; None if this can't be checked from here.
-        doubt: why this can't be checked; empty if it can.
+        is_alive: whether the process is alive; None if the current process can't find out.
+        doubt: why the current process can't find out; an empty string if it can.
     """
 
     is_alive: bool | None
@@ -129,7 +129,7 @@ def ran_here(writer: dict[str, Any]) -> bool:
 
 
 def _is_same_boot(writer: dict[str, Any]) -> bool:
-    """Return whether the process ran on this machine, after the machine last booted."""
+    """Return whether the process was started on this machine since the machine last booted."""
     boot_id = _read_boot_id()
     if boot_id is None:  # not Linux
         return writer.get("boot_id") is None and writer.get("host") == os.uname().nodename

@@ -32,8 +32,8 @@ class Journal:
 
     Attributes:
         folder: the run's folder.
-        description: the contents of ``run.json``. If the id or the experiment is missing, the
-            folder's name or its parent's name takes its place.
+        description: the contents of ``run.json``. If the id is missing, the name of the run's
+            folder replaces it. If the experiment is missing, the parent folder's name does.
         writers: the files of all writers that had started when the journal was opened, ordered by
             start time.
     """
@@ -47,8 +47,8 @@ class Journal:
 
         Args:
             folder: the run's folder.
-            on_damage: a function that receives each piece of damage when it is found. With this
-                function, ``run.json`` is always compared with the journal.
+            on_damage: a function that receives each piece of damage when it is found. If you pass
+                a function, ``run.json`` is always compared with the journal.
 
         Raises:
             RunNotFoundError: the folder contains no run.
@@ -166,7 +166,7 @@ def describe_damage(damage: Mapping[str, int]) -> str | None:
     if not damage:
         return None
     reasons = ", ".join(
-        # a reason with a colon names the damaged range, which includes the count
+        # a reason that contains ": " names the damaged range, so it already shows the count
         reason if ": " in reason else f"{reason}: {count:,}"
         for reason, count in sorted(damage.items())
     )

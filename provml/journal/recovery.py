@@ -1,8 +1,9 @@
 """Closes the journal files that dead processes left open.
 
-Writes the missing end lines. Changes the files of a process that may be alive only if the caller
-forces it. Never shortens a file, because such a process may still map it. No other module changes
-the files of another process. Imports only `journal`, `base.store_files` and `errors` from provml.
+Writes the missing end lines. Does not change the files of a process that may be alive, unless the
+caller forces recovery. Never shortens a file, because a process that is still alive may have mapped
+it. No other module changes the files of another process. Imports only `journal`,
+`base.store_files` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _END_LINE_STATUSES: Final = (*layout.END_STATUSES, "crashed")
 
 @dataclass(frozen=True, slots=True)
 class _OpenWriter:
-    """A writer whose files do not record its end."""
+    """A writer whose files do not record how it ended."""
 
     files: WriterFiles
     header: Header
@@ -78,8 +79,8 @@ def recover(run_folder: Path, force: bool = False) -> list[str]:
             is alive. The files of a process that is known to be alive are never closed.
 
     Raises:
-        JournalError: a process is or may still be recording the run, or the run's format is newer
-            than the installed provml can read.
+        JournalError: a process is recording the run, or may be recording it, or the run's format
+            is newer than the installed provml can read.
         StoreError: the journal folder is a link.
         OSError: a file can't be written. The next call continues where this one stopped.
     """
@@ -142,7 +143,7 @@ def lock_journal(run_folder: Path, wait_s: float = _LOCK_WAIT_S) -> Iterator[Non
         wait_s: the maximum number of seconds to wait while another process holds the lock.
 
     Raises:
-        StoreError: another process still holds the lock after that time, or the folder is a link.
+        StoreError: another process still holds the lock after ``wait_s``, or the folder is a link.
     """
     run_folder = Path(os.path.abspath(run_folder))
     folder = run_folder / layout.JOURNAL_FOLDER
@@ -228,7 +229,7 @@ def _describe_role(writer: _OpenWriter) -> str:
 
 
 def _find_last_time_ns(writer: _OpenWriter) -> int:
-    """Return the latest time in a writer's records, or the writer's start time if that is later."""
+    """Return a writer's start time or the latest time in its records, whichever is later."""
     digits = writer.files.name.partition("-")[0]
     latest = max(writer.header.created_ns, int(digits) if digits.isdecimal() else 0)
     for _, record in writer.files.records():

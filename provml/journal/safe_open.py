@@ -16,7 +16,7 @@ def avoid_std_fds() -> Iterator[None]:
 
     If a process has closed its standard output, the next file that it opens gets that descriptor.
     Everything that the process or its children print would then end up in the file. If all three
-    are open, this costs about a microsecond and uses no descriptor.
+    descriptors are open, this costs about a microsecond and uses no further descriptor.
 
     Raises OSError if one of the three is closed and ``/dev/null`` can't be opened.
     """

@@ -54,11 +54,12 @@ NO_SLOTS: Final[Slots] = (bytearray(), itertools.repeat(0).__next__)
 class SampleFile:
     """The samples file of one process. Use it only under a lock, except for `slots`.
 
-    Each segment of the file is mapped separately, after its disk blocks have been allocated. So a
-    full disk raises ``OSError`` here, and never causes a SIGBUS later when memory is written.
+    Each segment of the file is mapped separately, after its disk blocks have been allocated. So if
+    the disk is full, creating or growing the file raises OSError, and a later write to the mapped
+    memory never causes a SIGBUS.
 
-    The next segment is always mapped in advance, because a map needs a file descriptor. If the
-    process runs out of descriptors, the used-up segment frees one for the next map.
+    The next segment is always mapped in advance, because mapping needs a file descriptor. If the
+    process runs out of descriptors, releasing the used-up segment frees one for the next mapping.
     """
 
     def __init__(self, root: Path, path: Path, created_ns: int) -> None:
@@ -80,7 +81,7 @@ class SampleFile:
                 store_files.remove_file(root, path)
                 raise
         self._used_up: WeakSet[mmap.mmap] = WeakSet()
-        self._length = _FIRST_SEGMENT  # the end of the last segment that `slots` has pointed at
+        self._length = _FIRST_SEGMENT  # the end of the last segment that `slots` pointed to
         self._ahead: mmap.mmap | None = None
         self._set_slots(segment, layout.HEADER_SIZE)
         self._try_to_map_ahead()
@@ -156,7 +157,7 @@ class SampleFile:
         try:
             self._ahead = self._map_next()
         except OSError:
-            pass  # `grow` tries again, and reports the problem if it persists
+            pass  # `grow` tries again, and raises the error if the problem persists
 
     def _map_next(self) -> mmap.mmap:
         """Map a new segment at the end of the file: half as large as the file, up to 8 MiB.
@@ -208,7 +209,7 @@ class SampleFile:
         self._segment.close()
         if self._ahead is not None:
             self._ahead.close()
-        for segment in list(self._used_up):  # a slow thread may still have a slot in one of them
+        for segment in list(self._used_up):  # a slow thread may still be writing to one
             segment.close()
         # reserve a slot only now, so that all records written before the map was closed precede it
         used = min(self._reserve(), end_of_segment)

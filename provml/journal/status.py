@@ -167,7 +167,7 @@ def _find_rank(writer: dict[str, Any]) -> int | None:
 
 
 def find_owner_ranks(run_folder: Path) -> set[int | None]:
-    """Return the ranks of the processes that own a run; None means a process without a rank."""
+    """Return the ranks of the processes that own a run, with None for a process without a rank."""
     writers = [files.first_record() for files in list_writer_files(run_folder)]
     return {_find_rank(writer) for writer in writers if writer.get("role") == "owner"}
 
@@ -196,7 +196,7 @@ def check_writer(files: WriterFiles) -> Liveness:
 def _has_changed(open_file: Callable[[], BinaryIO], within_ns: int) -> bool:
     """Return whether a file's last change is less than ``within_ns`` away from the current time.
 
-    The change may also be in the future, because the clock of another machine may be ahead.
+    The change may seem to be in the future, because the clock of another machine may be ahead.
     """
     try:
         with open_file() as file:

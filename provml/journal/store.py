@@ -108,9 +108,9 @@ def _read_entry(folder: OpenFolder) -> RunEntry:
 
 
 def _open_runs(store: Path, unread: list[UnreadRun]) -> Iterator[OpenFolder]:
-    """Open each folder that may contain a run, one after another.
+    """Open and yield each folder that may contain a run; close it when the next one is requested.
 
-    If a folder can't be read, or is in fact a link or a special file, adds it to ``unread``.
+    Instead of yielding links, special files and unreadable folders, adds them to ``unread``.
     """
     try:
         root = OpenFolder(store, store)

@@ -25,7 +25,7 @@ _MAX_STORE_FILE_BYTES: Final = 2**16
 
 
 def open_store_id(store: str | os.PathLike[str]) -> str:
-    """Return a store's id. Create the store and the id if they do not exist.
+    """Return a store's id. Create the store and its id if they do not exist yet.
 
     If several processes create the id at once, all of them get the same id. Costs three system
     calls, or one fsync for a new store.

@@ -130,8 +130,8 @@ def encode(value: object, _depth: int = 0) -> Any:
     """Encode a value as JSON data. An object of an unknown type becomes its `stable_text`.
 
     Raises:
-        InvalidArgumentError: the value is nested deeper than 64 levels. Or it contains a lone
-            surrogate, an integer with too many digits, or two keys of one mapping that have the
+        InvalidArgumentError: the value is nested deeper than 64 levels, or contains a lone
+            surrogate, an integer with too many digits, or a mapping with two keys that have the
             same text.
     """
     if _depth > _MAX_VALUE_DEPTH:
@@ -204,7 +204,7 @@ def _encode_typed(value: object, depth: int) -> Any:
 def _has_time_zone(value: datetime) -> bool:
     try:
         return value.utcoffset() is not None
-    except ValueError:  # pandas' NaT is a datetime, but does not support this
+    except ValueError:  # pandas' NaT is a datetime, but has no UTC offset
         return False
 
 
@@ -297,7 +297,7 @@ def _decode_typed(kind: object, content: object, value: dict[str, Any]) -> Any:
 def to_logged_value(value: Any) -> Any:
     """Convert each `Moment`, `Array` and `Opaque` in a decoded value to a standard type.
 
-    They become a datetime, a numpy array and a str.
+    A `Moment` becomes a datetime, an `Array` a numpy array, and an `Opaque` a str.
     """
     if isinstance(value, Moment):
         return to_datetime(value.time_ns)

@@ -1,7 +1,8 @@
 """Checks the lines of an events file and the blocks of a samples file against their checksums.
 
-`checksums` describes the checksums. Imports only `checksums`, `layout` and `base.results` from
-provml. Starts up to two threads that check a large samples file while it is being read.
+The module `checksums` describes the format of the checksums. Imports only `checksums`, `layout` and
+`base.results` from provml. Starts up to two threads that check a large samples
+file while it is being read.
 """
 
 from __future__ import annotations
@@ -131,7 +132,8 @@ class LineChecker:
         """Return the damage in the file.
 
         Args:
-            must_be_closed: whether the writer has ended, so the ``closed`` line must be there.
+            must_be_closed: whether the writer has ended, so that a missing ``closed`` line is
+                damage.
             torn_bytes: the length of the last line if it does not end in a line feed, else 0.
         """
         if torn_bytes and self.closed:
@@ -178,7 +180,7 @@ def count_lines(file: BinaryIO, name: str) -> int:
 
 @dataclass(slots=True)
 class BlockChecksums:
-    """The checksums of a writer's samples that its events file contains so far.
+    """The checksums that a writer has recorded for its samples so far.
 
     Attributes:
         closed: the record in the ``closed`` line; None if the file is not closed or the line is
@@ -285,14 +287,14 @@ class BlockChecksums:
 
 @dataclass(slots=True)
 class BlockFindings:
-    """The numbers of the damaged and the unchecked blocks among consecutive blocks."""
+    """The numbers of the damaged and of the unchecked blocks in a part of a samples file."""
 
     damaged: list[int] = field(default_factory=list)
     unchecked: list[int] = field(default_factory=list)
 
 
 class SampleChecker:
-    """Checks the blocks of one samples file, and collects what it finds.
+    """Checks the blocks of one samples file, and collects the damage.
 
     Attributes:
         unchecked: the number of samples that no checksum covers.
@@ -321,7 +323,7 @@ class SampleChecker:
 
     @property
     def end(self) -> int:
-        """The offset in bytes at which the samples end. A closed file contains this offset."""
+        """The offset at which the samples end, in bytes; taken from the ``closed`` line if any."""
         size = self._length if self._sums.closed is None else self._sums.closed["size"]
         return min(self._length, int(size))
 
@@ -358,14 +360,14 @@ class SampleChecker:
         return found.damaged
 
     def note(self, found: BlockFindings, unchecked_samples: int) -> None:
-        """Add the findings for a part of the file, and the number of its unchecked samples."""
+        """Add the findings for a part of the file, and the number of unchecked samples in it."""
         self._damaged += found.damaged
         if unchecked_samples:
             self._doubtful += found.unchecked
             self.unchecked += unchecked_samples
 
     def note_hole(self, first: int, end: int) -> None:
-        """Add the damaged blocks in a skipped hole, from block ``first`` up to block ``end``."""
+        """Add the damaged blocks in a skipped hole, from block ``first`` to ``end - 1``."""
         self._damaged += self._sums.find_damage_in_hole(first, end)
 
     def finish(self) -> list[Damage]:
@@ -503,7 +505,7 @@ def _name_range(unit: str, first: int, last: int, problem: str) -> str:
 
 
 def _limit(damage: list[Damage]) -> list[Damage]:
-    """Limit a list of damage to 50 entries. The last entry then summarises all that follow."""
+    """Shorten a list of damage to 50 entries, the last of which summarises the rest."""
     if len(damage) <= _MAX_RANGES:
         return damage
     rest = damage[_MAX_RANGES - 1 :]

@@ -242,10 +242,10 @@ class JournalWriter:
         self._write(record)
 
     def _write(self, item: Sample | Record) -> None:
-        """Write an item, or queue it if a signal handler logs it while another item is written.
+        """Write an item, or queue it if a signal handler that interrupted a write has logged it.
 
-        The handler runs on the thread that it interrupts, so it can't wait. The queued items are
-        written after the interrupted one.
+        The handler runs on the thread that it interrupts, so it can't wait for that thread. Queued
+        items are written as soon as the interrupted write is complete.
         """
         with self._lock:
             if self._busy:
@@ -279,7 +279,10 @@ class JournalWriter:
     def _sample_epoch(
         self, path: tuple[str, ...] | None, time_ns: int, step: int | None, epoch: Any
     ) -> None:
-        """Record the exact fractional epoch as a metric, unless the last record had it too."""
+        """Record the exact fractional epoch as a metric, unless it was the last one recorded.
+
+        If the step or context has changed since then, records the epoch again.
+        """
         known = (path, step, epoch.exact)
         if known != self._last_epoch:
             self._last_epoch = known
@@ -377,7 +380,7 @@ class JournalWriter:
         now = time.monotonic_ns()
         if now < self._retry_after_ns:
             return False
-        self._find_last_position(_MOST_LOOKED_AT)  # before the segment is out of sight
+        self._find_last_position(_MOST_LOOKED_AT)  # later searches skip this segment
         try:
             self._samples.grow()
         except OSError as error:
@@ -482,7 +485,7 @@ class JournalWriter:
                 return
             self.closed = True
             self._stop.set()
-            while self._deferred:  # a signal handler interrupted a write and ended the run
+            while self._deferred:  # a signal handler that interrupted a write ended the run
                 item = self._deferred.popleft()
                 if isinstance(item, dict):
                     self._append_or_drop(item)
@@ -519,7 +522,7 @@ class JournalWriter:
             self._warn(error)
 
     def _describe_closed_files(self) -> Record:
-        """Return the record that ends the events file, except for the header's checksum."""
+        """Return the record that ends the events file, but without the checksum of the header."""
         size = layout.HEADER_SIZE + self._samples.slot_count * layout.RECORD_SIZE
         closed: Record = {"record": "closed", "size": size, **self._describe_run_file()}
         return closed | (self._describe_other_writers() if self._role == "owner" else {})
@@ -536,7 +539,7 @@ class JournalWriter:
         return {} if checksum is None else {"run_file": checksum}
 
     def _describe_other_writers(self) -> Record:
-        """Return the names of the run's other writers, so that readers notice if files are lost.
+        """Return a field with the names of the run's other writers, so that lost files are noticed.
 
         The result is empty if there are more than 256 other writers.
         """
@@ -669,7 +672,7 @@ def _extra_fields(extra: int | ExtraFields) -> Record:
 
 
 def warn_without_raising(message: str) -> None:
-    """Issue a ProvMLWarning. If a filter turns it into an exception, print it to standard error."""
+    """Issue a ProvMLWarning. If a filter makes the warning an error, print it to standard error."""
     try:
         # show no source line: the code that notices the problem did not cause it
         warnings.warn_explicit(message, ProvMLWarning, "provml", 1, registry={})
