@@ -23,7 +23,7 @@ _MARKER: Final = ".inside"
 
 
 def install() -> None:
-    """Install the parts that the settings ask for. If a part fails, note that and go on."""
+    """Install the parts of capture that the settings ask for. Note each part that fails."""
     settings = read_settings()
     if settings.joined_run is None:
         return
@@ -50,7 +50,8 @@ def was_installed(run_folder: Path, keep: bool) -> bool:
 
     Args:
         run_folder: the folder of the run.
-        keep: whether to keep the marker file; the commands of other ranks may need it.
+        keep: whether to keep the marker file that `install` created; the commands of other ranks
+            may need it.
     """
     root, marker = store_files.store_root(run_folder), run_folder / _MARKER
     found = store_files.is_file(root, marker)

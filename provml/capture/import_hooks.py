@@ -2,8 +2,8 @@
 
 A finder at the front of ``sys.meta_path`` acts if a callback waits for a module. It lets the other
 finders find the module, and overrides ``exec_module`` on the loader instance, not on its class. The
-callback then runs after the module. The module keeps its usual ``__spec__`` and ``__loader__``. If
-the module raises an error, the traceback contains no frames from provml.
+callback then runs right after the module's code. The module keeps its usual ``__spec__`` and
+``__loader__``. If the module raises an error, the traceback contains no frames from provml.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _ImportFinder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Get a module's spec from the other finders; None if no callback waits for the module."""
+        """Return a module's spec from the other finders; None if no callback waits for it."""
         if name not in self.callbacks:
             return None
         finders = list(sys.meta_path)
@@ -100,7 +100,7 @@ def call_on_import(name: str, callback: ImportCallback) -> None:
 
 
 def cancel_call_on_import(name: str, callback: ImportCallback) -> None:
-    """Undo one call of `call_on_import`. If no callbacks are left, remove the finder."""
+    """Undo one call to `call_on_import`. If no callbacks are left, remove the finder."""
     finder = STATE.part(_ImportFinder)
     with finder.lock:
         callbacks = finder.callbacks.get(name, [])

@@ -25,7 +25,7 @@ MISSED: Final = "capture missed"
 MISSED_IN_ALL: Final = "capture missed in all"
 """The name of the event that reports the number of failures of each kind at process end.
 
-It is logged only if a failure happened more than once.
+The event is logged only if a failure happened more than once.
 """
 
 _MAX_REASON_LENGTH: Final = 1000
@@ -36,7 +36,7 @@ class _OuterRunState:
 
     Attributes:
         run: the outer run; None if there is no outer run, or if it can't be opened.
-        is_known: whether provml has tried to open the run, so `run` no longer changes.
+        is_known: whether provml has tried to open the run; `run` then no longer changes.
         is_opening: whether the run is being opened. Meanwhile, `get_outer_run` returns None to the
             thread that opens it.
         misses: the number of failures of each kind.

@@ -122,7 +122,7 @@ class _ReplacedStream(NamedTuple):
 
 
 class _PrintedLines:
-    """A buffer that joins the text that each thread writes into lines, and reads their metrics.
+    """A buffer that joins the text from each thread into lines, and reads metrics from the lines.
 
     ``print`` writes a line in two pieces, so the pieces from different threads are kept apart.
     No method raises an error.

@@ -133,7 +133,7 @@ class RecordedCalls:
 
 
 def _restore_imported(owner: ModuleType, name: str, wrapper: Any, original: Any) -> None:
-    """Restore a function in the package's other modules that imported the wrapper by name."""
+    """Restore a function in the other modules of its package that imported the wrapper by name."""
     package = owner.__name__.partition(".")[0]
     for module_name, module in list(sys.modules.items()):
         if module_name.partition(".")[0] != package or not isinstance(module, ModuleType):

@@ -66,7 +66,7 @@ def _find_given(
 
 
 def _names_option(word: str, options: Sequence[str]) -> bool:
-    """Return whether a word is one of an argument's options: ``--lr``, ``--lr=1`` or ``-l1``."""
+    """Return whether a word names one of the options, as ``--lr``, ``--lr=1`` and ``-l1`` do."""
     if not word.startswith("-"):
         return False
     own = word.partition("=")[0]
@@ -78,5 +78,5 @@ def _names_option(word: str, options: Sequence[str]) -> bool:
 def _is_default(value: object, default: object) -> bool:
     try:
         return value is default or bool(value == default)
-    except Exception:  # comparing arrays, for example, does not give one bool
+    except Exception:  # comparing arrays, for example, gives more than one bool
         return False

@@ -3,7 +3,8 @@
     train.py data.csv --lr 0.1 --epochs=3 -v
 
 This command line has the options ``lr`` (0.1), ``epochs`` (3) and ``v`` (True). A word after an
-option is the value of the option, unless the word is an option too. All other words are ignored.
+option is the value of that option, unless the word is itself an option. All other words are
+ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _FLOAT: Final = re.compile(
 
 
 def read_options(words: Sequence[str]) -> dict[str, Any]:
-    """Return the options on a command line by name, and convert values that are numbers.
+    """Return the options on a command line, keyed by name. Convert values that are numbers.
 
     An option that occurs several times gets a list of its values. Dashes within a name become
     underscores, as in argparse.

@@ -72,7 +72,7 @@ def record_settings(
         library: the name of the library that read the settings.
         values: a mapping or configuration object. Nested names are joined by dots.
         given: the names of the settings that the command line, a file or the environment sets.
-            All others have their default. A name also covers the names nested below it. None if
+            All others have their defaults. A name also covers the names nested below it. None if
             the library does not report which settings were given.
         facts: further metadata for the event, such as the program's name.
     """
@@ -102,9 +102,10 @@ def is_for_the_script(skip: tuple[str, ...], *, has_own_arguments: bool = False)
     """Return whether the settings that a library has just read are settings of the script.
 
     Args:
-        skip: the packages between the caller and this function, such as ``("argparse",)``.
-        has_own_arguments: whether the caller passed a list of arguments instead of the command
-            line. Installed packages often do so for their own purposes.
+        skip: the packages to skip when looking for the caller, such as ``("argparse",)``.
+        has_own_arguments: whether the caller passed its own list of arguments to the library,
+            which then does not read the command line. Installed packages often do so for their own
+            purposes.
     """
     caller = _find_caller((*skip, "provml.capture", "functools", "contextlib"))
     if caller is None:
@@ -141,5 +142,5 @@ def _covers(given: Collection[str], name: str) -> bool:
 def _is_equal(one: object, other: object) -> bool:
     try:
         return type(one) is type(other) and bool(one == other)
-    except Exception:  # comparing arrays, for example, does not give one bool
+    except Exception:  # comparing arrays, for example, gives more than one bool
         return False

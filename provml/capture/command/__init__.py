@@ -1,6 +1,6 @@
 """Implements ``provml run``, which records a command that does not use provml itself.
 
-- `supervisor` starts the command, waits for it to end, and records both events.
+- `supervisor` starts the command, waits for it to end, and records its start and its end.
 - `program` finds the script that the command line runs.
 - `environment_probe` describes the command's source code and environment.
 - `streams` passes the command's output on.

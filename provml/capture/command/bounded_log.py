@@ -22,7 +22,7 @@ _READ_BYTES: Final = 2**20
 
 
 class BoundedLog:
-    """A log of the beginning and the end of a stream. Each may use half of the size limit.
+    """A log of the beginning and the end of a stream, each up to half of the size limit.
 
     Not thread-safe: use each log from only one thread at a time.
 
@@ -33,7 +33,7 @@ class BoundedLog:
     """
 
     def __init__(self, run_folder: Path, name: str, limit_bytes: int) -> None:
-        """Prepare the log. The first call of `write` creates the file.
+        """Prepare the log. The first call to `write` creates the file.
 
         Args:
             run_folder: the run's folder.
@@ -62,7 +62,7 @@ class BoundedLog:
         return self.total_bytes - self._head_bytes - min(self._tail_bytes, self._tail_limit)
 
     def write(self, block: bytes) -> None:
-        """Add a block to the log. If this fails, set `trouble` and ignore all later blocks."""
+        """Add a block to the log. If writing fails, set `trouble` and ignore later blocks."""
         self.total_bytes += len(block)
         if self.trouble is not None or not self._head_limit or not block:
             return
@@ -103,7 +103,7 @@ class BoundedLog:
         """Join the two files into one, and describe the result for an artifact record.
 
         Returns:
-            The facts about the joined file, including digest and size; None if nothing was kept.
+            The facts about the joined file, such as its digest and size; None if nothing was kept.
 
         Raises:
             OSError: the files can't be joined. They stay in the run's folder.
@@ -144,7 +144,7 @@ class BoundedLog:
 
 
 def find_leftover_logs(run_folder: Path) -> list[tuple[str, list[Path]]]:
-    """Return the name of each log that was never finished, with its one or two files."""
+    """Return the name of each log that was never finished, with the one or two files it left."""
     root, artifacts = store_files.store_root(run_folder), run_folder / layout.ARTIFACTS_FOLDER
     try:
         entries = store_files.list_folder(root, artifacts)

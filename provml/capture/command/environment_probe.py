@@ -37,7 +37,7 @@ def probe_environment(
     """Yield a record of the command's source code, and a record of its environment.
 
     Costs a few git calls, and about a millisecond per installed package. If the command uses a
-    different Python, this function also starts that Python once, to ask for its packages.
+    different Python, this function also starts that Python once, to list its packages.
 
     Args:
         program: the program that the command runs.

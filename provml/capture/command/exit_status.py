@@ -1,4 +1,4 @@
-"""Describes how a command ended, and reads how the scripts that joined its run ended."""
+"""Describes how a command ended, and how each script that joined its run ended."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def read_script_ends(run_folder: Path) -> list[dict[str, Any]]:
 
 
 def _find_ends(file: BinaryIO) -> Iterator[dict[str, Any]]:
-    """Yield the metadata of each event in a file that records the end of a script."""
+    """Find the events in a file that record the end of a script, and yield their metadata."""
     name = f'"{RUN_FINISHED}"'.encode()
     while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
         if name not in line:

@@ -1,7 +1,7 @@
 """Records what a killed ``provml run`` left behind: notes of opened files, and printed output.
 
 Until this module records them, both are only files in the run's folder: the run's documents do not
-mention them.
+mention these files.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _RING_ORDER: Final = "a ring buffer: the first bytes in the file may be the last
 def record_leftovers(run_folder: Path) -> list[str]:
     """Record what a killed run left in its folder. Idempotent, and safe to call concurrently.
 
-    Reads each file that the run's processes opened once, to compute the file's digest.
-    Files that have changed since the run ended get no digest. If one of the processes is still
-    running, this function records nothing: call it again later. The notes of a command that ran on
-    another machine or in another container stay in the folder, because their paths and process
-    numbers mean something else here.
+    Computes the digest of each file that the run's processes opened. Files that have changed since
+    the run ended get no digest. If one of the processes is still running, this function records
+    nothing: call it again later. The notes of a command that ran on another machine or in another
+    container stay in the folder, because their paths and process numbers mean something else here.
 
     Returns:
-        A message for each recorded log, and one that says whether the notes were recorded or left.
+        A message for each log of printed output, and one message that says whether the notes of
+        opened files were recorded or stay in the folder.
 
     Raises:
         StoreError, OSError: something can't be recorded. Call this function again to record

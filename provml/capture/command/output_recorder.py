@@ -1,6 +1,6 @@
 """Records the command's output: keeps a copy with secrets masked, and reads metrics from it.
 
-A separate thread does this work, so that the work does not delay the output. If the thread falls
+A separate thread does this work, so that passing on the output is not delayed. If the thread falls
 behind by more than `_MAX_WAITING_BYTES`, the command has to wait. No lines are lost.
 """
 

@@ -35,7 +35,7 @@ class Program(NamedTuple):
     arguments: list[str]
     """The arguments of the script, or of the command if no script was found."""
     interpreter: str | None
-    """The path of the Python that runs the program; None if it is unknown or there is none."""
+    """The path of the Python that runs the program; None if it is unknown, or no Python does."""
     is_notebook: bool = False
 
     def describe(self) -> dict[str, Any]:
@@ -72,8 +72,8 @@ class Program(NamedTuple):
 def find_program(command: Sequence[str]) -> Program:
     """Find the program that a command line runs. Looks at a few files, but runs nothing.
 
-    If ``train.py`` is not executable, the Python of this process runs it. The same Python runs
-    ``train.ipynb``, through `provml.capture.command.notebook`.
+    If the command line starts with a ``.py`` or ``.ipynb`` file that is not executable, the Python
+    of this process runs the file; notebooks run through `provml.capture.command.notebook`.
 
     Raises:
         InvalidArgumentError: the command line passes arguments to a notebook.

@@ -1,4 +1,4 @@
-"""Passes the signals that ``provml run`` receives on to its command.
+"""Passes on to the command the signals that ``provml run`` receives.
 
 The signals are blocked, and the main thread waits for them, so they never interrupt Python code.
 If the terminal or another process sends a signal to the whole process group, the command receives
@@ -25,7 +25,8 @@ TERMINATING_SIGNALS: Final = frozenset(
 _GROUP_DELAY_S: Final = 0.05
 """The maximum time that a signal to the process group takes to reach every process in it."""
 _MAX_WITNESS_DEATH_S: Final = 10
-"""The maximum time to wait for a signal to kill the witness, which may be stopped at first."""
+"""The maximum time to wait for a signal to kill the witness (see `SignalQueue.start_witness`). The
+witness may be stopped when the signal arrives, and dies only after it resumes."""
 _PF_EXITING: Final = 0x4
 """The flag in ``/proc/<pid>/stat`` that marks a process as exiting."""
 _WITNESS_COMMAND: Final = ("/bin/sh", "-c", "ulimit -c 0; exec cat")
@@ -51,7 +52,7 @@ class SignalQueue:
 
         Signals that the caller ignores stay ignored.
         """
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else exit statuses are lost
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # otherwise, exit statuses are lost
         handled = {getattr(signal, name) for name in _HANDLED_NAMES.split()}
         if hasattr(signal, "SIGRTMIN"):
             handled |= set(range(signal.SIGRTMIN, signal.SIGRTMAX + 1))
@@ -190,7 +191,7 @@ def describe_signal(number: int) -> str:
 
 
 def poll_child(pid: int) -> tuple[int, Any] | None:
-    """Return a child's status and resource usage, as `os.wait4` does; None if it is running.
+    """Return a child's status and resource usage, as `os.wait4` does; None if the child runs.
 
     A stopped child is reported only once.
     """

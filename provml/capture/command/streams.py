@@ -47,8 +47,8 @@ class CommandStream:
         trouble: the error that stopped the thread, such as a failure to write our own output; None
             if no error occurred.
         unread: whether a process that the command left running may still write to the stream.
-        is_done: whether the thread has finished. It then sends SIGCHLD to this process, to wake
-            the main thread, which waits for signals.
+        is_done: whether the thread has finished. When it finishes, it sends SIGCHLD to this
+            process, to wake the main thread, which waits for signals.
     """
 
     def __init__(self, numbers: tuple[int, ...], name: str) -> None:
@@ -163,7 +163,7 @@ class CommandStream:
         poller = select.poll()
         poller.register(source, select.POLLIN)
         poller.register(woken, select.POLLIN)
-        poller.register(sink, 0)  # `poll` always reports if the reader has gone away
+        poller.register(sink, 0)  # 0: report only errors, such as a reader that has gone
         # reuse one buffer: allocating a new one takes longer than passing on a block
         buffer = memoryview(bytearray(_STREAM_BLOCK_BYTES))
         owed: int | None = None
@@ -198,7 +198,7 @@ class CommandStream:
 
 
 def _count_available(fd: int) -> int:
-    """Return the number of bytes that can be read without waiting; 0 if it is unknown."""
+    """Return the number of bytes that can be read without waiting; 0 if unknown."""
     try:
         found: int = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))[0]
         return found

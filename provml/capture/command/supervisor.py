@@ -63,7 +63,7 @@ _ENVIRONMENT_WAIT_S: Final = 30
 
 
 class CommandOptions(NamedTuple):
-    """The options of ``provml run`` that choose what to record, and that `start_run` lacks."""
+    """Options that choose what to record. Only ``provml run`` has them, not `start_run`."""
 
     patterns: tuple[str, ...] = ()
     """Templates and regular expressions for lines with metrics; see `provml.capture.lines`."""
@@ -187,7 +187,7 @@ def _become_command(program: Program, environment: dict[str, str]) -> CommandExi
 
 
 def _shell_command(program: Program) -> list[str]:
-    """Return a command line that runs a script without a ``#!`` line in ``/bin/sh``."""
+    """Return a command line with which ``/bin/sh`` runs a script that has no ``#!`` line."""
     import shutil
 
     path = shutil.which(program.command[0]) or program.command[0]
@@ -203,7 +203,7 @@ def _report_not_started(program: Program, error: OSError) -> CommandExit:
 
 
 def _discard_block(block: bytes, time_ns: int) -> None:
-    """Ignore a block of output. Replaces the callback if the output can't be recorded."""
+    """Ignore a block of output. Serves as the callback if the output can't be recorded."""
 
 
 class _CommandRecording:
@@ -499,7 +499,7 @@ class _CommandRecording:
             self._run.log_event(SETTINGS_READ, source=SOURCE, metadata=metadata)
 
     def _end_run(self, command_exit: CommandExit, reason: str | None) -> None:
-        """End the run with the worst status of the command and all scripts that joined the run."""
+        """End the run with the worst status among the command and the scripts that joined it."""
         status, exception = command_exit.status, None
         for joined in read_script_ends(self._run.path):
             if _WORST_FIRST.index(joined["status"]) < _WORST_FIRST.index(status):

@@ -3,7 +3,7 @@ r"""Writes and reads the notes about the files that one process opens.
 The notes are in ``journal/<command><start>-<pid>-<random>.<n>.opened``. Each process starts with a
 64 KiB file and adds 1 MiB files as they fill up. The files are memory-mapped, so writing a note
 costs only a memory copy, and a killed process loses no notes. Space is allocated up front, so a
-full disk raises an error when a file is created, never a signal later.
+full disk causes an error when a file is created, and never a signal (SIGBUS) later.
 
 A file is a sequence of notes, followed by zero bytes. Each note has this form:
 

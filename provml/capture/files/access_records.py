@@ -193,13 +193,13 @@ def record_accesses(run: Run, command: str, wait_s: float | None, until_ns: int 
     until = time.monotonic() + (run._folder.settings.hash_wait_s if wait_s is None else wait_s)
     threads = min(_MAX_THREADS, os.cpu_count() or 1)
     findings = _FileFindings(_LoggedPaths(run), until, until_ns)
-    # threads help, because hashing releases the GIL
+    # threads make this faster, because hashing releases the GIL
     with ThreadPoolExecutor(threads, "provml-files") as pool:
         for _ in pool.map(findings.settle, history.files.items()):
             pass
     findings.uses += [use for use in history.ended if not findings.is_logged(use)]
     for use in findings.uses:
-        if is_secret_file(use.path):  # drop the digest that was noted before an overwrite
+        if is_secret_file(use.path):  # the notes may contain a digest
             use.facts = {"unread": SECRET}
     counts = {
         "used": len(findings.uses),

@@ -5,7 +5,7 @@ checks the event's name first. When a file is first opened for reading, the hook
 without a system call: the ignore rules are applied later, when the notes are read. Before a file
 that was read is overwritten, moved or removed, the hook hashes it, unless it exceeds 64 MiB.
 
-A path may be relative to an open folder's descriptor, but Python does not tell the hook. So the
+A path may be relative to an open folder, but Python does not tell the hook to which one. So the
 hook treats every relative path as relative to the working folder. It ignores the names that provml
 itself opens in the store, which are `store_files.EntryName` objects.
 
@@ -127,7 +127,7 @@ class FileWatch:
         if flags & _WRITING:
             self._note_write(own, not flags & _EMPTYING)
             is_plain = isinstance(path, str) and path in (own, self._relative_to_cwd(own))
-            if is_plain and len(self._rewritten) < MAX_FILES:  # `_forget` finds only these paths
+            if is_plain and len(self._rewritten) < MAX_FILES:  # `_forget` finds no other forms
                 self._rewritten.add(str(path))
         elif self._find_state(own) is None and self._has_room():
             self._known[own] = _READ

@@ -39,7 +39,7 @@ KEPT_FOLDERS: Final = (
     *(".cache/huggingface/hub", ".cache/huggingface/datasets", ".cache/torch/hub"),
     *(".keras/datasets", ".keras/models"),
 )
-"""Hidden folders in the home folder whose files are not ignored."""
+"""Folders below the home folder. Their files are not ignored, although the folders are hidden."""
 _CODE_SUFFIXES: Final = (".py", ".pyc", ".pyo", ".pyi", ".so", ".pyd", ".dylib", ".dll")
 _BYTECODE_SUFFIXES: Final = (".pyc", ".pyo")
 _IGNORED_NAMES: Final = (
@@ -116,7 +116,7 @@ class IgnoreRules(NamedTuple):
             return True
         if path.endswith(_BYTECODE_SUFFIXES if writing else _CODE_SUFFIXES):
             return True
-        # a quick check first: each of _IGNORED_NAMES contains one of these, but few paths do
+        # each of _IGNORED_NAMES contains one of these strings, but few paths do: check them first
         if "/." in path or "-packages/" in path or "__pycache__/" in path:
             return any(part in path for part in _IGNORED_NAMES)
         return False

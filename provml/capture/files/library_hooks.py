@@ -220,7 +220,7 @@ def _pick_argument(place: tuple[int, str], args: tuple[Any, ...], kwargs: dict[s
 
 
 def _list_files(path: object, flags: int) -> Iterable[object]:
-    """List the files that an argument names; it may be a path, a list, a folder or a pattern."""
+    """List the files that an argument names, which may be a path, list, folder or pattern."""
     if isinstance(path, (list, tuple)):
         return [file for part in path for file in _list_files(part, flags)]
     if not isinstance(path, (str, bytes, os.PathLike)):

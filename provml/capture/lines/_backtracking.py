@@ -202,7 +202,7 @@ def _read_bounds(quantifier: str) -> tuple[int, int]:
 
 
 def _differ_in_one_character(alternatives: Sequence[Sequence[_Item]]) -> bool:
-    """Return whether the alternatives share a beginning and differ only in one last character."""
+    """Return whether the alternatives are the same except for the last character of each."""
     shortest = min(map(len, alternatives))
     common = 0
     while common < shortest and len({items[common] for items in alternatives}) == 1:

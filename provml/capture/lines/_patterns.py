@@ -45,8 +45,8 @@ _BRACES: Final = re.compile(r"\{([^{}]*)\}")
 _WHOLE_WORD: Final = (
     rf"({NUMBER}%?(?=\s|$|[,;|)\]}}>\"'`<\x1b](?![0-9])|[:.!?](?=\s|$))|[-+]?\.?[0-9]\S*+)"
 )
-"""A number that ends where its word ends. The second alternative matches a word that only begins
-like a number, such as ``0,5`` or ``1/2``, so that the parser can reject it."""
+"""Matches a number that ends where its word ends, and captures it. Also matches any other word that
+begins like a number, such as ``0,5`` or ``1/2``, so that the parser can reject the word."""
 _VALUE_PLACEHOLDERS: Final = (rf"({NUMBER})(?!\w|\.[0-9])", _WHOLE_WORD)
 _PLACEHOLDERS: Final = {
     "epoch": (r"([-+]?\d+(?:\.\d+)?)(?!\w)", r"([-+]?\d+(?:\.\d+)?)(?!\w|[.,]\d)"),
@@ -54,7 +54,8 @@ _PLACEHOLDERS: Final = {
     "name": (r"([^\s=:,;|]+)",) * 2,
     "": (r"(\S+)",) * 2,
 }
-"""Two expressions for each placeholder: one to use if text follows it directly, and one if not."""
+"""Two expressions for each placeholder: the first is used if text follows the placeholder directly,
+and the second otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class LineParser(Protocol):
         ...
 
     def finish(self) -> None:
-        """Record all metrics that are still pending. The reader calls this when the text ends."""
+        """Record all pending metrics. The reader calls this method when the text ends."""
         ...
 
 

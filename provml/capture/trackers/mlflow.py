@@ -63,7 +63,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
     calls.record(client, "log_inputs", _client_log_inputs, nested=True)
     calls.record(client, "log_artifact", _client_log_artifact, nested=True)
     calls.record(client, "log_artifacts", _client_log_artifacts, nested=True)
-    if hasattr(client, "log_model_artifacts"):  # new in MLflow 3: earlier, a model was a folder
+    if hasattr(client, "log_model_artifacts"):  # MLflow 3 only: MLflow 2 logs a folder
         calls.record(client, "_create_logged_model", _client_create_model, nested=True)
         calls.record(client, "log_model_artifacts", _client_log_model_artifacts, nested=True)
 

@@ -108,7 +108,7 @@ class TrackerSource:
         timestamp: float | datetime | None = None,
         within: Context | None = None,
     ) -> None:
-        """Record a value as a metric. If it can't be a metric, record an event with its type.
+        """Record a value as a metric. If that is impossible, record an event with its type.
 
         Costs half a microsecond more than `Run.log_metric`. Raises the same errors, except
         InvalidMetricError.
@@ -293,7 +293,7 @@ def get_source(
     facts: Mapping[str, Any],
     context: Context | None = None,
 ) -> TrackerSource:
-    """Return the source with this key. If there is none, create it and announce it in the run.
+    """Return the source with a key. If there is none, create it and announce it in the run.
 
     Args:
         tool: the tracker's name.
@@ -362,7 +362,7 @@ def _qualified_type_name(value: object) -> str:
 
 
 def _has_other_source(run: Run, source: TrackerSource) -> bool:
-    """Return whether another process of the same rank has announced another source."""
+    """Return whether another process of the same rank has announced a different source."""
     folder = run.path / layout.JOURNAL_FOLDER
     own = f"-{os.getpid()}-"
     for path in folder.glob(f"*{layout.EVENTS_SUFFIX}"):

@@ -173,7 +173,7 @@ def _add_hparams(
 def _trial_source(source: TrackerSource, run_name: str | None) -> TrackerSource:
     """Return the source for a trial.
 
-    The first trial of a writer uses the writer's own source. Each later trial gets another one.
+    The first trial of a writer uses the writer's source. Each later trial gets its own source.
 
     Args:
         source: the source of the writer.

@@ -160,7 +160,7 @@ def _log(
 ) -> None:
     state = _run_state(run)
     source = state.source
-    # count the steps as `Run._log` does, because `run.step` would call another process
+    # count the steps as `Run._log` does, because reading `run.step` calls another process
     own_step = state.step if step is None else int(step)
     state.step = max(state.step, own_step)
     if (step is None and commit is None) or commit:
