@@ -36,9 +36,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print exact 
 
 
 class FormatName(click.ParamType):  # type: ignore[type-arg] # generic only in newer versions
-    """The type of a command-line option whose value is the name of an export format.
+    """The click type of an option that takes the name of an export format.
 
-    Looks for the formats of other packages only when it needs them.
+    Searches for formats from other packages only when needed.
     """
 
     name = "format"
@@ -95,7 +95,7 @@ _VIEW_OPTIONS = (
 
 
 def view_options(command: _Command) -> _Command:
-    """Add the options that select a part of a run to a click command.
+    """Give a click command the options that select a part of a run.
 
     The command passes the values of these options to `view_of`.
     """
@@ -105,7 +105,7 @@ def view_options(command: _Command) -> _Command:
 
 
 def view_of(options: dict[str, Any]) -> View:
-    """Convert the values of the options from `view_options` to a `View`.
+    """Build a `View` from the values of the options that `view_options` adds.
 
     Raises ExportError if the options contradict each other.
     """

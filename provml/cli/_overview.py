@@ -43,11 +43,11 @@ class SeenEvent:
 
 @dataclass(slots=True)
 class SeenContent:
-    """Content that a run used or made, with the facts from the last time it was logged.
+    """Content that a run used or made, as described when the content was last logged.
 
     Attributes:
         kind: ``dataset``, ``input``, ``artifact`` or ``model``.
-        role: what an input was used for, according to the last record; None if that is unknown.
+        role: what an input was used for, according to the most recent record; None if unknown.
         facts: the description in the most recent record under this name.
         contexts: the contexts in which the name was logged, each once, in order of appearance.
         digests: the SHA-256 digests of all contents that were logged under this name.
@@ -118,8 +118,8 @@ class Overview:
         collectors: the names of the collectors that recorded system readings.
         command: the command line of the process that started the run or last resumed it.
         damage: the number of unreadable records, by the reason why they are unreadable.
-        unsummarised: the number of summaries that are missing even though their values were
-            stored.
+        unsummarised: the number of summaries that are missing although the values to summarise
+            were stored.
         documents: the documents in the run's folder, by file name.
     """
 
@@ -180,7 +180,7 @@ class Overview:
 def read_overview(journal: Journal) -> Overview:
     """Read the overview of a run from its journal.
 
-    Costs about 20 ms per million samples, and 10 µs for each other record.
+    Takes about 20 ms per million samples, and about 10 µs for each record of any other kind.
     """
     found = Overview(journal.folder, journal.description, journal.state())
     contents: dict[tuple[str, str], SeenContent] = {}

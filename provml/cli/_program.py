@@ -1,14 +1,14 @@
 """The ``provml`` command with its subcommands, from provml and from other packages.
 
-This module lists provml's own commands by name. Therefore provml can run from a zip file, and a
-call imports only the module that defines the command. Each of these modules has two constants:
+This module lists provml's own commands by name, so that provml can run from a zip file, and imports
+only the module of the command being run. Each module with commands defines two constants:
 
 - ``GROUP``: the heading under which the help lists the commands
 - ``COMMANDS``: a list of click commands
 
-Other packages can add commands through the entry point group ``provml.commands``. The entry point
-has the name of the command, and refers to a click command. provml searches the entry points only to
-show the help, and to find a command that is not its own.
+Other packages can add commands through the entry point group ``provml.commands``. Each entry
+point is named after its command, and points to a click command. provml searches the entry points
+only to show the help, and to find a command that is not provml's own.
 
 Imports `importlib.metadata` and the modules of the commands only when needed.
 """
@@ -50,7 +50,7 @@ BUILT_IN: Final = {
     "index": "index",
     "demo": "demo",
 }
-"""provml's own commands, in the order of the help, with the modules that define the commands."""
+"""The modules of provml's own commands, by the command's name, in the order of the help."""
 
 _OTHERS: Final = "From other packages"
 _LEAST_HELP: Final = 30
@@ -103,7 +103,7 @@ class CommandGroup(click.Group):
 
 
 def load_built_in(name: str) -> tuple[str, click.Command]:
-    """Import one of provml's own commands, and return the name of its group and the command."""
+    """Import one of provml's own commands. Return its heading in the help, and the command."""
     module = importlib.import_module(f"provml.cli.{BUILT_IN[name]}")
     command = next(command for command in module.COMMANDS if command.name == name)
     return module.GROUP, command

@@ -72,7 +72,7 @@ def echo_json(content: Any) -> None:
 
 
 def tab_line(cells: Iterable[Any]) -> str:
-    """Format values as one line of exact, tab-separated fields. None becomes an empty field."""
+    """Format values exactly, as one line of tab-separated fields. None becomes an empty field."""
     fields: list[str] = []
     for value in cells:
         plain = exact(value)
@@ -145,7 +145,8 @@ def local_text(time_ns: int | None, short: bool = False) -> str:
 
     Args:
         time_ns: nanoseconds since the epoch, or None.
-        short: whether to leave out the seconds and the year. A time in another year becomes a date.
+        short: whether to leave out the seconds and the year. If the time is not in the current
+            year, the result is a date without a time of day.
     """
     if time_ns is None:
         return "-"
@@ -211,7 +212,7 @@ def console(stderr: bool = False) -> Console:
 
 
 def styled(text: str, style: str = "") -> Text:
-    """Wrap text in a rich ``Text`` with a style. The text must have no control characters."""
+    """Wrap text in a rich ``Text`` with a style. The text must not contain control characters."""
     from rich.text import Text
 
     return Text(text, style)
@@ -245,9 +246,10 @@ def table(
         columns: the headings of the columns. A heading may have several lines.
         rows: the rows of the table, each with one cell per column.
         right: the headings of the columns to align to the right.
-        cut: the headings of the columns to shorten in a narrow terminal, starting with the first.
-        drop: the headings of the columns to leave out if shortening is not enough, starting with
-            the first.
+        cut: the headings of the columns that may be shortened in a narrow terminal, in the order
+            in which to shorten the columns.
+        drop: the headings of the columns that may be left out if shortening is not enough, in the
+            order in which to leave out the columns.
     """
     from rich.table import Table
 
@@ -283,7 +285,7 @@ def _kept_columns(
 ) -> list[int]:
     """Return the indices of the columns to show in a table of width ``room``.
 
-    If shortening the columns in ``cut`` is not enough, leaves out columns in the order of ``drop``.
+    If shortening the columns in ``cut`` is not enough, leaves out the columns in ``drop`` in turn.
     """
     kept = list(range(len(columns)))
     for name in drop:
@@ -302,7 +304,7 @@ def _kept_columns(
 def _cut_widths(
     columns: Sequence[str], widths: list[int], kept: list[int], cut: Sequence[str], room: int
 ) -> None:
-    """Reduce the widths of the columns in ``cut``, in place, until the table fits.
+    """Reduce ``widths`` in place, for the columns in ``cut``, until the table fits.
 
     A column becomes narrower than its heading only if the table would not fit otherwise.
     """

@@ -132,7 +132,7 @@ def _suggest(done: Demo, store: str | None) -> None:
 def _command() -> str:
     """Return the shell command that starts this installation of provml.
 
-    Returns ``provml`` if its folder is on the PATH, else a command with a path.
+    Returns ``provml`` if the installation's folder is on the PATH, otherwise a command with a path.
     """
     folder = os.path.dirname(sys.executable)
     script = os.path.join(folder, "provml")

@@ -87,7 +87,7 @@ def _run_headings(runs: list[str]) -> list[str]:
 
 
 def _format_values(part: str, values: list[Any]) -> list[str]:
-    """Format the values of one name for display. Values that differ never look the same."""
+    """Format the value that each run has under one name. Different values never look the same."""
     if part == "data":
         cells = ["-" if v is None else ", ".join(d[:_SHORT_DIGEST] for d in v) for v in values]
         exact = ["-" if v is None else ", ".join(v) for v in values]

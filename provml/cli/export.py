@@ -167,7 +167,7 @@ class _CountingSink:
 def _count_bytes(sink: BinaryIO, to_stdout: bool) -> Iterator[_CountingSink]:
     """Count the bytes that are written to a sink, and show the count while it grows.
 
-    The count is shown only if standard error is a terminal and the document is not printed to it.
+    The count is shown only if standard error is a terminal and the document goes elsewhere.
     """
     counted = _CountingSink(sink)
     if not sys.stderr.isatty() or (to_stdout and sys.stdout.isatty()):

@@ -98,7 +98,7 @@ def ingest_command(
         run, ending = _start_or_resume(experiment or _experiment_name(file), run_name, store)
     except (StoreError, JournalError) as error:
         if piped and not quiet:
-            # without a reader, SIGPIPE would kill the program that writes to the pipe
+            # keep reading, or SIGPIPE would kill the program that writes to the pipe
             terminal.echo_note(terminal.printable(f"not recording: {error}"))
             pass_through(STDIN, sys.stdout.fileno())
             return 1
@@ -152,8 +152,8 @@ def _start_or_resume(
     """Start a new run, or resume the run with a given name.
 
     Returns:
-        The run, and the arguments to pass to its `end_run`. They give a resumed run the status that
-        it had before. A run that had not ended gets the status ``failed``.
+        The run, and the arguments to pass to the run's `end_run`. For a resumed run, the
+        arguments restore the earlier status, or set it to ``failed`` if the run had not ended.
     """
     from provml import start_run
 
@@ -180,11 +180,11 @@ def _start_or_resume(
 
 @contextmanager
 def _collect_signals(at_once: bool) -> Iterator[list[int]]:
-    """Collect the numbers of the signals SIGINT and SIGTERM in a list, as they arrive.
+    """Yield a list to which the number of each SIGINT or SIGTERM is added as the signal arrives.
 
     Ctrl-C also reaches the program that writes to the pipe. After the first Ctrl-C, the command
     therefore keeps reading until that program's output ends. A second Ctrl-C or a SIGTERM raises
-    KeyboardInterrupt. With ``at_once``, the first Ctrl-C raises it too.
+    KeyboardInterrupt. With ``at_once``, so does the first Ctrl-C.
     """
     stops: list[int] = []
 

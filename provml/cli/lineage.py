@@ -174,7 +174,7 @@ def _place_rows(lineage: Lineage) -> Iterator[tuple[Any, ...]]:
 def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
     """Yield the lines of a tree that shows one direction of a lineage.
 
-    The runs that made or used some content are listed below it. Each node is expanded only once, so
+    Runs are listed below the content that they made or used. Each node is expanded only once, so
     the tree is finite even if the lineage has cycles.
     """
     shown: set[tuple[str, str]] = set()
@@ -213,7 +213,7 @@ def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
 
 
 def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """Return the children of each node. The children of content are runs, and vice versa."""
+    """Return the children of each node. Content has runs as children, and runs have content."""
     branches: dict[tuple[str, str], list[tuple[str, str]]] = {}
 
     def join(one: tuple[str, str], other: tuple[str, str]) -> None:
@@ -227,7 +227,7 @@ def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tup
             if getattr(content, way) is not None and place["role"] == role:
                 join(("content", content.key), ("run", place["run"]))
     nearest = "in" if way == "up" else "out"
-    for key in lineage.starts:  # for a run, the starts are the contents it used or made
+    for key in lineage.starts:  # for a start run, the contents that it used or made
         places = lineage.contents[key].places if key in lineage.contents else []
         for place in places:
             is_step = getattr(lineage.contents[key], way) == 1 and place["kind"] not in _CODE

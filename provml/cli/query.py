@@ -224,7 +224,7 @@ def _run_in_child(timeout_s: float | None, output: str | None) -> None:
     waiting, held = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(waiting)  # the parent waits for the child to exit, which closes the pipe
+        os.close(waiting)  # the other end closes when the child exits, which tells the parent
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         return
     os.close(held)

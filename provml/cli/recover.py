@@ -69,7 +69,7 @@ def recover_command(
 
 
 def _recover_store(name: str, folders: list[Path], format_name: str | None, force: bool) -> bool:
-    """Recover the runs of a store. Return True if any of them could not be recovered."""
+    """Recover the runs of a store. Return True if any run could not be recovered."""
     recording = recovered = failed = 0
     for folder in folders:
         run_name = f"{folder.parent.name}/{folder.name}"
@@ -145,7 +145,7 @@ def describe_swept(swept: list[Path]) -> list[str]:
 def _record_leftovers(folder: Path) -> list[str]:
     """Record the output and files that a killed ``provml run`` left behind.
 
-    Prints a note if that fails.
+    Prints a note if the output or the files can't be recorded.
     """
     from provml.capture.command.leftovers import record_leftovers
 

@@ -37,7 +37,7 @@ class ListedRun:
         status: the run's status, or ``unreadable``.
         reason: why the run ended as it did, or why it can't be read.
         samples: the number of samples in the run's files, including system readings.
-        damage: a note about files of the run that can't be read, or None.
+        damage: a note about unreadable files in the run's folder, or None.
         values: the values requested with ``--show``.
     """
 
@@ -188,7 +188,7 @@ def _listed_run(entry: RunEntry) -> ListedRun:
 def _find_runs(
     store: Path, where: str | None, sort: str | None, show: Sequence[str], limit: int | None
 ) -> list[ListedRun]:
-    """Read the runs that meet the conditions from the tables of the store.
+    """Search the tables of a store for the runs that meet a condition.
 
     Also prints notes, for example about runs that are left out.
     """
@@ -298,7 +298,7 @@ def _format_run_line(run: ListedRun) -> str:
 
 
 def _show_runs(runs: Sequence[ListedRun], show: Sequence[str]) -> None:
-    """Print the runs as a table. If it is too wide, leave out the least important columns."""
+    """Print the runs as a table. Leave out the least important columns if the table is too wide."""
     lossy = any(run.dropped for run in runs)
     rows: list[list[Text]] = []
     for run in runs:
@@ -333,7 +333,7 @@ def _show_runs(runs: Sequence[ListedRun], show: Sequence[str]) -> None:
 
 
 def _fold_headings(show: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[str]:
-    """Return the headings of the values to show, folded if the table would be too wide."""
+    """Return the headings of the values to show, folded if the full headings would not fit."""
     headings = [terminal.printable(name) for name in show]
     ids = max(row[0].cell_len for row in rows)
     values = sum(

@@ -310,7 +310,7 @@ def _format_amount(value: float | None, unit: str | None) -> str:
 
 
 def _format_above(use: ResourceUse) -> str:
-    """Format how long a reading was above its threshold: ``2 m 05 s > 90``."""
+    """Format how long a reading was above its threshold, for example as ``2 m 05 s > 90``."""
     if use.above_s is None or use.threshold is None:
         return "-"
     return f"{terminal.format_duration(use.above_s)} > {terminal.value_text(use.threshold)}"

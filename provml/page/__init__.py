@@ -105,7 +105,7 @@ def _read_d3() -> bytes:
     if not versions or max(versions) < _OLDEST:
         raise MissingExtraError("an HTML page", f"{_PACKAGE} with D3", "html")
     library = versions[max(versions)].read_bytes()
-    # only an end tag or the start of an HTML comment could change where the script element ends
+    # only an end tag or the start of an HTML comment can change where the script element ends
     if b"</script" in library.lower() or b"<!--" in library:
         raise MissingExtraError("an HTML page", f"another {_PACKAGE}", "html")
     return library.strip() + b"\n"

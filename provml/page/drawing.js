@@ -34,7 +34,7 @@ function edgeColour(relation) {
 function draw() {
   const at = d3.zoomTransform(canvas), scale = at.k;
   pen.setTransform(1, 0, 0, 1, 0, 0);
-  pen.textBaseline = "middle";  // resizing the canvas resets this
+  pen.textBaseline = "middle";  // set again, because resizing the canvas resets the baseline
   pen.fillStyle = paint.back;
   pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.setTransform(sharp * scale, 0, 0, sharp * scale, sharp * at.x, sharp * at.y);

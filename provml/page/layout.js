@@ -147,7 +147,7 @@ function layered(own) {
       at += block.h + BLOCK_GAP;
       return y;
     });
-    // move the whole column, so that on average its blocks are where they should be
+    // move the whole column, so that on average its blocks are at their wanted heights
     const shift = d3.mean(column, (block, i) => wanted(block) - block.h / 2 - places[i]) || 0;
     column.forEach((block, i) => { block.y = places[i] + shift; });
   };
@@ -178,7 +178,7 @@ function layered(own) {
   return { w: x - LAYER_GAP, h: d3.max(own, (block) => block.y + block.h) };
 }
 
-// Sorts blocks so that each follows its dependencies. Ignores edges that close a cycle.
+// Sorts blocks so that each follows its dependencies. Removes dependencies that close a cycle.
 function sorted(own) {
   const made = [], state = new Map();
   own.forEach((block, place) => { block.items[0].rank = place; });

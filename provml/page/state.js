@@ -35,7 +35,7 @@ nodes.forEach((node) => { if (node.g >= 0) groups[node.g].members.push(node); })
 const shownRelations = new Set(relations.map((_, place) => place));
 let reach = null;       // the nodes of an upstream or downstream view; null shows all nodes
 let items = [], blocks = [], links = [], boxes = [], frames = [];
-let itemOf = new Map(); // by key: a node's number, or g<group> for a closed group without an owner
+let itemOf = new Map(); // each item by its key: a node's number, or g<group> for a closed group without an owner
 let chosen = null, hovered = null;
 let bounds = { x: 0, y: 0, w: 1, h: 1 };
 

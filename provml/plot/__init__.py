@@ -45,15 +45,15 @@ def draw(
     with very many samples is thinned: it shows only the lowest and the highest sample of each
     interval, and a note says so.
 
-    Costs one pass over the samples and, for a picture, about 50 ms per chart.
+    Reads the samples once. A picture takes about 50 ms more per chart.
 
     Args:
         run_folder: the run's folder. The run may still be recording.
         target: a path that ends in ``.png``, ``.svg`` or ``.html``, or a binary file.
         series: the names of the series to draw. By default, draws all series, with system readings
             below metrics.
-        contexts: the contexts to draw, each by its innermost name or by its path, joined with
-            ``/``. By default, draws all contexts.
+        contexts: the contexts to draw. Each is given by its innermost name, or by its path with
+            the names joined by ``/``. By default, draws all contexts.
         by: the horizontal axis: ``step``, ``epoch`` or ``time`` (since the run's start). The
             default is the first of these that the samples have.
         log: whether to use a logarithmic vertical axis. Values of zero or less become gaps.

@@ -48,7 +48,7 @@ def spark(values: Numbers, width: int) -> str:
 
 
 def dots(chart: Chart, log: bool, width: int, height: int) -> tuple[list[list[Cell]], Any, Any]:
-    """Draw all lines of a chart with Braille characters, which have two by four dots each.
+    """Draw all lines of a chart with Braille characters, each of which has 2 by 4 dots.
 
     Args:
         log: whether to use a logarithmic vertical axis.
@@ -98,7 +98,7 @@ def _extent(columns: list[Any]) -> tuple[float, float]:
 
 
 def _fraction(value: float, low: float, high: float) -> float:
-    """Return the position of a value from ``low`` (0) to ``high`` (1), or 0.5 if both are equal."""
+    """Return where a value lies from ``low`` (0) to ``high`` (1); 0.5 if these are equal."""
     return 0.5 if low == high else (value - low) / (high - low)
 
 

@@ -37,8 +37,8 @@ class Chart:
     Attributes:
         axis: the horizontal axis: ``step``, ``epoch`` or ``time``. If the samples have no position
             on the requested axis, this is another axis.
-        apart: whether the series are not metrics, but for example system readings. Such charts
-            come after the charts of metrics.
+        apart: whether the chart shows something other than metrics, such as system readings.
+            These charts come after the charts of metrics.
     """
 
     title: str
@@ -57,12 +57,12 @@ class Chart:
         return next((size, name) for least, size, name in _TIME_UNITS if longest >= least)
 
     def over(self, line: Line) -> tuple[Numbers, Numbers]:
-        """Return the positions and values of a line. `axis_label` names the unit of times."""
+        """Return the positions and values of a line. Times are in the unit in `axis_label`."""
         x, y = line.curve.over(self.axis)
         return (x / self._unit()[0] if self.axis == "time" else x), y
 
     def missing(self, line: Line) -> bool:
-        """Return whether a line has samples, but none of them has a position on the axis."""
+        """Return whether a line has samples, but no sample with a position on the axis."""
         return bool(line.curve.count) and self.axis not in line.curve.axes()
 
     def name_of(self, line: Line) -> str:

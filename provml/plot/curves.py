@@ -25,7 +25,7 @@ AXES: Final = ("step", "epoch", "time")
 
 _PENDING: Final = 1 << 18
 _FARTHEST: Final = 1e300
-"""Values are clipped to this limit, because the ticks beyond the values must be finite too."""
+"""Values are clipped to this limit, so that ticks beyond the highest value are still finite."""
 _NS_PER_S: Final = 1_000_000_000
 
 
@@ -35,8 +35,8 @@ class Curve:
 
     Attributes:
         count: the number of samples in the series. The columns of a thinned curve are shorter.
-        step, epoch, time: the position of each sample on this axis; NaN if it has no position.
-        value: the value of each sample; NaN if it is not a finite number.
+        step, epoch, time: the position of each sample on that axis; NaN if there is none.
+        value: the value of each sample; NaN if the value is not a finite number.
         unplaced: for each axis, the number of samples in the series that have no position on it.
     """
 
@@ -111,7 +111,7 @@ class _CurveBuilder:
             # all stretches have the same length, so the whole curve has the same level of detail
             self._length *= 2
             if 2 * self.count > most * self._length:
-                continue  # with stretches of this length, too many points would be left
+                continue  # stretches of this length would leave too many points
             rows = rows[:, select_points(rows[5], rows[0], rows[1] // self._length)]
             if self._length > 2 * self.count:
                 break  # each process needs at least one stretch
@@ -123,7 +123,7 @@ def read_curves(
 ) -> list[Curve]:
     """Read the curves of the chosen series, in the same order.
 
-    Costs one pass over the samples for any number of series. Memory use does not grow with the
+    Reads the samples once, for any number of series. Memory use does not grow with the
     number of samples.
 
     Args:

@@ -151,7 +151,7 @@ class LoadedDatabase:
     def _is_recognised(self) -> bool:
         """Return whether the folder has an index that some version of provml wrote.
 
-        If the index has an unknown form, the folder must also contain a RocksDB database.
+        If the beginning of the index is not recognised, the folder must contain a RocksDB database.
         """
         index = self._read_beginning(self._folder / _INDEX)
         if index is None or index.startswith(_INDEX_BEGINNING):
@@ -173,8 +173,8 @@ class LoadedDatabase:
     def lock_alone(self) -> None:
         """Take the lock for loading. Waits while other processes read or load runs.
 
-        Raises OSError if this process has the database open twice, because it would then wait
-        for itself forever.
+        Raises OSError if this process has the database open twice, because the process would then
+        wait for itself forever.
         """
         if _open_counts[self._key] > 1:
             raise OSError("this process has other runs of this store open: close them first")
@@ -225,7 +225,7 @@ class LoadedDatabase:
             file.write(json.dumps(content).encode())
 
     def exists(self) -> bool:
-        """Return whether the folder contains data that any version of provml has loaded."""
+        """Return whether the folder contains data that was loaded by any version of provml."""
         return bool(self._list_data())
 
     # -- pyoxigraph's files -----------------------------------------------------------------------
@@ -246,7 +246,7 @@ class LoadedDatabase:
         return self._open_store(pyoxigraph.Store)
 
     def share_files(self) -> None:
-        """Give the database's files the permissions of the store, which RocksDB does not apply."""
+        """Give the database's files the permissions of the store, because RocksDB does not."""
         for entry in self._list_data():
             try:
                 fd = store_files.open_file(self._root, self._data / entry.name)

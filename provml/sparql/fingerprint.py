@@ -2,8 +2,8 @@
 
 If a run has ended, it is enough to compare the names, sizes and times of its files. For other runs
 this is not enough: samples are written to memory-mapped, preallocated files, whose size and time do
-not change when data is written. So if such a file is not closed, the end of its data is compared
-too. Imports only `journal` from provml.
+not change when data is written. If such a file is not closed, the end of its data is therefore
+compared too. Imports only `journal` from provml.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Fingerprint:
     Attributes:
         stamps: the files' names, sizes, and modification times in nanoseconds since the epoch.
         status: the run's status.
-        tails: for each samples file that is not closed, its name, the offset where its data ends,
-            and a checksum.
+        tails: for each samples file that is not closed, the file's name, the offset where its data
+            ends, and a checksum of the header and the last samples.
         final: whether the run has ended. If it has, comparing the stamps is enough.
     """
 
@@ -76,7 +76,7 @@ def take_fingerprint(journal: Journal) -> Fingerprint:
 
 
 def _read_tail(files: WriterFiles) -> tuple[int, int]:
-    """Return the offset where a file's samples end, and a checksum of header and last samples."""
+    """Return the offset where the samples end, and a checksum of the header and last samples."""
     end = files.find_samples_end()
     with files.open_samples() as file:
         header = zlib.crc32(file.read(layout.HEADER_SIZE))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pyoxigraph import Store
 
 _SMALL_BYTES: Final = 16 * 2**10
-"""Journals up to this size are loaded in a transaction, which takes less time than bulk loading."""
+"""Journals up to this size are loaded in a transaction, because bulk loading would take longer."""
 _REMOVAL_COST_RATIO: Final = 6
 """Removing a triple takes this many times as long as loading it."""
 _TRIPLES_A_FLUSH: Final = 200_000
@@ -66,7 +66,7 @@ class _WantedRun:
 
     journal: Journal
     entry: GraphEntry | None = None
-    """The index entry of the loaded graph if it is up to date, else None."""
+    """The index entry of the run's graph if the graph is up to date, else None."""
 
 
 class LoadedRuns:
@@ -300,10 +300,10 @@ class _Loader:
             return None
 
     def _run_alone(self, database: LoadedDatabase, work: Callable[[LoadedDatabase], None]) -> None:
-        """Do work under an exclusive lock. Repeat it until the database contains all wanted runs.
+        """Do work under an exclusive lock. Repeat the work until the database has all wanted runs.
 
-        The work may have to be repeated because another process can take the lock afterwards, and
-        delete the database before this process reads it.
+        Once may not be enough, because another process can take the lock after the work is done,
+        and delete the database before this process reads it.
         """
         for _ in range(_LOCK_ATTEMPTS):
             database.lock_alone()

@@ -50,9 +50,11 @@ _TOKEN: Final = re.compile(
 )
 _ERROR_PLACE: Final = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
 _MARGIN: Final = "\n" + " " * 40
-"""Padding that is longer than any keyword.
+"""Padding to append to the beginning of a query, to test whether the beginning is valid.
 
-The parser reports an error at the end of the keyword that it expected.
+If the beginning is valid, the parser reports its error at the end of the padding. The padding is
+longer than any keyword, because the parser reports an error at the end of the keyword that it
+expected.
 """
 _MAX_TOKEN_CHARS: Final = 40
 _FORMS: Final = "a query starts with SELECT, ASK, CONSTRUCT or DESCRIBE"

@@ -46,7 +46,7 @@ _WAITING_CHUNKS: Final = 16
 _ANSWERS: Final = "application/sparql-results+json, application/n-triples, text/turtle;q=0.8"
 
 Body = Callable[[], Iterable[bytes]]
-"""A function that creates the body of a request. It is called again for each attempt."""
+"""A function that returns the body of a request. Each attempt calls the function again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Endpoint:
 
         Raises:
             EndpointError: the connection fails, the server refuses or redirects the request, or the
-                answer is too large.
+                response is too large.
         """
         path = self._path
         if parameters:
@@ -178,7 +178,7 @@ class Endpoint:
                 else:
                     connection.request(method, path, body, own)
             except (BrokenPipeError, ConnectionResetError):
-                pass  # the server refuses the request and stops reading; its response says why
+                pass  # the server stopped reading; the response says why
             try:
                 response = connection.getresponse()
             except TimeoutError:  # do not retry: the server may still be working on the query
@@ -311,7 +311,7 @@ def push_graph(
 ) -> int:
     """Upload a run as a graph, and return the number of bytes sent.
 
-    If the graph already exists on the server, it is replaced. The upload contains the triples of
+    A graph that already exists on the server is replaced. The upload contains the triples of
     the N-Triples export and the triples that they entail. The triples are streamed, so memory use
     does not grow with the run, except perhaps on the server.
 
