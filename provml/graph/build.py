@@ -1,7 +1,7 @@
 """Builds a ``networkx.MultiDiGraph`` from the PROV statements of one or more runs.
 
 The key of a node is its IRI, because qualified names such as ``run:run`` occur in every run. Runs
-that refer to the same person or experiment share the node of this person or experiment. A node has
+that refer to the same person or experiment share one node for that person or experiment. A node has
 these attributes:
 
     kind        ``entity``, ``activity`` or ``agent``
@@ -9,7 +9,7 @@ these attributes:
     label       the label or, if the node has no label, the local part of the name
     types       the values of prov:type, as qualified names
     bundles     the IRIs of the bundles (one per run) that contain the node
-    start_ns, end_ns    the times of an activity, in nanoseconds since the epoch
+    start_ns, end_ns    the start and the end of an activity, in nanoseconds since the epoch
     provml:count, ...   the other attributes as Python values; several values form a tuple
 
 The key of an edge is its relation, such as ``used``. A second ``used`` edge between the same nodes
@@ -66,7 +66,7 @@ def run_graph(mapping: RunMapping, graph: Graph | None = None) -> Graph:
 
     Args:
         mapping: the PROV statements of the run.
-        graph: an existing graph to add the run to. By default, builds a new graph.
+        graph: an existing graph to add the run to. By default, a new graph is built.
 
     Raises:
         MissingExtraError: networkx is not installed.
@@ -194,7 +194,7 @@ class _GraphBuilder:
         self.graph.add_edge(source, goal, key, **edge)
 
     def _argument(self, value: Any) -> Any:
-        """Convert the value of a formal attribute: a name to its IRI, a time to nanoseconds."""
+        """Convert the value of a formal attribute: names to IRIs, and times to nanoseconds."""
         if isinstance(value, Moment):
             return value.time_ns
         if isinstance(value, NameColumn):
@@ -236,7 +236,7 @@ class _GraphBuilder:
     def _fill(self, rows: list[dict[str, Any]], fields: list[tuple[str, Any]]) -> None:
         """Convert attributes to Python values, and add them to the rows.
 
-        A column gives each row its own value. Other values are the same for all rows.
+        A column contains one value for each row. A value that is not a column is added to all rows.
         """
         alike = self._row((n, v) for n, v in fields if not isinstance(v, _COLUMNS))
         for row in rows:
@@ -273,8 +273,8 @@ def to_python(value: Any) -> Any:
     """Convert the value of an attribute to a Python value.
 
     Times become ``numpy.datetime64[ns]``, which has nanosecond precision. (The formal times
-    ``start_ns``, ``end_ns`` and ``time_ns`` are integers instead.) Names become strings with the
-    qualified name, and JSON is parsed.
+    ``start_ns``, ``end_ns`` and ``time_ns`` are integers instead.) Names become strings
+    that contain the qualified name, and JSON is parsed.
     """
     if isinstance(value, Moment):
         import numpy as np

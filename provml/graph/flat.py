@@ -1,6 +1,6 @@
-"""Builds graphs whose attributes are only text, numbers and booleans.
+"""Builds graphs in which all attribute values are text, numbers or booleans.
 
-The formats GraphML, GEXF and Cytoscape need such graphs. Imports networkx only when needed.
+The formats GraphML, GEXF and Cytoscape support no other values. Imports networkx only when needed.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ _JOINED: Final = ("types", "bundles")
 
 
 def flat_graph(mappings: Iterable[RunMapping], view: View) -> Graph:
-    r"""Build a graph with simple attributes from the part of some runs that a view selects.
+    r"""Build a graph with simple attributes. The view selects the part of the runs to include.
 
     In the graph, all values of an attribute have the same type:
 
-    - Times become xsd:dateTime text, as ``prov:startTime``, ``prov:endTime`` and ``prov:time``.
+    - Times become xsd:dateTime text. The formal times get the names ``prov:startTime``,
+      ``prov:endTime`` and ``prov:time``.
     - The values of ``types`` and ``bundles`` are joined with spaces. No value contains a space.
     - Lists and objects become JSON text.
     - If an attribute is an int on some nodes and a float on others, all its values become floats,

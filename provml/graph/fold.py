@@ -120,7 +120,7 @@ def fold_graph(graph: Graph, found: Iterable[Group]) -> Graph:
       ``made_by`` contains the attributes of the activity that generated the member.
 
     Edges within a group are removed. If several edges with the same relation then connect the same
-    two nodes, only one of them is kept. Its ``count`` is the number of edges.
+    two nodes, only one edge is kept. Its attribute ``count`` contains the number of these edges.
     """
     import networkx
 

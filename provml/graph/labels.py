@@ -32,7 +32,7 @@ _ENTITIES: Final = str.maketrans(
 )
 """The escape sequences for special characters in labels.
 
-``]`` is escaped because Graphviz reports a syntax error if text starts with it.
+``]`` is escaped because Graphviz reports a syntax error for a label that starts with ``]``.
 """
 
 
@@ -61,7 +61,7 @@ def escape_invisible(text: str) -> str:
 
 
 def escape_markup(text: str) -> str:
-    r"""Escape text for the HTML-like labels of Graphviz, so that ``<`` and ``\N`` stay text."""
+    r"""Escape text for Graphviz's HTML-like labels, so that ``<`` and ``\N`` appear literally."""
     return escape_invisible(text).translate(_ENTITIES)
 
 
@@ -111,8 +111,8 @@ def duration_text(nanoseconds: int) -> str:
 def range_text(numbers: Sequence[int]) -> str:
     """Format integers for display.
 
-    Consecutive integers, and more than four integers, are shown as a range from the lowest to the
-    highest. Otherwise, the integers are listed: ``1, 4, 8``.
+    If the integers are consecutive, or if there are more than four, they are shown as a range from
+    the lowest to the highest. Otherwise, they are listed: ``1, 4, 8``.
     """
     ordered = sorted(set(numbers))
     first, last = ordered[0], ordered[-1]
@@ -145,7 +145,7 @@ def node_texts(graph: Graph, key: str, node: Node) -> tuple[list[str], list[str]
 
 
 def _kind_words(node: Node) -> str:
-    """Return the most specific type of a node in words, with the version if it has one."""
+    """Return the most specific type of a node in words, followed by the node's version, if any."""
     own = [kind for kind in node["types"] if kind.startswith("provml:")] or node["types"]
     words = re.sub("([a-z])([A-Z])", r"\1 \2", own[0].partition(":")[2]).lower() if own else ""
     version = _version_of(node)
@@ -326,7 +326,7 @@ def _build_rows(
     Args:
         heads: the headings, separated by ``|``; empty for a table without headings.
         align: one letter for each column: ``l``, ``r`` or ``c``.
-        row: returns the cells for a member.
+        row: a function that returns the cells for a member.
     """
     names = tuple(heads.split("|")) if heads else ()
     sides = {"l": "LEFT", "r": "RIGHT", "c": "CENTER"}

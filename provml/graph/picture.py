@@ -57,16 +57,17 @@ _LABELLED_EDGES: Final = 24
 _NARROW: Final = 3
 """A graph is narrow if it has fewer than this many nodes per rank, on average."""
 _ROW: Final = 3
-"""The number of leaves in a row, unless a node would then have more than `_MOST_ROWS` rows."""
+"""The number of leaves per row, unless a node's leaves would then form too many rows."""
 _MOST_ROWS: Final = 6
 _LISTED_MEMBERS: Final = 4
-"""If a run has more results than this, a picture shows their number instead of their edges."""
+"""If a run has more results than this, the picture shows their number instead of their edges."""
 
 
 def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
     """Build the graph for a picture of some runs. The view selects the part to show.
 
-    Adds sketches to the nodes of series. If all runs have series detail, folds similar nodes.
+    Adds sketches to the nodes of series. Folds similar nodes if all runs are mapped at the detail
+    ``series``.
     """
     graph: Graph = networkx().MultiDiGraph(bundles={})
     fold = True
@@ -86,9 +87,9 @@ def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
 
 
 def _withhold_members(graph: Graph) -> None:
-    """Remove the edges from a run's results to its outputs, if the run has many outputs.
+    """Remove the edges from the node of a run's results to the outputs, if there are many.
 
-    Each output still has the edge to the activity that generated it.
+    Each output keeps its edge to the activity that generated it.
     """
     for key, node in graph.nodes(data=True):
         edges = [
@@ -162,13 +163,13 @@ def dot_graph(graph: Graph, direction: str | None = None) -> Dot:
 
 def _choose_direction(graph: Graph) -> str:
     """Choose the default direction of the edges: ``BT`` for a narrow graph, else ``RL``."""
-    condensed = networkx().condensation(graph)  # a run that overwrites its input makes a cycle
+    condensed = networkx().condensation(graph)  # a run that overwrites its input creates a cycle
     ranks = 1 + networkx().dag_longest_path_length(condensed)
     return "BT" if len(graph) < _NARROW * ranks else "RL"
 
 
 def _edge_lengths(graph: Graph) -> dict[tuple[str, str], int]:
-    """Choose the lengths of edges to leaves, so that the leaves of a node form several rows."""
+    """Choose the lengths of the edges to leaves, so that the leaves of each node form rows."""
     leaves: dict[tuple[str, bool], list[tuple[str, str]]] = {}
     for key in graph:
         neighbours = {*graph.successors(key), *graph.predecessors(key)}

@@ -28,9 +28,9 @@ _PIXELS_PER_INCH: Final = 144
 _MARGIN_INCHES: Final = 0.3
 _A4_INCHES: Final = (11.69 - 2 * _MARGIN_INCHES, 8.27 - 2 * _MARGIN_INCHES)
 _SMALLEST: Final = 0.6
-"""The smallest scale to which a picture is reduced so that it fits a page.
+"""The smallest scale to which a picture is reduced to fit a page.
 
-A picture that would have to be smaller keeps its original size.
+A picture that would need a smaller scale keeps its original size.
 """
 
 
@@ -99,9 +99,10 @@ def _run_graphviz(program: str, text: bytes, *arguments: str, date_s: int = 0) -
 
 
 def _page_options(width: float, height: float) -> tuple[str, ...]:
-    """Return the Graphviz options that fit a picture to an A4 page, if its text stays legible.
+    """Return the Graphviz options for the page of a PDF.
 
-    The width and the height of the picture are in inches.
+    A large picture is reduced to fit an A4 page, unless its text would become illegible. The width
+    and the height of the picture are in inches.
     """
     room = _A4_INCHES if width > height else _A4_INCHES[::-1]
     scale = min(room[0] / width, room[1] / height)

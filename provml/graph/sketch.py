@@ -28,7 +28,7 @@ def add_sketches(graph: Graph, mapping: RunMapping, points: int = POINTS) -> Non
 
     - ``sketch``, for a series: a tuple of at most ``points`` numbers. Each number is the mean of
       consecutive samples, or None if none of these samples is a finite number.
-    - ``steps``, for a context or run: its first and its last step.
+    - ``steps``, for a context or run: its first and last steps.
     - ``epochs``, for a context or run: the number of its epochs.
 
     Costs one pass over the samples, which takes about 50 ms for a million samples.
@@ -55,7 +55,7 @@ def add_sketches(graph: Graph, mapping: RunMapping, points: int = POINTS) -> Non
 
 @dataclass(slots=True)
 class _Course:
-    """Builds the sketch of a series, with a sum and a count of samples for each point."""
+    """Builds the sketch of a series from the sum and the number of the samples at each point."""
 
     count: int
     sums: NDArray[np.float64]
@@ -89,7 +89,7 @@ def _empty_course(count: int, points: int) -> _Course:
 
 @dataclass(slots=True)
 class _StepRange:
-    """The range of steps and the set of epochs of the samples in a context."""
+    """The range of the steps, and the set of the epochs, of the samples in a context."""
 
     first: int | None = None
     last: int | None = None

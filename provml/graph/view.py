@@ -40,8 +40,8 @@ class View:
             ``model/net/2``) or a label.
         depth: the maximum number of relations to follow from that node; None for no limit.
         reach: ``up`` for the node's origins, ``down`` for its effects, or ``both``.
-        only: the `SUBJECTS` whose entities to show, with their activities and agents; empty for
-            all entities.
+        only: the `SUBJECTS` to show. The view contains the entities of these subjects, and the
+            related activities and agents. If empty, the view contains all entities.
         direction: the direction of the edges in a picture, as Graphviz's ``rankdir``.
 
     Raises:
@@ -93,7 +93,7 @@ def apply_view(graph: Graph, view: View) -> Graph:
 
 
 def find_node(graph: Graph, text: str) -> str:
-    """Return the key of the node with this IRI, name (with or without prefix) or label.
+    """Return the key of the node with the given IRI, name (with or without prefix) or label.
 
     Raises:
         ExportError: no node, or several nodes, match. The message lists possible nodes.
@@ -126,7 +126,7 @@ def _list_nodes(graph: Graph, keys: list[str]) -> str:
 
 
 def select_around(graph: Graph, node: str, depth: int | None = None, reach: str = "both") -> Graph:
-    """Return the part of a graph with a node and its origins (``up``), effects (``down``) or both.
+    """Return a graph of a node and its origins (``up``), its effects (``down``) or both.
 
     Follows at most ``depth`` relations from the node, or all relations if ``depth`` is None.
     """
@@ -149,7 +149,7 @@ def _reach(neighbours: Callable[[str], Iterator[str]], node: str, depth: int | N
 
 
 def select_subjects(graph: Graph, subjects: Iterable[str]) -> Graph:
-    """Return the part of a graph with the subjects' entities, and their activities and agents."""
+    """Return a graph of the subjects' entities and the related activities and agents."""
     types = frozenset().union(*(SUBJECTS[subject] for subject in subjects))
     kinds = graph.nodes(data="kind")
     kept = {key for key, node in graph.nodes(data=True) if types.intersection(node["types"])}
@@ -173,7 +173,7 @@ def _neighbours(graph: Graph, key: str) -> Iterator[str]:
 
 
 def _subgraph(graph: Graph, kept: set[str]) -> Graph:
-    """Return a copy of the graph with only the kept nodes and the edges between these nodes.
+    """Return a copy of the graph that contains only the kept nodes and the edges between them.
 
     Nodes and edges keep their order.
     """

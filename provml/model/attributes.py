@@ -15,7 +15,7 @@ from provml.journal.values import Moment, Opaque, encode
 from provml.model.damage import check_time, json_text_of
 from provml.model.statements import Iri, Literal, Name, Value
 
-Attributes = list[tuple[str, Any]]  # `Any` instead of `Value`, because lists are invariant
+Attributes = list[tuple[str, Any]]  # `Any` instead of `Value`, because ``list`` is invariant
 
 _LESS_COMMON: Final = (
     "left_out",
@@ -32,7 +32,7 @@ _LONGEST_DECIMAL: Final = 10_000
 
 
 def typed_literal(value: Any) -> Value:
-    """Convert a decoded value to a plain value or typed literal for a PROV statement."""
+    """Convert a decoded value to a plain value, or to a typed literal, for a PROV statement."""
     if isinstance(value, (str, bool, int, float, Moment)):
         return value
     if isinstance(value, Decimal):

@@ -34,7 +34,7 @@ def int64_column(values: Any) -> NDArray[np.int64]:
 
 
 def step_column_names(path: Path, rows: Any) -> NameColumn:
-    """Return the names of the steps or epochs in an array whose type is `steps.row_type`.
+    """Return the names of the steps or epochs in an array of the type `steps.row_type`.
 
     Either all rows have a step, or none of them do. The same applies to epochs.
     """
@@ -82,7 +82,7 @@ def sampling_names(block: Block) -> NameColumn:
     """
     collector = block.series.name if block.series.kind == SAMPLING else block.series.kind
     prefix = sampling_prefix(collector, block.series.context, block.writer)
-    # copy the times, which also appear as dates, because exporters may cache a column's text
+    # copy the times: they are also written as dates, and exporters may cache a column's text
     time_ns = block.time_ns.copy()
     if block.step is None and block.epoch is None:
         return NameColumn((prefix, time_ns))

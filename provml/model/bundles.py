@@ -56,7 +56,7 @@ class RunBundles:
             yield mapping
 
     def damage(self) -> Counter[str]:
-        """Count, by reason, the records and samples skipped in the runs that were read so far."""
+        """Count, by reason, the records and samples skipped in the runs read so far."""
         total: Counter[str] = Counter()
         for journal in self._journals:
             total.update(journal.damage())
@@ -80,5 +80,5 @@ class RunBundles:
 
 
 def bundle_iri(journal: Journal) -> str:
-    """Return the IRI of a run's bundle. In RDF, this IRI also names the run's graph."""
+    """Return the IRI of a run's bundle. In RDF, the run's named graph has the same IRI."""
     return run_prefixes(journal)["run"] + BUNDLE.partition(":")[2]

@@ -67,7 +67,7 @@ def map_input(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
 
 
 def _read_used_content(state: MappingState, entry: JournalEntry) -> Record:
-    """Return the description of used content, with its digest even if it was computed later."""
+    """Return the description of used content, including a digest that was computed later."""
     content, number = entry.read_object("content"), series_number(entry.record)
     later = None if number is None else state.survey.digests.get((entry.writer, number))
     return content if later is None else add_later_digest(content, later)
@@ -84,7 +84,7 @@ def _use_statements(
     """Yield the statements about content that a context or the run used.
 
     Args:
-        kinds: the kind of content, as a part of the entity's name and as a PROV type.
+        kinds: the kind of content, first as in the entity's name, and then as a PROV type.
     """
     kind, prov_type = kinds
     role = next((value for name, value in attributes if name == "provml:role"), None)
@@ -158,8 +158,8 @@ def model_use_statements(state: MappingState) -> Iterator[Statement]:
     """Yield the statements about the models of this run that the run or its contexts used.
 
     A context uses the latest version that was made before the use. Content that was made later is
-    derived from that version if the use may have influenced it (see `_reaches`). Call this function
-    after all records are mapped, because another process may have made the version.
+    derived from that version if the use may have influenced the content (see `_reaches`). Call this
+    function after all records are mapped, because another process may have made the version.
     """
     for use in state.model_uses:
         versions = sorted(state.outputs.get(use.target, []))
@@ -217,7 +217,7 @@ def _source_statements(
     number, digest = before.number + 1 if before else 1, content.get("sha256")
     script = _find_script(state, content)
     if script is not None and script.source in (None, attributes):
-        if script.source is not None:  # another rank, for example, wrote the same record
+        if script.source is not None:  # another rank may have written the same record
             return
         script.source, name = attributes, script.version.name
         state.versions["source", label] = Version(number, name, digest)
@@ -234,7 +234,7 @@ def _source_statements(
 
 
 def _find_script(state: MappingState, content: Record) -> ScriptVersion | None:
-    """Return the version of the script whose file is this source code, or None if there is none."""
+    """Return the script version that has the same file as this source code, or None."""
     digest, path = content.get("sha256"), content.get("path")
     if digest is None or path is None:
         return None

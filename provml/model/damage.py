@@ -1,6 +1,6 @@
 """Reads and checks the fields of journal records.
 
-A record may be damaged, or may come from another program. The functions of this module raise
+A record may be damaged, or another program may have written it. The functions of this module raise
 `DamagedRecordError` for content that provml never writes. They build no statements, so a bug in the
 code that builds statements raises a different exception and is not mistaken for damage.
 
@@ -17,7 +17,7 @@ from provml.journal.files import Record
 from provml.journal.values import Array, Moment, decode, encode
 
 REASON = "record that makes no sense"
-"""The reason that reports give for skipped records."""
+"""The reason that reports state for skipped records."""
 
 _FIRST_TIME_NS, _LAST_TIME_NS = -62_135_596_800 * 10**9, 253_402_300_800 * 10**9
 """The range of times that provml can write as xsd:dateTime: the years 1 to 9999."""
@@ -83,8 +83,8 @@ def check_float(value: object) -> float:
 def json_text_of(content: Any, *, sort_keys: bool = False) -> str:
     """Format parsed JSON as ASCII text.
 
-    Raises DamagedRecordError for NaN and infinity, which JSON does not allow, and for very deep
-    nesting.
+    Raises DamagedRecordError for NaN and infinity, which JSON does not allow, and for content
+    that is nested too deeply.
     """
     try:
         return json.dumps(content, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys)

@@ -69,8 +69,8 @@ def _event_statements(state: MappingState, event: LoggedEvent) -> Iterator[State
 def _find_end_ns(start: JournalEntry, end: JournalEntry) -> int | None:
     """Return the end of a span in nanoseconds since the epoch; None if the events don't match.
 
-    If the machine's clock was set back between two events of the same process, the steady clock of
-    the process determines the end.
+    If the machine's clock was set back between the two events, and one process logged both of them,
+    the end is computed from the steady clock of that process.
     """
     if start.time_ns <= end.time_ns:
         return end.time_ns
@@ -81,7 +81,7 @@ def _find_end_ns(start: JournalEntry, end: JournalEntry) -> int | None:
 
 
 def instant_statements(state: MappingState, event: LoggedEvent) -> Iterator[Statement]:
-    """Yield the statements about an event. Its activity starts and ends at the same time."""
+    """Yield the statements about an event, as an activity that starts and ends at one time."""
     yield from _activity_statements(state, event, event.label)
 
 
@@ -151,7 +151,7 @@ def event_target_statements(state: MappingState) -> Iterator[Statement]:
 
 
 def map_summary(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a summary to an activity, and to the windows of values that it covers."""
+    """Map the record of a summary to an activity and to the windows of summarised values."""
     context, windows = entry.context, windows_of(entry.record)
     if context is None or (not windows and entry.record.get("fields") != []):
         raise DamagedRecordError("the record of a summary has no context or no readable fields")

@@ -96,11 +96,11 @@ def _relate_counts(
 
 
 def series_rates(series: RunSeries, workloads: list[Workload]) -> list[tuple[str, Any]]:
-    """Return the FLOP/s and the utilisation between the first and last count of a series.
+    """Return, as attributes, the FLOP/s and utilisation from a series' first to last count.
 
-    Only a cumulative series that one process counted has these attributes; the list is empty for
-    other series. It is also empty for blocks of code, because other work runs between the blocks.
-    The utilisation is omitted if the peak speed of the device is unknown.
+    Returns [] for a series that is not cumulative or that several processes wrote. Also returns []
+    for blocks of code, because other work runs between the blocks. The utilisation is omitted if
+    the peak speed of the device is unknown.
     """
     if series.kind != CUMULATIVE or len(series.writers) != 1 or not workloads:
         return []

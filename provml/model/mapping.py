@@ -186,8 +186,8 @@ class RunMapping:
         """Yield tables of statements about steps and samples, of the requested kinds.
 
         Costs one pass over the steps and one pass over the samples. Yields all kinds for one block
-        of samples before the next block. An exporter that groups statements by kind can request
-        one kind at a time.
+        of samples before those for the next block. An exporter that groups statements by kind can
+        request one kind at a time.
         """
         if not _STEP_KINDS.isdisjoint(kinds):
             for path, rows in self._step_blocks():
@@ -316,7 +316,7 @@ class RunMapping:
                     )
 
     def _versions_of(self, series: RunSeries) -> list[Name]:
-        """Return the versions of a model or artifact that the samples of a series describe."""
+        """Return the versions of a series' model or artifact that the samples describe."""
         versions = self._records.versions.get(series.of or ("", ""), [])
         first, last = series.first_ns, series.last_ns
         if first is None or last is None:
@@ -389,8 +389,8 @@ class RunMapping:
     def _derivations(self, block: Block) -> Iterator[Statement]:
         """Yield the derivations of a block's samples.
 
-        Summaries are derived from their windows. Samples that describe a model or an artifact are
-        derived from one of its versions.
+        Summaries are derived from the windows of values that they cover. Samples that describe a
+        model or an artifact are derived from a version of that model or artifact.
         """
         if block.role == "summary":
             summarised, _ = split_summaries(block, self._summary_times(block))
@@ -460,7 +460,7 @@ def run_prefixes(journal: Journal) -> dict[str, str]:
     """Return the prefixes that the names of a run use, with their IRIs.
 
     If no namespace is set, the store's id makes the names of different stores differ. Runs that
-    early versions of provml recorded do not have this id.
+    were recorded by early versions of provml do not have this id.
     """
     description = journal.description
     base = description.get("namespace") or _default_base(description.get("store_id"))

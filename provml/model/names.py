@@ -44,7 +44,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]([A-Za-z0-9_.-]*[A-Za-z0-9_-])?")
 
 
 _NOT_ATTRIBUTE: Final = re.compile(r"[^A-Za-z0-9_.-]|^[^A-Za-z_]|\.$|_(?=x[0-9A-F]*_)", re.DOTALL)
-"""A pattern for the characters of a tag's name that its attribute can't contain."""
+"""A pattern for the characters of a tag's name that an attribute's name can't contain."""
 _ATTRIBUTE_ESCAPE: Final = re.compile(r"_x([0-9A-F]*)_")
 
 
@@ -78,7 +78,7 @@ def tag_attribute(name: str) -> str:
 
 
 def tag_of_attribute(attribute: str) -> str:
-    """Return the name of the tag whose value an attribute contains; inverts `tag_attribute`."""
+    """Return the name of the tag for an attribute. This is the inverse of `tag_attribute`."""
     return _ATTRIBUTE_ESCAPE.sub(
         lambda found: chr(int(found[1], 16)) if found[1] else "", attribute.removeprefix("tags:")
     )
@@ -116,7 +116,7 @@ def series_path(
     rank: int | None,
     of: tuple[str, str] | None = None,
 ) -> str:
-    """Return the part that the name of a series shares with the names of its samples."""
+    """Return the part of a name that is common to a series and its samples."""
     own = encode_name(name) if of is None else f"{encode_name(name)}~{of[0]}~{encode_name(of[1])}"
     own = own if rank is None else f"{own}~rank{rank}"
     return own if context is None else f"{encoded_path(context)}/{own}"
@@ -147,7 +147,7 @@ def sampling_prefix(collector: str, context: tuple[str, ...] | None, writer: int
 
 
 def summarising_prefix(context: tuple[str, ...], writer: int) -> str:
-    """Return the prefix of the name of a summarising activity. The caller appends its time."""
+    """Return the prefix of the name of a summarising activity. The caller appends the time."""
     return f"run:summarising/{encoded_path(context)}/{writer}."
 
 

@@ -68,7 +68,7 @@ def map_tag(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
 
 
 def map_reading_summary(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a summary of readings, which the run generated at its end."""
+    """Map the record of a summary of readings. The run generates summaries at its end."""
     label, same = entry.read_text("name"), entry.read_canonical_json("value")
     attributes: Attributes = [("prov:value", typed_literal(entry.read_value("value")))]
 
@@ -94,7 +94,7 @@ def _setting_statements(
     """Yield the statements about a setting that the run used.
 
     A setting is a parameter, metadata, or the settings of a collector. Ranks and restarts often set
-    the same value again. An equal value is not a new version.
+    the same value again. An equal value does not create a new version.
 
     Args:
         state: the state of the mapping pass.

@@ -7,8 +7,9 @@ the following:
 - an ORCID: ``0000-0002-1825-0097`` becomes ``https://orcid.org/0000-0002-1825-0097``;
 - an IRI, such as ``https://example.org/people#ada``, which is used unchanged.
 
-Any other owner, such as a login name, gets a name within the store: ``base:person/ada``. The
-owners of runs from early versions of provml also get such a name, because a run keeps its names.
+Any other owner, such as a login name, gets a name within the store: ``base:person/ada``. If an
+early version of provml recorded the run, every owner gets a name within the store, because the
+names in a run's documents never change.
 
 Imports `names` and `statements`.
 """
@@ -38,7 +39,7 @@ _IRI: Final = re.compile(
 
 
 class PersonName(NamedTuple):
-    """The name of a person, and the prefix that it needs in addition to the run's prefixes.
+    """The name of a person, and the prefix that the name needs besides the run's prefixes.
 
     Attributes:
         name: the qualified name.

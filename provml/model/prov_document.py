@@ -1,7 +1,7 @@
-"""Converts a run to a document of the ``prov`` library.
+"""Converts a run to a document object from the ``prov`` library.
 
-Imports `mapping`, `statements` and prov. Import this module only when it is needed, because the
-import of prov is slow.
+Imports `mapping`, `statements` and prov. Import this module only when it is needed, because
+importing prov is slow.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _RECORD_TYPES = {keyword: kind for kind, keyword in constants.PROV_N_MAP.items()
 
 
 def build_prov_document(mapping: RunMapping) -> ProvDocument:
-    """Build a document of the ``prov`` library from a run. Costs about 0.1 ms per statement."""
+    """Build a document object of the ``prov`` library. Costs about 0.1 ms per statement."""
     document = ProvDocument()
     for prefix, iri in mapping.prefixes().items():
         if prefix not in ("prov", "xsd"):

@@ -45,7 +45,7 @@ class JournalEntry:
 
     @property
     def key(self) -> str:
-        """An identifier that is unique within the run: the writer's index and record's offset."""
+        """A unique key within the run: the index of the writer and the offset of the record."""
         return f"{self.writer}.{self.offset}"
 
     @property
@@ -172,7 +172,7 @@ class ScriptVersion:
     """A version of the script.
 
     Its entity is written after all records are mapped, because a record of source code can describe
-    the same file, and so add attributes to the entity.
+    the same file, and thus add attributes to the entity.
 
     Attributes:
         version: the number, name and digest of the version.
@@ -268,7 +268,7 @@ If the record is damaged, the call itself raises DamagedRecordError; the iterato
 def make_relation(
     kind: str, attributes: Attributes | None = None, **arguments: Argument
 ) -> Statement:
-    """Build a relation. Pass its formal attributes by name, without the prefix ``prov:``."""
+    """Build a relation. The keyword arguments are its formal attributes, without ``prov:``."""
     formal = {f"prov:{name}": value for name, value in arguments.items()}
     return Statement(kind, None, dict(formal), list(attributes or []))
 
@@ -289,7 +289,7 @@ def node_attributes(kind: str, label: str) -> Attributes:
 
 
 def use_by_run(entity: Name, moment: Moment) -> Statement:
-    """Build the statement that the run used an entity at a given time."""
+    """Build the statement which says that the run used an entity at a given time."""
     return make_relation("used", activity=RUN, entity=entity, time=moment)
 
 

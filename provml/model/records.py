@@ -1,8 +1,8 @@
 """Builds all statements about a run except those about samples, series, steps and contexts.
 
-`MAPPERS` lists the function that maps each kind of record. A mapper first reads the record, which
-may raise `DamagedRecordError`. It then returns an iterator that builds the statements. Damaged
-records are skipped and counted. Any other exception is a bug in provml, so it is not caught.
+`MAPPERS` contains one mapper function for each kind of record. A mapper first reads the record,
+which may raise `DamagedRecordError`. It then returns an iterator that builds the statements.
+Damaged records are skipped and counted. Any other exception is a bug in provml, and is not caught.
 
 Imports `run_records`, `parameter_records`, `content_records`, `machine_records` and
 `event_records`.
@@ -129,7 +129,7 @@ class RecordMapping:
         for events in state.open_spans.values():
             for event in events:
                 yield from instant_statements(state, event)
-        for collector in self._survey.collectors:  # a collector's own record may be lost
+        for collector in self._survey.collectors:  # the collector's own record may have been lost
             yield from declare_collector(state, collector)
         yield from model_use_statements(state)
         yield from event_target_statements(state)

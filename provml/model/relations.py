@@ -26,12 +26,12 @@ class Relation(NamedTuple):
         plain: the PROV-N name, which is also the RDF property between the first two arguments.
         first, second: the PROV-DM names of the first two arguments.
         kinds: the kinds of elements that the first two arguments refer to.
-        influencer: the property of the qualified node for the second argument; None if PROV-O has
-            no qualified node for the relation.
+        influencer: the property that links the qualified node to the second argument; None if
+            PROV-O has no qualified node for the relation.
         others: the remaining arguments in the order of PROV-N, as a mapping from a property of the
             qualified node to the argument's PROV-DM name.
-        beside: whether readers merge a plain triple and a qualified node with the same influencer
-            into one statement.
+        beside: whether the RDF readers merge a plain triple and a qualified node that has the same
+            influencer into one statement.
     """
 
     plain: str

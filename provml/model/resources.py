@@ -16,7 +16,7 @@ from provml.model.series import SAMPLING, Block, SeriesTable
 Path = tuple[str, ...] | None
 
 _USED_UP: Final = ("energy", "emissions")
-"""The collectors whose readings say how much was used since the previous reading."""
+"""The collectors that report how much was used since the previous reading."""
 _COUNTERS: Final = (
     "disk_read_bytes",
     "disk_write_bytes",
@@ -26,7 +26,7 @@ _COUNTERS: Final = (
     "network_packets_recv",
     "cpu_time_s",
 )
-"""The readings of counters that start before the run, so only their growth is meaningful."""
+"""The readings that count from a time before the run. Only their growth is meaningful."""
 
 
 @dataclass(slots=True)
@@ -138,7 +138,7 @@ def _finish_sums(sums: _ResourceSums) -> ResourceUse:
 
 
 def _collector_thresholds(journal: Journal) -> dict[tuple[str, str], float]:
-    """Read the alert thresholds from the records of the collectors, by collector and reading."""
+    """Read the alert thresholds from the collectors' records, keyed by collector and reading."""
     found: dict[tuple[str, str], float] = {}
     for _, _, record in journal.records():
         if record.get("record") == "collector" and isinstance(record.get("name"), str):

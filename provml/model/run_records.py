@@ -65,7 +65,7 @@ def frame_statements(state: MappingState) -> Iterator[Statement]:
 def run_statements(state: MappingState) -> Iterator[Statement]:
     """Yield the statements about the run's activity.
 
-    Call this function after all records are mapped, because it uses facts from the records.
+    Call this function after all records are mapped, because the statements depend on the records.
     """
     run = state.survey.state
     interval = state.survey.places[None]
@@ -85,7 +85,7 @@ def script_statements(state: MappingState) -> Iterator[Statement]:
     """Yield the entities of the script's versions.
 
     Call this function after all records are mapped, because a record of source code can describe
-    the script's file, and so add attributes to its entity.
+    the script's file, and thus add attributes to the version's entity.
     """
     for script in state.scripts:
         attributes: Attributes = [("prov:type", Name("prov:Plan"))]
@@ -130,7 +130,7 @@ def loss_statements(state: MappingState) -> Iterator[Statement]:
 
 
 def map_start(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a process that started or resumed the run: its script and its host."""
+    """Map the record of a process that started or resumed the run, with its script and host."""
     record = entry.record
     commands: Attributes = [
         (f"provml:{term}", json_literal(record[key]))

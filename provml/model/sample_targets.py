@@ -42,9 +42,9 @@ def summarised_name(name: str) -> str:
 
 
 def split_by_version(block: Block, versions: Versions) -> Iterator[tuple[Name, Block]]:
-    """Split a block by the version that each sample is about: the latest version before the sample.
+    """Split a block by version. Each sample is about the latest version before the sample's time.
 
-    Yields the name of each version with its samples. Drops samples from before the first version.
+    Yields the name of each version with its samples. Drops samples older than all versions.
     """
     import numpy as np
 

@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
 _TEXT_ROWS: Final = 64
 _KEPT_SAMPLES: Final = 20_000
-"""Runs with fewer samples than this keep their blocks in memory for later passes (about 2 MB)."""
+"""If a run has fewer samples than this, its blocks are kept in memory (about 2 MB)."""
 
 Number = int | float | Decimal
 SeriesIdentity = tuple[str, tuple[str, ...] | None, str, int | None, tuple[str, str] | None]
 """The fields that identify a series.
 
-Kind, context path, name, rank, and the kind and name of the model or artifact that it is about.
+These are its kind, context path, name and rank, and the kind and name of the model or artifact that
+the series is about.
 """
 
 
@@ -40,7 +41,7 @@ Kind, context path, name, rank, and the kind and name of the model or artifact t
 class RunSeries:
     """One series of the run, with a summary of its samples from all writers.
 
-    Kind, context, name, rank and target (a model or artifact) identify a series.
+    A series is identified by its kind, context, name, rank and target (a model or artifact).
 
     ``minimum``, ``maximum`` and ``mean`` ignore NaN and values that are not numbers. Only series of
     readings have a mean. ``last`` is the last value that the last writer wrote.
@@ -131,8 +132,8 @@ class Block:
         values: a float64 or int64 array, or a list if the values have other types.
         target: the number of the record that the samples are about, for example a workload; None if
             there is no such record.
-        role: ``row`` if a group recorded the samples; ``summary`` if a group computed them from
-            stored values; ``stored`` for stored values; None for other samples.
+        role: ``row`` if a metric group recorded the samples; ``summary`` if a metric group computed
+            the samples from stored values; ``stored`` for stored values; None for other samples.
     """
 
     series: RunSeries
@@ -224,7 +225,7 @@ class SeriesTable:
                 samples += len(block.time_ns)
                 if samples <= _KEPT_SAMPLES and not isinstance(block.values, list):
                     kept.append(block)
-                else:  # text values may need too much memory
+                else:  # text values could take too much memory
                     samples, kept = _KEPT_SAMPLES, []
         if samples < _KEPT_SAMPLES:
             self._kept = kept
@@ -405,7 +406,7 @@ def _values_in_order(
 ) -> tuple[list[int] | None, Any]:
     """Return the values of the rows: an array if all are stored as one numeric type, else a list.
 
-    The first result lists the positions of the readable values. It is None if all are readable.
+    The first result is a list of the positions of the readable values; None means all positions.
     """
     import numpy as np
 

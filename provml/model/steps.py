@@ -121,8 +121,8 @@ class StepTable:
             for run in runs:
                 run.fill(share)
             runs = [run for run in runs if len(run.buffer)]
-            # unread rows have larger keys than the last row of each buffer, so all rows up to the
-            # smallest of these keys can be merged now
+            # the unread rows of a run have larger keys than the last row in the run's buffer, so
+            # all rows up to the smallest key among these last rows can be merged now
             bounds = [_step_key(run.buffer[-1]) for run in runs if run.left]
             bound = min(bounds) if bounds else None
             parts = [run.take(bound) for run in runs]
@@ -133,7 +133,7 @@ class StepTable:
 
 
 class _SortedRun:
-    """A sequence of sorted rows, in memory or in the temporary file, that is read in pieces."""
+    """A sequence of sorted rows in memory or in the temporary file. It is read in pieces."""
 
     def __init__(
         self, file: IO[bytes] | None, start: int, left: int, rows: NDArray[np.void] | None = None

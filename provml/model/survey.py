@@ -80,8 +80,8 @@ class Survey:
             covers all records of the context and of the contexts within it.
         numbers: the number of each context in the step table, by the context's path.
         steps: the steps that the document contains, with their intervals.
-        named: the steps that records other than samples refer to, by context and step. The value
-            maps each epoch of the step to the time of its first sample.
+        named: the steps that records other than samples refer to, by context and step. Each value
+            maps the epochs of the step to the time of the first sample with that step and epoch.
         triggers: the name of the sample that set off each alert, by the alert's `trigger_key`;
             None if the sample was not found.
         digests: the digests that were computed after the record of their dataset or input was
@@ -122,7 +122,10 @@ class Survey:
         files.damage[REASON] = max(files.damage[REASON], len(skipped))
 
     def include(self, path: Path, first_ns: int, last_ns: int) -> int:
-        """Extend the intervals of a context and its parents. Returns the context's number."""
+        """Extend the intervals of a context, its parents and the run to include a period.
+
+        Returns the context's number.
+        """
         self._widen(None, first_ns, last_ns)
         for depth in range(1, len(path or ()) + 1):
             self._widen(path[:depth] if path else None, first_ns, last_ns)
@@ -231,7 +234,7 @@ def _take_digest(result: Survey, writer: int, record: Record) -> None:
 
 
 def _take_block(result: Survey, block: Block, every_step: bool) -> None:
-    """Add a block to the summary of its series, to the intervals and to the step table."""
+    """Add a block of samples to its series, to the intervals and to the step table."""
     block.series.add(block)
     times = block.time_ns
     if block.series.kind == SAMPLING and not isinstance(block.values, list):
@@ -277,7 +280,7 @@ def trigger_key(writer: int, record: Record) -> TriggerKey:
 
 
 def _find_named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
-    """Find the samples of a block whose step a record refers to, and store their epochs.
+    """Find a block's samples in steps that records refer to, and store the samples' epochs.
 
     Returns a boolean mask of these samples, or None if there are none.
     """
