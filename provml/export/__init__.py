@@ -16,11 +16,12 @@ You may also define these names:
 - ``OTHER_SUFFIXES``: other file extensions that select the format, for example ``(".xml",)``
 - ``DETAIL = "series"``: the default detail, for a format that keeps the whole run in memory
 - ``SAMPLES_ONLY = True``: documents contain the samples of a run, but no statements
-- ``OPTIONS``: the names of the `provml.graph.view.View` fields that the format supports. In this
-  case, ``write`` and ``write_bundles`` need an optional ``view`` as their last argument.
+- ``OPTIONS``: the names of the `provml.graph.view.View` fields that the format supports. If you
+  define ``OPTIONS``, ``write`` and ``write_bundles`` need an optional ``view`` as their last
+  argument.
 
 If you add a module to this package, add its name to ``BUILT_IN``. Another package can provide a
-format through an entry point, which refers to a module or any other object with these names::
+format through an entry point that refers to a module or any other object with these names::
 
     [project.entry-points."provml.formats"]
     mermaid = "my_package.mermaid"
@@ -58,7 +59,7 @@ from provml.model.bundles import RunBundles
 from provml.model.mapping import RunMapping
 
 if TYPE_CHECKING:
-    from provml.graph.view import View  # only for annotations, because most exports have no view
+    from provml.graph.view import View  # only for annotations: most exports don't use a view
 
 __all__ = [
     "DOCUMENT_STEM",
@@ -138,7 +139,8 @@ def export_bundles(
     Args:
         run_folders: the runs' folders.
         format: a format that supports bundles, or its name.
-        target, detail, view: the same as for `export`. The default detail is chosen for each run.
+        target, detail, view: the same as for `export`. The default detail is chosen separately for
+            each run.
 
     Raises:
         ExportError: the format does not support bundles, or two runs have the same name. Also

@@ -179,7 +179,7 @@ class Diagram:
         if place is None:
             return
         node = self._nodes[place]
-        if node.attributes or node.types:  # it is already declared, usually by another run
+        if node.attributes or node.types:  # the node was declared earlier, usually by another run
             if node.run != run and node.iri is None:
                 prefix, _, local = node.name.partition(":")
                 node.iri = self._runs[node.run]["prefixes"][prefix] + local
@@ -229,7 +229,10 @@ class Diagram:
         self._edges.append([start, end, number, said] if said else [start, end, number])
 
     def _hang(self, start: int, end: int, relation: str) -> None:
-        """Record the activity or series that one of a relation's two nodes belongs to."""
+        """Record which node of a relation belongs to the other node, an activity or a series.
+
+        Ignores relations that do not show this.
+        """
         if relation in ("wasGeneratedBy", "wasInformedBy"):
             own, other = start, end
         elif relation in ("used", "wasAssociatedWith"):
@@ -298,7 +301,11 @@ class Diagram:
         self._results(run, first)
 
     def _anchor(self, node: _DiagramNode) -> int | None:
-        """Return the context, run or other node that a node belongs to. Skips steps and epochs."""
+        """Return the number of the node that a node belongs to, such as a context or a run.
+
+        If this is a step or an epoch, returns the node that contains the step or epoch instead.
+        Returns None if the node belongs to no other node.
+        """
         place = node.anchor
         while place is not None and _PARTS.keys() & set(self._nodes[place].types):
             place = self._nodes[place].anchor
@@ -402,7 +409,7 @@ def _version_suffix(name: str) -> str:
 
 
 def _shorten_number(text: str) -> str:
-    """Shorten a long number to six significant digits, and other text to 80 characters."""
+    """Shorten a long number to six significant digits, or any other text to 80 characters."""
     try:
         number = float(text)
     except ValueError:

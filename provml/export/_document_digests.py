@@ -1,8 +1,8 @@
 """Records the digests of the documents in a run's folder, so that later changes can be detected.
 
-The file ``documents.sha256`` in the run's folder has the format of ``sha256sum``. While a document
-is being replaced, the file contains both the old and the new digest, so it is correct at every
-moment. Imports only `journal` and `base.store_files` from provml.
+The file ``documents.sha256`` in the run's folder has the format that ``sha256sum`` uses. While a
+document is being replaced, the file contains both the old and the new digest, so one of the two
+always matches. Imports only `journal` and `base.store_files` from provml.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def record_digest(run_folder: Path, name: str, sha256: str, keep_old: bool) -> N
         run_folder: the run's folder.
         name: the file name of the document.
         sha256: the SHA-256 digest of the document, in hexadecimal.
-        keep_old: whether to keep the digests that were recorded before. Call this function with
-            True before the document is replaced, and with False afterwards.
+        keep_old: whether to keep the digests that were recorded earlier for this document. Call
+            `record_digest` with True before the document is replaced, and with False afterwards.
     """
     folder = Path(os.path.abspath(run_folder))
     with lock_journal(folder):

@@ -1,11 +1,11 @@
 """Converts statements to PROV-O (W3C Recommendation, 2013), for all RDF formats.
 
 An element becomes triples for its types, label, times and attributes. A relation becomes a plain
-triple, or a qualified node if it has a time, a plan or a type.
+triple or, if the relation has a time, a plan or a type, a qualified node.
 
 A qualified generation, usage or derivation entails a plain triple (PROV-O, table 3). Documents do
-not contain this triple, because PROV readers would read it as a second statement. Queries need it,
-so `describe_statements` can add it.
+not contain this triple, because PROV readers would read it as a second statement. Queries need
+the triple, so `describe_statements` can add it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Blank:
 
 @dataclass(slots=True)
 class Description:
-    """A subject and its properties. If either contains columns, they have ``rows`` values."""
+    """A subject and its properties. If there are columns, each has ``rows`` values."""
 
     subject: Name | NameColumn
     properties: list[Property] = field(default_factory=list)
@@ -68,7 +68,7 @@ def rdf_prefixes(prefixes: dict[str, str]) -> dict[str, str]:
 
 
 def describe_bundles(bundles: RunBundles) -> Iterator[Description]:
-    """Yield one description for each bundle, which declares it as a ``prov:Bundle``."""
+    """For each bundle, yield a description that declares the bundle as a ``prov:Bundle``."""
     for name in bundles.names():
         kinds: list[Property] = [(TYPE, Name("prov:Entity")), (TYPE, Name("prov:Bundle"))]
         yield Description(name, kinds)

@@ -33,7 +33,8 @@ class Format:
         suffix: the file extension, with the dot.
         other_suffixes: the other file extensions that select this format.
         about: the first line of the format's documentation, without the full stop.
-        default_detail: ``sample`` or ``series``; None if it depends on the size of the run.
+        default_detail: ``sample`` or ``series``; None if the default depends on the size of
+            the run.
         samples_only: whether documents contain only samples, without PROV statements.
         options: the names of the `View` fields that the format supports.
         holds_several_runs: whether one document can contain several runs, each as a bundle.
@@ -108,7 +109,7 @@ def guess_format(path: str | os.PathLike[str]) -> Format | None:
     """Return the format that a file's extension indicates, or None for an unknown extension.
 
     Ignores ``.gz`` and ``.zst``. If several extensions match, the longest wins. If two formats have
-    the same extension, a built-in format wins over another package's.
+    the same extension, a built-in format wins over a format from another package.
     """
     name = os.fspath(path).lower().removesuffix(".gz").removesuffix(".zst")
     matching = [

@@ -24,7 +24,7 @@ from provml.journal.reader import Journal
 from provml.model.mapping import RunMapping
 
 if TYPE_CHECKING:
-    from provml.graph.view import View  # only for annotations, because most exports have no view
+    from provml.graph.view import View  # only for annotations: most exports don't use a view
 
 DOCUMENT_STEM: Final = "provenance"
 _SWEPT_FOLDERS: Final = (layout.JOURNAL_FOLDER, layout.ARTIFACTS_FOLDER)
@@ -132,7 +132,8 @@ def requested_formats(journal: Journal) -> tuple[str, ...] | None:
     Returns None if the journal does not name the formats. Early versions of provml did not record
     them.
     """
-    by_rank: dict[object, list[str]] = {}  # a resumed run has several owners: the last one counts
+    # a resumed run has several owners of the same rank: only the formats of the last owner count
+    by_rank: dict[object, list[str]] = {}
     for files in journal.writers:
         writer = files.first_record()
         formats = _read_formats(files) if writer.get("role") == "owner" else None
@@ -154,7 +155,7 @@ def _read_formats(files: WriterFiles) -> list[str] | None:
 
 
 def find_missing_documents(run_folder: Path, formats: tuple[str, ...]) -> MissingDocuments:
-    """Find the formats whose document is missing, or was written before the run ended.
+    """Find the formats in which the document is missing, or was written before the run ended.
 
     Args:
         run_folder: the folder of a run that has ended.
@@ -177,7 +178,8 @@ def _is_complete(run_folder: Path, document: Path) -> bool:
     """Return whether a document exists, and was written after the run's last owner ended.
 
     An older document is from an export during the run, or from before the run was resumed. Compares
-    only timestamps that the file system set, because the clock of the process may differ.
+    only timestamps that the file system set, because the process's clock may differ from
+    the file system's clock.
     """
     folder = Path(os.path.abspath(run_folder))
     root, journal = store_files.store_root(folder), folder / layout.JOURNAL_FOLDER

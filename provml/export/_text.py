@@ -1,7 +1,7 @@
 """Converts values and columns to text, and joins columns into rows, for all exporters.
 
-A table is written column by column. Each piece of its text is either one string, which is used in
-every row, or a list with one string per row.
+A table is written column by column. Each piece of a table's text is either one string, which is
+used in every row, or a list with one string per row.
 
 Imports orjson and numpy only when they are needed.
 """
@@ -43,7 +43,7 @@ quote_json = json.JSONEncoder(ensure_ascii=False).encode
 class Rows:
     """A block of a table's rows, which converts each column to text only once.
 
-    The block finds a column's texts by the identity of the column, so it keeps a reference to the
+    Texts are looked up by the identity of their column, so the block keeps a reference to each
     column. A block has few columns, so searching a list is faster than computing a hash.
     """
 
@@ -57,7 +57,7 @@ class Rows:
         return self.stop - self.start
 
     def texts(self, column: Any, make: Callable[[Any], list[bytes]]) -> list[bytes]:
-        """Return the text of each value of a column in these rows, as ``make`` formats it."""
+        """Return the texts of a column's values in these rows, as formatted by ``make``."""
         for known, known_make, texts in self._texts:
             if known is column and known_make is make:
                 return texts
@@ -95,7 +95,7 @@ def join_rows(pieces: list[Piece], rows: int, separator: bytes) -> bytes:
 
 
 def gather_blocks(texts: Iterator[bytes], separator: bytes = b"") -> Iterator[bytes]:
-    """Yield blocks of about a megabyte, joined from small texts."""
+    """Join small texts into blocks of about a megabyte, and yield the blocks."""
     held: list[bytes] = []
     size = 0
     for text in texts:
@@ -133,8 +133,9 @@ def format_name(
     """Format a name, or a column of names.
 
     Args:
-        written: a function that formats one name. For a column, it receives only the text before
-            the first number. The rest consists of digits and dots, and is written unchanged.
+        written: a function that formats one name. For a column, the function receives only the
+            text before the first number. The rest of the name consists of digits and
+            dots, and is written unchanged.
     """
     if isinstance(name, str):
         return [written(name)]

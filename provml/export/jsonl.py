@@ -12,11 +12,11 @@ The members of a line are:
 - ``context``: the path of the context, outermost first; null if the sample has no context.
 - ``kind``: ``metric``, ``flops``, ``cumulative-flops``, or the name of the collector that took the
   reading.
-- ``rank``, ``unit`` and ``of``: only if the series has them, as in ``"of":["model","net"]``.
+- ``rank``, ``unit`` and ``of``: present if the series has them, as in ``"of":["model","net"]``.
 - ``index``: the number of the sample within its series and rank, or the number of the point within
-  its group over all processes. Both start at 0.
-- ``data``: the value, with its step and epoch if it has them. For a point, ``data`` contains the
-  fields of the point, as `RecordedRun.points` returns them.
+  its group, counted over all processes. Both start at 0.
+- ``data``: the value of the sample, with its step and epoch if recorded. For a point, ``data``
+  contains the fields of the point, as `RecordedRun.points` returns them.
 
 Values are written as follows:
 
@@ -64,11 +64,11 @@ OTHER_SUFFIXES: Final = (".ndjson",)
 SAMPLES_ONLY: Final = True
 
 _BLOCK_ROWS: Final = 8192
-_TEXT_ROWS: Final = 64  # a value may be a megabyte, so only a few are read at a time
+_TEXT_ROWS: Final = 64  # a text may take up a megabyte, so only a few are read at a time
 
 
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
-    """Write the samples of one run as JSON Lines. Memory does not grow with the run."""
+    """Write the samples of one run as JSON Lines. Memory use does not grow with the run."""
     counts: dict[Any, int] = {}
     for files, declared in mapping.series.declared():
         for block in gather_blocks(_writer_lines(files, declared, counts)):
@@ -78,7 +78,10 @@ def write(mapping: RunMapping, sink: BinaryIO) -> None:
 def _writer_lines(
     files: WriterFiles, declared: dict[int, tuple[Series, RunSeries]], counts: dict[Any, int]
 ) -> Iterator[bytes]:
-    """Yield the lines of one writer. The last point of a chunk may continue in the next chunk."""
+    """Yield the lines of one writer.
+
+    Holds back the last points of a chunk, because they may continue in the next chunk.
+    """
     import numpy as np
 
     table = _SeriesColumns(declared)
@@ -99,15 +102,15 @@ class _SeriesColumns:
 
     Attributes:
         numbers: the series' numbers, ascending. All arrays have this order.
-        keys: the key that each series uses to count its lines.
-        counted: the number of each series' key; equal keys have equal numbers.
-        fields: the number of each series' name; equal names have equal numbers.
+        keys: the key under which the lines of each series are counted.
+        counted: a number for each series' key; equal keys have equal numbers.
+        fields: a number for each series' name; equal names have equal numbers.
         is_point: whether the samples of each series are fields of points.
-        storages: ``f64``, ``i64`` or ``text``.
-        heads: for each series, the text that starts a line, followed by an empty text for each
-            series. Rows that continue a line use the empty texts.
-        names: for each series, the text before its value if it starts a line, followed by the texts
-            for rows that continue a line.
+        storages: how each series stores its values: ``f64``, ``i64`` or ``text``.
+        heads: two texts for each series. The first half of the array contains the texts that start
+            a line. The second half contains empty texts, for rows that continue a line.
+        names: two texts to write before a value, for each series. The first half of the array is
+            for rows that start a line, the second half for rows that continue a line.
     """
 
     def __init__(self, declared: dict[int, tuple[Series, RunSeries]]) -> None:
@@ -128,7 +131,7 @@ class _SeriesColumns:
 
 
 def _is_field(series: Series) -> bool:
-    """Return whether the samples of a series are fields of points, other than step and epoch."""
+    """Return whether the samples of a series are fields of points. Excludes step and epoch."""
     return holds_points(series) and series.name not in ("step", "epoch")
 
 
@@ -175,7 +178,7 @@ class _Samples:
         rows: the records of the samples file.
         places: the position of each sample's series in `_SeriesColumns`.
         lines: the number of each sample's line.
-        index: the ``"index"`` of each sample's line.
+        index: the value of ``"index"`` in each sample's line.
     """
 
     rows: NDArray[np.void]
@@ -191,7 +194,7 @@ class _Samples:
 def _arrange_samples(
     table: _SeriesColumns, rows: NDArray[np.void], counts: dict[Any, int], is_end: bool
 ) -> tuple[_Samples, NDArray[np.bool_]]:
-    """Sort samples by line, and add the complete lines of this chunk to ``counts``.
+    """Sort samples by line, and count the complete lines of this chunk in ``counts``.
 
     Returns:
         The sorted samples, and a mask of the samples whose point may continue in the next chunk. At
@@ -207,7 +210,8 @@ def _arrange_samples(
     changes = _find_changes(table.counted[own])
     begins = changes | ~is_point | _find_changes(rows["time"][order])
     lines = np.cumsum(begins) - 1
-    # find the first and last line of each key in this chunk, and count its lines in earlier chunks
+    # find the first and last line of each key in this chunk, and look up how many lines the key
+    # had in earlier chunks
     nth = np.cumsum(changes) - 1
     firsts = lines[changes]
     lasts = np.append(firsts[1:], lines[-1:] + 1) - 1
@@ -224,9 +228,9 @@ def _arrange_samples(
 
 
 def _find_changes(column: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return a mask of the rows whose value differs from the value in the row before.
+    """Return a mask that marks each row with a different value from the row before.
 
-    The mask is true for the first row.
+    The first row is always marked.
     """
     import numpy as np
 
@@ -263,7 +267,7 @@ def _line_blocks(files: WriterFiles, table: _SeriesColumns, samples: _Samples) -
 def _find_readable(
     files: WriterFiles, table: _SeriesColumns, samples: _Samples
 ) -> NDArray[np.bool_]:
-    """Return a mask of the samples whose value can be read. Only text values can be unreadable."""
+    """Return a mask of the samples with readable values. Only text values can be unreadable."""
     import numpy as np
 
     found = np.ones(len(samples.rows), bool)
@@ -275,7 +279,7 @@ def _find_readable(
 
 
 def _find_last_of_name(table: _SeriesColumns, samples: _Samples) -> NDArray[np.bool_]:
-    """Return a mask that excludes the samples that a later sample of the same field replaces."""
+    """Return a mask that selects only the last sample of each field in each line."""
     import numpy as np
 
     found = np.ones(len(samples.rows), bool)
@@ -325,7 +329,10 @@ def _place_texts(
     make: Callable[[Any], list[bytes]] | None = None,
     column: Any = None,
 ) -> list[Piece]:
-    """Build the text ``before`` and a column's text for the chosen rows. Other rows stay empty."""
+    """Build texts for the chosen rows: the text ``before``, followed by the column's text.
+
+    The texts of other rows are empty.
+    """
     import numpy as np
 
     if chosen.all():

@@ -1,7 +1,7 @@
 """PROV-JSON (W3C Member Submission, 2013): PROV as JSON, which most PROV tools read.
 
 The document is written kind by kind and column by column. If the submission does not define a
-detail, or its schema is wrong, the output follows the ``prov`` library:
+detail, or defines it wrongly in its schema, the output follows the ``prov`` library:
 
 - The size of an integer decides whether its type is xsd:int, xsd:long or xsd:integer.
 - NaN and the infinities are strings, spelled as in XML Schema.
@@ -47,8 +47,8 @@ def write(mapping: RunMapping, sink: BinaryIO) -> None:
     """Write the statements of one run as PROV-JSON, grouped by kind.
 
     One pass builds all single statements, and keeps them in memory or in a temporary file until
-    their kind is written. Another pass for each kind builds its tables, and writes them block by
-    block. Memory use therefore does not grow with the run.
+    their kind is written. Then, for each kind, another pass builds the tables of this kind, and
+    writes them block by block. Memory use therefore does not grow with the run.
     """
     _write_provjson(mapping, sink)
     sink.write(b"\n")
@@ -117,7 +117,7 @@ def _write_kind(
 ) -> None:
     """Write all statements of one kind, as one member of the document.
 
-    Writes nothing if there are no such statements.
+    Writes nothing if there are no statements of this kind.
     """
     start = b',\n"%b":{\n' % kind.encode()
     separator = start

@@ -110,9 +110,10 @@ def _provjsonld_object(statement: Statement, rows: Rows) -> list[Piece]:
 
 
 def _context_term(name: str, kind: str) -> str:
-    """Return the term that the JSON-LD context defines for an attribute, or the attribute's name.
+    """Return the term for an attribute in the JSON-LD context.
 
-    The context defines the term ``value`` only for entities.
+    Returns the attribute's own name if the context does not define a term for it. The context
+    defines the term ``value`` only for entities.
     """
     if name == "prov:value" and kind == "entity":
         return "value"

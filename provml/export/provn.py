@@ -56,7 +56,7 @@ def _provn_prefixes(prefixes: dict[str, str], indent: bytes) -> bytes:
     return b"".join(
         b"%bprefix %b <%b>\n" % (indent, prefix.encode(), iri.encode())
         for prefix, iri in prefixes.items()
-        if prefix not in ("prov", "xsd")  # PROV-N predeclares these (3.7.1)
+        if prefix not in ("prov", "xsd")  # PROV-N predeclares these prefixes (3.7.1)
     )
 
 

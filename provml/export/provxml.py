@@ -39,7 +39,7 @@ _XSD: Final = "http://www.w3.org/2001/XMLSchema"
 """The namespace of XML Schema for xsi:type, without the ``#`` that RDF appends."""
 
 _ORDER: Final = {"prov:label": 0, "prov:type": 1, "prov:value": 2}
-"""The order that the schema requires for these attributes; all others follow (PROV-XML, 3)."""
+"""The order that the schema requires for these attributes. Others follow them (PROV-XML, 3)."""
 
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})

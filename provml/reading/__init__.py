@@ -51,8 +51,8 @@ def read(
     Args:
         source: the document's path, its bytes, or an open binary file. The content may be
             compressed with gzip or Zstandard.
-        format: a name that `reading_formats` returns. If it is None, `read` guesses the format from
-            the file's suffix and the document's first bytes.
+        format: a name that `reading_formats` returns, or None to guess the format from the file's
+            suffix and the document's first bytes.
         max_bytes: the maximum size of the document in bytes, after decompression.
         base: the IRI against which `read` resolves relative IRIs in RDF, unless the document
             declares its own base.
@@ -96,7 +96,7 @@ def _find_suffix_format(name: str) -> str | None:
 def _guess_format(name: str, data: bytes) -> str:
     """Guess a document's format from its first bytes and its file's suffix.
 
-    The suffix decides if the first bytes match several formats, or no format at all.
+    If the first bytes match several formats, or no format at all, the suffix decides.
     """
     head = convert_to_utf8(data[:_HEAD_BYTES]).decode("utf-8", "replace").lstrip()
     if not head.strip("\0"):

@@ -31,8 +31,8 @@ def collect_statements(content: Content) -> dict[Hashable, str]:
     Equal statements have equal keys. In a comparison, 1, 1.0 and True differ, and NaN equals NaN.
 
     Returns:
-        A dict that maps the key of each statement to its description for messages: a text, or a
-            ``prov`` record.
+        A dict that maps the key of each statement to a description of the statement for messages.
+            The description is a text or a ``prov`` record.
     """
     prov, dictionaries = content
     found: dict[Hashable, Any] = {}

@@ -31,10 +31,10 @@ class DictionaryStatement:
         dictionary: the new dictionary of an insertion or a removal, or the dictionary of a
             membership.
         old: the dictionary before the insertion or the removal.
-        pairs: the keys, each with its entity. In a `Document`, each membership has exactly one
-            pair.
+        pairs: the key-entity pairs of an insertion or a membership. In a `Document`, each
+            membership has exactly one pair.
         keys: the keys that a removal removes.
-        attributes: all other attributes, as pairs of name and value.
+        attributes: the statement's other attributes, each as a pair of name and value.
     """
 
     kind: str

@@ -66,7 +66,7 @@ class Document:
 
     @property
     def prov(self) -> ProvDocument:
-        """The document as a ``prov`` library object, without PROV-Dictionary statements.
+        """A document object from the ``prov`` library, without PROV-Dictionary statements.
 
         The library does not support PROV-Dictionary; `dictionaries` contains those statements.
 
@@ -134,8 +134,8 @@ class Document:
         If the source was RDF, returns the quads of the source, with new names for blank nodes.
 
         Raises:
-            DocumentError: PROV-O can't express a statement. `quads` may raise it at the call, or
-                later while the caller iterates over the quads.
+            DocumentError: PROV-O can't express a statement. The error is raised by the call itself,
+                or later, while the caller iterates over the quads.
         """
         if self._rdf is not None:
             return self._rdf.quads(), self._rdf.prefixes

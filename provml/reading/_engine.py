@@ -24,8 +24,8 @@ _warnings_lock = threading.RLock()
 def wrap_library_errors(what: str) -> Iterator[list[str]]:
     """Turn any exception raised by bad input into DocumentError, and suppress printed warnings.
 
-    Libraries raise anything from KeyError to RecursionError for bad input, so this block, and no
-    other, catches every exception. ProvMLError and OSError pass through unchanged.
+    Libraries raise anything from KeyError to RecursionError for bad input, so this is the only
+    place in `reading` that catches every exception. ProvMLError and OSError pass through unchanged.
 
     Args:
         what: the start of the error message, usually the name of the format.

@@ -33,8 +33,8 @@ class Graphs:
     """An RDF document, kept as bytes. Each call of `quads` parses the bytes again.
 
     Blank nodes are named b0, b1, ... in the order in which they appear, so equal input gives equal
-    output. An object keeps the document's bytes in memory and, during parsing, the names of its
-    blank nodes. The constructor raises DocumentError if the RDF is invalid.
+    output. A `Graphs` object keeps the document's bytes in memory and, during parsing, the names of
+    its blank nodes. The constructor raises DocumentError if the RDF is invalid.
 
     Attributes:
         prefixes: the prefixes that the document declares, with their IRIs.

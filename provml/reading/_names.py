@@ -1,8 +1,8 @@
 """Split IRIs into namespace and local name, and rewrite documents with one table of prefixes.
 
-Writers call `tidy_prefixes`. It gives the whole document one table of prefixes that every format
-accepts, without a default namespace. A name therefore means the same IRI everywhere in the
-document. Imports prov only when it is needed.
+Writers call `tidy_prefixes`, which gives the whole document one table of prefixes. Every format
+accepts these prefixes. The table has no default namespace, so a name means the same IRI everywhere
+in the document. Imports prov only when it is needed.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def is_legal_prefix(prefix: str) -> bool:
 class PrefixTable:
     """A table with one prefix for each namespace.
 
-    A namespace keeps its declared prefix if that prefix is legal and not taken. Otherwise it gets a
-    new one.
+    A namespace keeps its declared prefix if that prefix is legal and not taken. Otherwise the
+    namespace gets a new prefix.
     """
 
     def __init__(self, declared: Iterable[tuple[str, str]] = ()) -> None:
@@ -102,8 +102,8 @@ class PrefixTable:
     def split_iri(self, iri: str) -> QualifiedName:
         """Turn an IRI into a qualified name with a prefix from this table.
 
-        Splits the IRI after the longest declared namespace that it starts with. If there is none,
-        splits it before its last part.
+        Splits the IRI after the longest declared namespace that it starts with. If there is no such
+        namespace, splits the IRI before its last part.
         """
         from prov.identifier import QualifiedName
 
@@ -114,7 +114,7 @@ class PrefixTable:
         return QualifiedName(self.assign(iri[:end], "ns"), iri[end:])
 
     def namespaces(self) -> list[Namespace]:
-        """Return the namespaces, without PROV, XSD and XSI, in order of addition."""
+        """Return all namespaces except PROV, XSD and XSI, in the order in which they were added."""
         return [each for each in self._by_iri.values() if each.uri not in (PROV, XSD, XSI)]
 
     def to_dict(self) -> dict[str, str]:
@@ -123,7 +123,10 @@ class PrefixTable:
 
 
 def _is_legal_namespace(iri: str) -> bool:
-    """Return whether every format can declare the namespace. Expat and lxml reject all others."""
+    """Return whether every format can declare the namespace.
+
+    Expat and lxml reject all other namespaces.
+    """
     return iri not in _NOT_DECLARED and _NAMESPACE.fullmatch(iri) is not None
 
 
@@ -193,7 +196,7 @@ RecordArguments = tuple[Any, Any, list[tuple[Any, Any]]]
 def assemble_document(
     bundles: Iterable[tuple[QualifiedName | None, list[RecordArguments]]], prefixes: PrefixTable
 ) -> ProvDocument:
-    """Build a document from records whose names all use one table of prefixes."""
+    """Build a document from records. All their names use the prefixes of one table."""
     from prov.model import ProvDocument
 
     made = ProvDocument()
@@ -212,7 +215,8 @@ def assemble_document(
 def _split_members(kind: Any, attributes: list[tuple[Any, Any]]) -> Iterator[list[Any]]:
     """Yield one list of attributes for each entity of a membership.
 
-    PROV-DM allows only one entity in a membership. The attributes of other records stay unchanged.
+    PROV-DM allows only one entity in a membership. For any other record, yields its
+    attributes unchanged.
     """
     from prov.constants import PROV_ATTR_ENTITY, PROV_MEMBERSHIP
 

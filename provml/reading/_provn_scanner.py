@@ -64,7 +64,7 @@ class DictionaryText:
         container: the number of the bundle that contains the statement, counted from 1; 0 if the
             statement is in no bundle.
         id, dictionary, old: the statement's names. A missing name is ``-``.
-        pairs: the keys, each with its entity.
+        pairs: the key-entity pairs of an insertion or a membership.
         keys: the keys that a removal removes.
         attributes: each attribute as ``name=value``.
     """
@@ -93,7 +93,7 @@ def _hold_attribute(attribute: str) -> str:
 
 
 class _Span(NamedTuple):
-    """A part of the text: a statement, or a prefix declaration that ``prov`` would refuse.
+    """A part of a PROV-N text: a statement, or a prefix declaration that ``prov`` would refuse.
 
     Attributes:
         start, end: offsets in the text. The part ends before ``end``.
@@ -181,7 +181,8 @@ class _ProvnScanner:
         for token in tokens:
             if token.kind == "word":
                 if token.text == "bundle":
-                    next(tokens, None)  # skip the bundle's identifier: it may look like a keyword
+                    # skip the bundle's identifier, which may look like a keyword
+                    next(tokens, None)
                     self._scanned.places.append([])
                     self._container = len(self._scanned.places) - 1
                 elif token.text == "endBundle":
@@ -297,7 +298,7 @@ class _DictionaryParser:
         return statement
 
     def _take_set(self) -> None:
-        """Parse the braces that contain key-entity pairs or keys."""
+        """Parse a set of key-entity pairs or keys, which is enclosed in braces."""
         self._expect("{")
         while not self._took("}"):
             if self._statement.kind == INSERTION:

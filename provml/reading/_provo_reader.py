@@ -52,10 +52,13 @@ if TYPE_CHECKING:
     from pyoxigraph import Quad
 
 _MAX_STATEMENTS_PER_NODE: Final = 100
-"""The maximum number of values of one argument. The node becomes one statement for each value."""
+"""The maximum number of values of one argument of a relation node.
+
+The node becomes one statement for each value.
+"""
 
 Triples = dict[Any, dict[str, list[Any]]]
-"""The triples of a graph: each subject's predicates, each with its values in document order."""
+"""The values in a graph's triples, by subject and then predicate, in document order."""
 
 
 _SHORT_DERIVATIONS: Final = {
@@ -81,7 +84,7 @@ def _expand_short_forms(triples: Triples) -> None:
     def qualify(subject: Any, kind: str, property_: str, value: Any) -> None:
         nodes = triples[subject].setdefault(f"{PROV}qualified{kind}", [])
         if any(value in triples.get(node, {}).get(PROV + property_, ()) for node in nodes):
-            return  # the graph already has the long form
+            return  # the graph already contains the long form
         node = BlankNode(f"short{len(triples)}")
         triples[node] = {RDF_TYPE: [NamedNode(PROV + kind)], PROV + property_: [value]}
         nodes.append(node)
@@ -206,7 +209,7 @@ class _GraphReader:
         self.left: list[str] = []
 
     def records(self) -> list[RecordArguments]:
-        """Return the graph's records, and add all triples that are not PROV to `left`."""
+        """Return the graph's records. Adds descriptions of all non-PROV triples to `left`."""
         self._take_dictionaries()
         self._find_relation_nodes()
         self._complete_nodes()
@@ -228,7 +231,7 @@ class _GraphReader:
 
     def _take_dictionaries(self) -> None:
         for subject in list(self._triples):
-            predicates = self._triples.get(subject, {})  # empty if it was already read as a pair
+            predicates = self._triples.get(subject, {})  # empty if the subject was read as a pair
             for kind, property_, qualified, node_type, content in (
                 (INSERTION, "derivedByInsertionFrom", "qualifiedInsertion", "Insertion", "pairs"),
                 (REMOVAL, "derivedByRemovalFrom", "qualifiedRemoval", "Removal", "keys"),
@@ -533,7 +536,7 @@ class _GraphReader:
                 yield PROV_NAMESPACE[kind], None, arguments
 
     def _is_qualified(self, subject: Any, kind: str, value: Any) -> bool:
-        """Return whether a qualified node of the subject repeats a plain triple."""
+        """Return whether a qualified node of the subject states the same relation to ``value``."""
         return any(
             value in self._influencers(node, kind)
             for node in self._triples[subject].get(f"{PROV}qualified{kind}", ())
@@ -545,9 +548,9 @@ class _GraphReader:
     def _complete_nodes(self) -> None:
         """Add the missing influencer of a node, taken from a plain triple of the same subject.
 
-        There must be exactly one node without an influencer, and exactly one plain triple that no
-        other node repeats. Versions of prov before 3 wrote the influencer only in that plain
-        triple.
+        Requires that the subject has exactly one node without an influencer, and exactly one plain
+        triple that no other node repeats. Before version 3, prov wrote the influencer only in that
+        plain triple.
         """
         for predicates in self._triples.values():
             for kind in BESIDE:

@@ -49,7 +49,7 @@ def _inline_contexts(content: object) -> bool:
     """Replace each reference to a built-in context with the context itself, in place.
 
     Returns:
-        True if the document contained such a reference.
+        True if the document contained a reference to a built-in context.
 
     Raises:
         DocumentError: the document uses ``@import``, or refers to a context that is not built in.

@@ -202,7 +202,7 @@ def _read_container(
 
     prefix = content.pop("prefix", {})
     stated = {kind: content.pop(kind) for kind in DICTIONARY_KINDS if kind in content}
-    # prov decodes all records at once; only if that fails, each record is decoded alone
+    # decode all records at once; only if this fails, decode each record alone to locate the error
     try:
         with wrap_library_errors("PROV-JSON") as warned:
             decode_json_container({"prefix": prefix, **content}, bundle)
@@ -234,9 +234,9 @@ def _locate_record_error(
     bundle: ProvBundle,
     path: JsonPath,
 ) -> DocumentError:
-    """Return the error for the first record that prov can't read alone, with the record's path.
+    """Return prov's error for the first record that it can't read, with the record's path.
 
-    Returns ``error`` if prov can read each record alone.
+    Returns ``error`` if prov can read each record on its own.
     """
     from prov.model import ProvDocument
     from prov.serializers.provjson import decode_json_container
@@ -278,7 +278,7 @@ def _iter_records(records: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]
 def _read_dictionary(
     kind: str, identifier: str, record: dict[str, Any], bundle: ProvBundle, place: str
 ) -> DictionaryStatement:
-    """Read one dictionary statement, whose members have the names that ProvToolbox uses."""
+    """Read one dictionary statement. Its members have the names that ProvToolbox uses."""
     from prov.serializers.provjson import decode_json_representation
 
     def name(member: str) -> QualifiedName | None:
@@ -321,7 +321,7 @@ def _read_dictionary(
 
 
 def _read_pairs(given: Any, place: str) -> list[tuple[Any, Any]]:
-    """Return pairs of a key and its entity.
+    """Return the key-entity pairs of a dictionary statement as tuples.
 
     The input is a list of pairs, or a JSON object whose keys all have the same datatype.
     """
@@ -506,7 +506,7 @@ def _describe_json(value: object) -> str:
 
 @cache
 def _formal_attributes() -> tuple[frozenset[str], frozenset[str]]:
-    """Return the attributes whose values are names, and the attributes whose values are times."""
+    """Return two sets of attributes: those with names as values, and those with times."""
     from prov.constants import PROV_ATTRIBUTE_LITERALS, PROV_ATTRIBUTE_QNAMES
 
     return frozenset(map(str, PROV_ATTRIBUTE_QNAMES)), frozenset(map(str, PROV_ATTRIBUTE_LITERALS))

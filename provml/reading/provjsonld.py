@@ -21,7 +21,7 @@ CONTEXTS: Final = (
     "http://openprovenance.org/prov-jsonld/context.jsonld",
     "https://openprovenance.org/prov-jsonld/context.json",
 )
-"""The URLs of the context of PROV-JSONLD, which is built in."""
+"""The URLs of the PROV-JSONLD context. The context is built in, so it is never downloaded."""
 
 
 def looks_like(head: str) -> bool:
@@ -49,7 +49,7 @@ def read(data: bytes, base: str | None = None) -> Document:
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Write a PROV-JSONLD document. Raises DocumentError if it has PROV-Dictionary statements."""
+    """Write a PROV-JSONLD document. Raises DocumentError for PROV-Dictionary statements."""
     from prov.serializers.provjsonld import encode_jsonld_document
 
     prov, statements, _ = document.tidy_statements()
@@ -74,9 +74,9 @@ def _check_context(context: Any, path: tuple[str | int, ...]) -> None:
 
 
 def _locate_statement_error(error: DocumentError, content: dict[str, Any]) -> DocumentError:
-    """Find the first statement that prov can't read alone, and return its error with its path.
+    """Return prov's error for the first statement that it can't read, with the statement's path.
 
-    Returns ``error`` if prov can read each statement alone.
+    Returns ``error`` if prov can read each statement on its own.
     """
     from prov.model import ProvDocument
     from prov.serializers.provjsonld import decode_jsonld_document

@@ -2,8 +2,8 @@
 
 The ``prov`` library reads PROV-N, but not PROV-Dictionary. `read` scans the text, removes the
 dictionary statements, and passes the rest to ``prov``. It then rewrites the names and values of the
-removed statements as statements that ``prov`` supports, so that ``prov`` resolves them too. Imports
-prov only when it is needed.
+removed statements as statements that ``prov`` supports, so that ``prov`` resolves these too.
+Imports prov only when it is needed.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _parse(text: str) -> ProvDocument:
 def _read_dictionaries(scanned: ScannedText, terms: ProvDocument) -> Iterator[DictionaryStatement]:
     """Yield the dictionary statements, with names and values from ``terms``.
 
-    ``prov`` has already read ``terms`` from the rewritten statements.
+    The document ``terms`` is what ``prov`` read from the rewritten statements.
     """
     texts: defaultdict[int, list[DictionaryText]] = defaultdict(list)
     for text in scanned.dictionaries:

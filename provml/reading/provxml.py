@@ -1,7 +1,8 @@
 """Read and write PROV-XML (W3C Note, 2013).
 
 Before prov reads a statement, this module checks it for content that prov would drop or misread.
-Error messages can therefore give the line. Imports prov and lxml only when they are needed.
+Error messages can therefore give the line number. Imports prov and lxml only when they are
+needed.
 """
 
 from __future__ import annotations
@@ -234,7 +235,7 @@ def _check_statement(element: Any) -> list[int]:
             if name != _LANG:
                 child.set(name, value.strip())
         if child.get(_LANG) is not None:
-            # prov keeps only the later of type and language, so it may drop the language
+            # prov keeps only the last of xsi:type and xml:lang, so it may drop the language
             datatype = child.attrib.pop(_TYPE, None)
             if datatype is not None:
                 mended.append(child.sourceline)
@@ -274,7 +275,7 @@ def _check_no_text(element: Any) -> None:
 
 
 def _prov_tag(element: Any) -> str | None:
-    """Return the local name of a PROV element, or None for other elements."""
+    """Return an element's local name, or None if the element is not in the PROV namespace."""
     tag = element.tag
     if not isinstance(tag, str) or not tag.startswith(f"{{{PROV}}}"):
         return None
@@ -308,7 +309,7 @@ def _fail_at_element(element: Any, what: str) -> NoReturn:
 
 
 def write(document: Document, sink: BinaryIO) -> None:
-    """Write a PROV-XML document. Raises DocumentError if it has characters that XML forbids."""
+    """Write a PROV-XML document. Raises DocumentError for characters that XML forbids."""
     try:
         from lxml import etree
     except ImportError:
@@ -329,7 +330,7 @@ def write(document: Document, sink: BinaryIO) -> None:
 
 
 class _DictionaryWriter:
-    """A writer of one dictionary statement. It formats values as prov does for entities."""
+    """A writer of one dictionary statement. Values are formatted as in prov's entities."""
 
     def __init__(self, document: ProvDocument, parent: Any, statement: DictionaryStatement) -> None:
         self._document, self._parent, self._statement = document, parent, statement
