@@ -27,12 +27,12 @@ _ARROW: Final = {
 class TableAnswer:
     """The answer to a question, as a table with named and typed columns.
 
-    ``len(table)`` is the number of rows. Indexing (``table[0]``) and iteration return rows as
-    dicts.
+    ``len(table)`` is the number of rows. Indexing (``table[0]``) returns a row as a dict, and
+    iteration yields each row as a dict.
 
     Attributes:
         columns: the names of the columns. Each name is unique.
-        types: the SQL type of each column.
+        types: the SQL types of the columns, in the same order.
         rows: the rows, each as a tuple of Python objects.
         notes: messages for the user, for example about runs that could not be read.
     """
@@ -67,7 +67,7 @@ class TableAnswer:
         return f"<provml.lineage.TableAnswer {len(self.rows)} rows: {', '.join(self.columns)}>"
 
     def column(self, name: str) -> list[Any]:
-        """Return the values in a column. Raises ValueError if no column has this name."""
+        """Return the values in a column. Raises ValueError if there is no column with this name."""
         place = self.columns.index(name)
         return [row[place] for row in self.rows]
 

@@ -36,8 +36,8 @@ _METRIC_COLUMNS: Final = ("last", "min", "max", "count")
 class Comparison(HasTable):
     """A side-by-side comparison of runs.
 
-    Each part, except ``code``, maps names to lists with one value per run. A value is None if
-    the run has no value for the name.
+    Each part of the comparison, except ``code``, maps names to lists with one value per run. A
+    value is None if the run did not record one under that name.
 
     Attributes:
         runs: the names of the runs, in the order in which they are compared.
@@ -49,9 +49,9 @@ class Comparison(HasTable):
         data: the digests that each run recorded, with ``<kind> <name>`` as the key.
         metrics: the last value, minimum, maximum and count of each metric, with
             ``<name> <context>`` as the key.
-        code: the lines of unified diffs between the first run and the other runs, with the name of
-            the file as the key. The files are the recorded sources and the diffs of uncommitted
-            changes.
+        code: the lines of unified diffs between the first run's files and the other runs' files,
+            with the name of the file as the key. The files are the recorded sources and the
+            recorded diffs of uncommitted changes.
         notes: messages for the user, for example about runs that could not be read.
     """
 
@@ -73,7 +73,7 @@ class Comparison(HasTable):
         return {k: v for k, v in entries.items() if any(other != v[0] for other in v[1:])}
 
     def differences(self) -> Iterator[tuple[str, str, list[Any]]]:
-        """Yield the differences, except in the code, as (part, name, list of one value per run).
+        """Yield the differences in all parts except the code, as (part, name, one value per run).
 
         Parameters that are floats are yielded as numbers; `table` returns their exact text.
         """
@@ -91,7 +91,7 @@ class Comparison(HasTable):
         return {name: getattr(self, name) for name in ("runs", *_PARTS, "notes")}
 
     def table(self) -> TableAnswer:
-        """Return the differences as a table: part, name, and the exact value in each run."""
+        """Return a table with one row per difference: the part, the name, and each run's value."""
         rows: list[tuple[Any, ...]] = []
         for part, name, values in self.differences():
             exact = values if part in ("data", "metrics") else getattr(self, part)[name]
@@ -198,7 +198,7 @@ def _diff_sources(database: QuestionDatabase, runs: list[str]) -> dict[str, list
 def _read_sources(database: QuestionDatabase, found: FoundRun, run: str) -> dict[str, str]:
     """Return the texts of a run's recorded source files, by name.
 
-    If several files have the same name, the latest one is returned.
+    If several files have the same name, only the text of the latest file is returned.
     """
     texts: dict[str, str] = {}
     for row in _select_run(database, "artifacts", run):

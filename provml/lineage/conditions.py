@@ -6,12 +6,12 @@
     reading_summaries["system.cpu_percent.mean"] > 80
     metrics["loss/train"]["training", "warm-up"].min < 0.1
 
-A metric has the fields ``last`` (the default), ``min``, ``max`` and ``count``. A metric without a
-context covers all contexts; ``[None]`` selects the samples that were logged without a context. If a
-run lacks a value, comparisons with the value are unknown, as with NULL in SQL. ``== None`` selects
-the runs that lack the value.
+A metric has the fields ``last`` (the default), ``min``, ``max`` and ``count``. If a condition
+names no context, the metric covers all contexts; ``[None]`` selects the samples that were logged
+without a context. If a run lacks a value, comparisons with that value are unknown, as with NULL in
+SQL. ``== None`` selects the runs that lack the value.
 
-The text is parsed with `ast` and never executed. The names and values in it are passed to SQL as
+A condition is parsed with `ast` and never executed. Its names and values are passed to SQL as
 parameters. Imports only `base`, `errors` and `model.names` from provml.
 """
 
@@ -35,7 +35,7 @@ _LONGEST: Final = 10_000
 _MOST_COLUMNS: Final = 60
 _FIELDS: Final = ("last", "min", "max", "count")
 _SETTINGS: Final = {"params": "param", "tags": "tag", "reading_summaries": "reading_summary"}
-"""The collections in the table ``params``, and the kind of row that each collection refers to."""
+"""The collections that the table ``params`` stores, and the kind of row for each collection."""
 _COLLECTIONS: Final = (*_SETTINGS, "metrics")
 _TEXTS: Final = (
     "id",
@@ -86,14 +86,14 @@ class _Value:
 
 @dataclass(frozen=True, slots=True)
 class RecordedName:
-    """The name of a parameter, tag, reading summary or metric that an expression contains.
+    """A name in an expression: the name of a parameter, tag, reading summary or metric.
 
     Attributes:
         kinds: the kinds of value that the name may refer to: ``param``, ``tag``,
-            ``reading_summary`` or ``metric``. The kind that the expression asks for comes first.
+            ``reading_summary`` or ``metric``. The kind that the expression states comes first.
         name: the name as it was logged.
-        contexts: the encoded path of a metric's context, once as given and once in its standard
-            form. None if the expression does not name a context.
+        contexts: two encoded paths of a metric's context: the path as given, and the path in its
+            standard form. None if the expression does not name a context.
     """
 
     kinds: tuple[str, ...]
@@ -119,7 +119,7 @@ def compile_condition(expression: str) -> Sql:
     condition = compiler.condition(_parse_expression(expression))
     if not compiler.columns:
         return condition
-    # compute each value once, however often the condition names it
+    # compute each value only once, even if the condition names it several times
     values = ", ".join(f"{value.text} AS {name}" for value, name in compiler.columns.items())
     params = tuple(param for value in compiler.columns for param in value.params)
     return Sql(
@@ -129,9 +129,10 @@ def compile_condition(expression: str) -> Sql:
 
 
 def compile_value(expression: str) -> tuple[Sql, Sql]:
-    """Translate a value of ``--sort`` or ``--show`` to SQL; return it as a number and as text.
+    """Translate a value of ``--sort`` or ``--show`` to SQL for a number and SQL for text.
 
-    The SQL is NULL if the value can't be a number, or can't be text.
+    The SQL for the number is NULL if the value can't be a number. The SQL for the text is NULL if
+    the value can't be text.
     """
     compiler = _Compiler(expression)
     node = _parse_expression(expression)
@@ -141,10 +142,10 @@ def compile_value(expression: str) -> tuple[Sql, Sql]:
 
 
 def find_names(expression: str, *, is_condition: bool) -> list[RecordedName]:
-    """Return the names of parameters, tags, summaries and metrics in a valid expression.
+    """Return the names of parameters, tags, reading summaries and metrics in an expression.
 
     Args:
-        expression: a condition, or a value of ``--sort`` or ``--show``.
+        expression: a valid condition, or a valid value of ``--sort`` or ``--show``.
         is_condition: whether the expression is a condition.
     """
     compiler = _Compiler(expression)
@@ -278,14 +279,14 @@ class _Compiler:
         if one.text and other.text:
             params = (*one.text.params, *other.text.params)
             texts = Sql(f"({one.text.text} {operator} {other.text.text})", params)
-        if numbers and texts:  # text is compared only if one of the values is not a number
+        if numbers and texts:  # compare as text only if one of the values is not a number
             return Sql(f"coalesce({numbers.text}, {texts.text})", (*numbers.params, *texts.params))
         chosen = numbers or texts
         if chosen is None:
             self._refuse(node, "can't compare a number with text")
         recorded = one.number or other.number
         if chosen is texts and recorded is not None and operator not in ("=", "<>"):
-            # numbers sort differently as text, so this compares only values that are not numbers
+            # numbers sort differently as text, so compare only the values that are not numbers
             literal = next((v.text for v in (one, other) if v.number is None), None)
             if literal is not None and any(map(_is_number, literal.params)):
                 self._refuse(node, "write numbers without quotes, as in params.lr < 0.01")
@@ -479,8 +480,8 @@ class _Compiler:
 def _setting_kinds(collection: str, name: str) -> tuple[str, ...]:
     """Return the kinds of rows in the table ``params`` that a name in a collection can refer to.
 
-    Early versions of provml recorded the summaries of readings as parameters, so ``params`` still
-    finds them. A parameter with the same name comes first.
+    Early versions of provml recorded reading summaries as parameters, so names in ``params`` can
+    still refer to reading summaries. If a parameter has the same name, the parameter is used.
     """
     kind = _SETTINGS[collection]
     return (kind, "reading_summary") if kind == "param" and name.startswith("system.") else (kind,)

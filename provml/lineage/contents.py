@@ -14,7 +14,7 @@ class Content:
     """A content item of a lineage: a file, folder or object, identified by its digest.
 
     Attributes:
-        key: the digest, or the names of the run and node if the item has no digest or is empty.
+        key: the digest; the names of the run and node if the item has no digest or is empty.
         up: the number of steps from the start back to this item; None if the start was not made
             from this item.
         down: the number of steps from the start forward to this item; None if this item was not
@@ -34,5 +34,5 @@ class Content:
 
     @property
     def facts(self) -> Row:
-        """The row of the run that made the item, or else the row of the first run that used it."""
+        """The row from the run that made the item, or else from the first run that used it."""
         return min(self.places, key=lambda p: (p["role"] != "out", p["time_ns"] or 0, p["run"]))

@@ -1,7 +1,8 @@
 """Merges the runs of a lineage into one PROV graph, for the export formats and networkx.
 
 Each run gets its own prefix. If one run used a file that another run made, the graph states that
-the two entities are alternates of each other. Equal digests identify such files.
+the file's entities in the two runs are alternates of each other. Files of two runs are considered
+the same if their digests are equal.
 
 Imports `contents`, `rows`, `model` and `export`; imports networkx only when needed.
 """
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class LineageMapping:
-    """The PROV statements of a lineage. Export formats use it in place of a `RunMapping`."""
+    """The PROV statements of a lineage, which export formats accept in place of a `RunMapping`."""
 
     detail = "series"
     samples = 0
@@ -69,7 +70,7 @@ class LineageMapping:
         journal: Journal,
         places: dict[str, list[tuple[str, str]]],
     ) -> None:
-        """Add the nodes of a run that connect the lineage's content items, and their agents."""
+        """Add a run's nodes that connect content items of the lineage, and the nodes' agents."""
         statements = RunMapping(journal, "series").statements()
         graph = RunGraph([single for made in statements for single in made.singly()])
         keys = {name: content_key(run, graph.nodes[name]) for name in graph.contents}
@@ -147,7 +148,7 @@ def _rename_statement(
 ) -> Statement:
     """Return a copy of a statement with renamed prefixes.
 
-    The copy has no arguments that refer to nodes outside `kept`, unless `kept` is None.
+    The copy lacks the arguments that refer to nodes outside `kept`, unless `kept` is None.
     """
     arguments = {
         key: _rename_prefix(value, prefixes) if isinstance(value, Name) else value

@@ -54,10 +54,11 @@ def open_store(store: str | os.PathLike[str] | None = None) -> Store:
 class Store:
     """A store of runs that answers questions about them.
 
-    Before each question, provml looks for new runs, which takes 30 microseconds per run in the
-    store. It then reads the new runs into tables, which takes about 15 ms per run. It reads runs in
-    progress again for each question. The tables are in the store's folder ``.tables``, which you
-    can delete. Runs that can't be read are left out, and the notes of each answer list them.
+    Before each question, provml looks for new and changed runs, which takes 30 microseconds per run
+    in the store, and reads these runs into tables, which takes about 15 ms for each run that is
+    read. Runs in progress are read again for each question. The tables are kept in the store's
+    ``.tables`` folder, which you can delete at any time. Runs that can't be read are left out, and
+    the notes of each answer list these runs.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,7 +85,7 @@ class Store:
         return self._database.refresh()
 
     def notes(self) -> list[str]:
-        """Return notes about the tables, and about runs that are left out, duplicated or damaged.
+        """Return notes about the tables, and about runs that were left out, duplicated or damaged.
 
         Every answer includes these notes.
         """
@@ -108,19 +109,20 @@ class Store:
         show: Sequence[str] = (),
         limit: int | None = None,
     ) -> TableAnswer:
-        """Return the runs that meet a condition, with the oldest run first.
+        """Return the runs that meet a condition. By default, the oldest run comes first.
 
         Args:
             where: a condition, such as
                 ``params.lr < 0.01 and metrics.accuracy.validation.max > 0.95``; see
                 `provml.lineage.conditions`. None returns all runs.
-            sort: a value to sort by, such as ``params.lr``, with the lowest first. Put ``-`` before
-                the value to get the highest first. Runs without the value come last.
+            sort: a value to sort by, such as ``params.lr``. The run with the lowest value comes
+                first; put ``-`` before the value to get the highest first. Runs without the value
+                come last.
             show: values to add as columns, such as ``params.lr``.
             limit: the maximum number of runs to return; None for all.
 
         Raises:
-            QueryError: a condition or value is wrong.
+            QueryError: the condition or one of the values is not valid.
         """
         columns = ["r.* EXCLUDE (fingerprint)"]
         params: list[Any] = []
@@ -165,7 +167,7 @@ class Store:
         return _unpack_values(answer)
 
     def _unknown_names(self, names: list[RecordedName]) -> list[str]:
-        """Return a note for each name or context that no run of the store has."""
+        """Return a note for each name or context that does not occur in any run of the store."""
         notes: dict[str, None] = {}
         for own in names if self._database.runs else ():
             table = "series" if own.kinds == ("metric",) else "params"
@@ -196,7 +198,7 @@ class Store:
         """Trace what a file was made from, or what was made from it, across all runs.
 
         Args:
-            start: one of
+            start: one of these:
 
                 - a file or folder, which provml looks up by its content;
                 - a digest;
@@ -259,8 +261,8 @@ class Store:
     def sql(self, query: str, params: Sequence[Any] = ()) -> TableAnswer:
         """Query the tables with DuckDB's SQL. ``schemas/tables.md`` describes the tables.
 
-        The first query that mentions ``samples`` builds that table, which takes about 10 ms for
-        10,000 samples.
+        The first query that mentions the table ``samples`` builds the table, which takes about
+        10 ms for 10,000 samples.
 
         Args:
             query: a single SELECT statement, with ``?`` for each parameter.
@@ -275,7 +277,7 @@ class Store:
         return answer
 
     def _run(self, run: str | os.PathLike[str]) -> str:
-        """Return the name of a run in the tables. Raises RunNotFoundError if it is not there."""
+        """Return a run's name in the tables. Raises RunNotFoundError if the run is not there."""
         folder = os.path.realpath(find_run(run, self.path))
         for name, found in self._database.runs.items():
             if os.path.realpath(found.folder) == folder:
@@ -291,13 +293,13 @@ class Store:
 
 
 def _suggest(name: str, known: list[str]) -> str:
-    """Return the end of a message, with the known names that are most similar to a name."""
+    """Suggest known names that are similar to a name, as the end of an error message."""
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def _unpack_values(answer: TableAnswer) -> TableAnswer:
-    """Turn columns of (number, text) pairs into numbers, or into text if one is not a number."""
+    """Turn columns of (number, text) pairs into numbers, or into text if not all are numbers."""
     for place in range(len(answer.columns)):
         cells = [row[place] for row in answer.rows]
         if not any(isinstance(cell, dict) for cell in cells):

@@ -50,7 +50,7 @@ _SETTINGS: Final = {
 }
 """The types of entities in the table ``params``.
 
-Each type has a kind, which the table shows, and a relation, which provides the time.
+Each type is mapped to the kind that the table shows, and to the relation that provides the time.
 """
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 _NS_PER_S: Final = 1_000_000_000
@@ -59,11 +59,11 @@ _NS_PER_S: Final = 1_000_000_000
 def build_rows(run: str, journal: Journal, fingerprint: str) -> Rows:
     """Build a run's rows for every table.
 
-    Reads the run's files once, which takes about 8 ms for 10,000 samples. Large runs also need 1 s
-    per GB to hash the samples files.
+    Reads the run's files once, which takes about 8 ms for 10,000 samples. For large runs, hashing
+    the samples files also takes 1 s per GB.
 
     Raises:
-        JournalError: a newer version of provml wrote the run.
+        JournalError: a newer version of provml recorded the run.
         OSError: the run's files can't be read.
     """
     mapping = RunMapping(journal, "series")
@@ -117,7 +117,7 @@ class RunGraph:
         return causes
 
     def flows(self) -> Iterator[Flow]:
-        """Yield all (effect, cause) pairs of content items with no other item in between."""
+        """Yield all (effect, cause) pairs of content items that have no other item between them."""
         causes = self.causes()
         known: dict[str, frozenset[str]] = {}
         for content in self.contents:
@@ -148,7 +148,7 @@ def _nearest_contents(
     contents: dict[str, str],
     known: dict[str, frozenset[str]],
 ) -> frozenset[str]:
-    """Return the content items from which a content item was directly made.
+    """Return the content items that a content item was made from, with no item in between.
 
     ``known`` caches the results for all nodes that were visited.
     """
@@ -197,7 +197,7 @@ def own_type(statement: Statement) -> str | None:
 
 
 def _is_source(statement: Statement) -> bool:
-    """Return whether an element is source code. The script's entity can be source code, too."""
+    """Return whether an element is source code. The script's entity may also be source code."""
     return ("prov:type", "provml:SourceCode") in statement.attributes
 
 
@@ -276,7 +276,7 @@ def _tag_rows(mapping: RunMapping) -> Iterator[Row]:
 
 
 def _number_versions(versions: dict[tuple[str, str], list[Row]]) -> Iterator[Row]:
-    """Yield the rows of the table ``params`` from the values of each kind and name."""
+    """Yield the rows of the table ``params``, and number the values of each kind and name."""
     for (kind, name), of_name in versions.items():
         for number, row in enumerate(of_name, 1):
             yield kind, name, number, number == len(of_name), *row
@@ -407,7 +407,7 @@ def _package_rows(graph: RunGraph) -> Iterator[Row]:
 
 
 def _first_activities(graph: RunGraph, kind: str, place: int) -> dict[str, tuple[str, int | None]]:
-    """Return the first activity that is related to each node, with its time, by the node's name.
+    """Return the first activity related to each node, with its time, by the name of the node.
 
     Args:
         graph: the run's graph.

@@ -8,8 +8,8 @@ provml writes a segment under a temporary name, renames it, and then never chang
 readers need no lock, and are not disturbed by the partial files of killed processes. provml merges
 small segments when it writes new ones, but rewrites each row only a few times.
 
-The folder can contain anything, because the store may come from another person. provml recognises
-its own files by their exact names, follows no links, and leaves everything else alone.
+The tables' folder can contain anything, because the store may come from another person. provml
+recognises its own files by their exact names, follows no links, and leaves everything else alone.
 
 Imports `rows`, `tables` and `journal`; imports duckdb and pyarrow only when needed.
 """
@@ -67,7 +67,7 @@ class FoundRun(NamedTuple):
     """A run that `scan` found in the store.
 
     Attributes:
-        run: the run's name in the tables, ``<experiment>/<id>``, which comes from the folder names.
+        run: the run's name in the tables, ``<experiment>/<id>``, formed from the folders' names.
         path: the run's folder.
         fingerprint: the names, sizes and times of the run's files, or a digest of them.
     """
@@ -113,9 +113,9 @@ class BuiltSegment:
 
 
 def scan(store: Path, unread: dict[str, str] | None = None) -> dict[str, FoundRun]:
-    """Find the runs of a store; return them by name. Ignores everything else in the folder.
+    """Find the runs of a store; return them by name. Ignores everything else in the store.
 
-    Takes about 30 microseconds per run to list the names, sizes and times of the run's files.
+    Listing the names, sizes and times of the runs' files takes about 30 microseconds per run.
     Raises StoreError if the store can't be read.
 
     Args:
@@ -169,7 +169,7 @@ def _name_in_tables(path: Path) -> str:
 
 
 def _fingerprint_run(folder: OpenFolder) -> str | None:
-    """Return a string that changes with a run's files, or None if the folder is not a run."""
+    """Return a text that changes when a run's files do, or None if the folder is not a run."""
     facts: list[str] = []
     is_run = False
     try:
@@ -203,8 +203,8 @@ class Segments:
     """The segments of a store, which contain the rows of its tables.
 
     Attributes:
-        folder: the folder that contains the segments. It is in the store or, if provml can't write
-            there, in the user's cache. If provml can't use either place, it creates a
+        folder: the folder that contains the segments. The folder is in the store or, if provml
+            can't write there, in the user's cache. If provml can use neither place, it creates a
             temporary folder, which is deleted with this object.
         spill_folder: the folder for DuckDB's temporary files. DuckDB creates it when needed.
     """
@@ -222,7 +222,7 @@ class Segments:
     def path(self, segment: str, table: str) -> Path:
         """Return the path of the file that contains a segment's rows of a table.
 
-        Raises OSError if the path does not lead to a file, or leads there through a link.
+        Raises OSError if there is no file at the path, or if the path contains a link.
         """
         path = self.folder / segment / f"{table}.parquet"
         self._check_file(path)
@@ -241,7 +241,7 @@ class Segments:
         return notes
 
     def _is_own(self, entry: FolderEntry) -> bool:
-        """Return whether provml created an entry of the tables' folder, according to its name."""
+        """Return whether an entry of the tables' folder is provml's, judging by name and type."""
         name = entry.name
         if entry.is_folder and (name == _SAMPLES or _PARTIAL_NAME.fullmatch(name)):
             return True
@@ -266,9 +266,9 @@ class Segments:
         os.close(store_files.open_file(self._root, path))
 
     def _remove(self, name: str, own: re.Pattern[str] | None = None) -> None:
-        """Remove a folder and the files that provml wrote in it; ignore failures.
+        """Remove a folder and the files that provml wrote there; ignore failures.
 
-        If the folder contains anything else, that content stays, and so does the folder.
+        If the folder contains anything else, the folder stays, with that content.
 
         Args:
             name: the folder's name in the tables' folder.
@@ -290,7 +290,7 @@ class Segments:
 
         On a file system without locks, two processes may do the same work, which does no harm.
         """
-        # the user may have deleted the folder
+        # create the folder again, in case the user has deleted it
         store_files.make_folder(self._root, self.folder)
         fd = store_files.open_or_create_file(self._root, self.folder / _LOCK)
         try:
@@ -309,7 +309,7 @@ class Segments:
             if entry.is_folder and _PARTIAL_NAME.fullmatch(entry.name):
                 self._remove(entry.name)
             elif entry.is_folder and _SPILL_NAME.fullmatch(entry.name):
-                # a running process may still use a younger folder
+                # a process that is still running may use a more recent folder
                 status = store_files.read_status(self._root, self.folder / entry.name)
                 if time.time() - status.st_mtime > _OLDEST_SPILL_S:
                     self._remove(entry.name, _SPILL_FILE)
@@ -358,8 +358,8 @@ class Segments:
     def merge(self, live: dict[str, IndexedRun]) -> bool:
         """Merge small segments if there are too many; return True if any segment changed.
 
-        A segment is merged with all later segments once they are together at least as large.
-        Therefore, a row is usually rewritten only when its segment at least doubles in size.
+        A segment is merged with all later segments once the later segments together are at least as
+        large. Therefore, a row is usually rewritten only when its segment at least doubles in size.
 
         Args:
             live: the runs in the tables, by name. All other rows are dropped.
@@ -409,7 +409,7 @@ class Segments:
         )
 
     def make(self, runs: Iterable[FoundRun]) -> Iterator[BuiltSegment]:
-        """Read runs in batches; write each batch as a segment, and yield its rows.
+        """Read runs in batches; write each batch as a segment, and yield the batch's rows.
 
         The rows of runs in progress are yielded but not written. Call this only within `writing`.
         """
@@ -507,10 +507,10 @@ _STATUS: Final = [column.name for column in TABLES["runs"]].index("status")
 
 
 def _choose_tables_folder(store: Path) -> tuple[Path, Path, str]:
-    """Return the root and the path of a writable folder for the tables.
+    """Return the root and path of a writable folder for the tables, and the reason for the choice.
 
-    The third item is the reason why provml does not use the folder in the store. It is empty if
-    provml uses that folder, or if the store is read-only. A temporary folder is its own root.
+    The reason says why provml does not use the folder in the store. The reason is empty if provml
+    uses that folder, or if the store is read-only. A temporary folder is its own root.
     """
     version = f"v{TABLES_VERSION}"
     reason = ""

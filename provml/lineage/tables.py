@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 TABLES_VERSION: Final = 3
-"""The version of the table format. The folder of the tables is named after it, so provml never
-touches the tables of other versions."""
+"""The version of the table format. The tables' folder is named after the version, so provml never
+touches tables in another version of the format."""
 
 
 class SqlColumn(NamedTuple):
@@ -173,7 +173,7 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn("version", "VARCHAR", "version of the package"),
     ),
 }
-"""The columns of every table except ``samples``. The tables are small: a few hundred rows per run.
+"""The columns of all tables except ``samples``. These tables are small: a few hundred rows per run.
 """
 
 SAMPLES: Final[tuple[SqlColumn, ...]] = (

@@ -41,7 +41,7 @@ WITH RECURSIVE reached (content, depth) AS (
 )
 SELECT reached.content, MIN(reached.depth) AS depth FROM reached GROUP BY reached.content
 """
-"""A recursive query over the table ``flows``, which works in both DuckDB and Spark.
+"""A recursive query over the table ``flows``. The query works in both DuckDB and Spark.
 
 UNION would end the recursion at a cycle, but Spark supports only UNION ALL in recursive queries, so
 the query has a depth limit. DISTINCT keeps each content item only once per round of the recursion,
@@ -54,14 +54,14 @@ _DIGEST: Final = re.compile(r"[0-9a-fA-F]{8,64}")
 
 @dataclass(slots=True)
 class LineageStart:
-    """The file, run or other node at which a lineage starts.
+    """The file, run or other node from which a lineage is traced.
 
     Attributes:
         text: the text that the caller passed as the start.
         contents: the keys of the content items that the text refers to.
         up, down: if the text refers to a run, a parameter or another node, the keys of the nearest
             content items in each direction.
-        runs: the names of the runs that the text refers to, or that contain the node.
+        runs: the names of the runs that the text refers to, or of the runs that contain the node.
         notes: messages for the user.
     """
 
@@ -84,7 +84,8 @@ class Lineage(HasTable):
         depth: the maximum number of steps to follow; None means no limit.
         starts: the keys of the content items at the start; for a run or another node, the keys of
             the nearest content items.
-        start_runs: the names of the runs that the start refers to, or that contain the node.
+        start_runs: the names of the runs that the start refers to, or of the runs that contain the
+            node.
         contents: all content items of the lineage, by key, with the nearest first.
         runs: the rows of the table ``runs`` for the runs that made or used these content items, by
             name.
@@ -149,7 +150,7 @@ class Lineage(HasTable):
         }
 
     def table(self) -> TableAnswer:
-        """Return one row for each content item that a run made or used, with the nearest first."""
+        """Return a table of the content items that runs made or used, with the nearest first."""
         own = ["up", "down", "run", "node", "kind", "role", "name", "version", "sha256", "size"]
         own += ["path", "uri", "context", "step", "epoch", "time_ns"]
         types = ["BIGINT", "BIGINT", *["VARCHAR"] * 5, "INTEGER", "VARCHAR", "BIGINT"]
@@ -205,8 +206,8 @@ def find_start(
 ) -> LineageStart:
     """Find the content items, node or run that a text refers to.
 
-    Looks for a file, digest, path, name, node and run, in this order. Raises QueryError if none of
-    them matches.
+    Tries to find a file, digest, path, name, node and run, in this order. Raises QueryError if the
+    text matches nothing.
     """
     text = os.fspath(start)
     if not text:
@@ -259,7 +260,7 @@ def _start_from_path(database: QuestionDatabase, found: LineageStart, path: Path
         return _start_from_run(database, found, path)
     any_run = next((own.folder for own in database.runs.values()), None)
     try:
-        # as during recording, a folder's digest leaves out a store inside the folder
+        # if a folder contains a store, its digest leaves out the store, as during recording
         facts = describe_path(path, any_run, copy=False)
     except ProvMLError as error:
         raise QueryError(str(error)) from None
@@ -333,7 +334,7 @@ def _start_from_node(database: QuestionDatabase, found: LineageStart) -> bool:
 
 
 def _nearest_keys(node: str, steps: list[tuple[str, str]], contents: dict[str, str]) -> set[str]:
-    """Return the keys of the first content item on each path from a node."""
+    """Return the key of the first content item on each path that starts at a node."""
     following: dict[str, list[str]] = {}
     for source, target in steps:
         following.setdefault(source, []).append(target)
@@ -435,7 +436,7 @@ def _follow_flows(
 def _followed_flows(
     database: QuestionDatabase, contents: dict[str, Content], depth: int | None
 ) -> set[tuple[str, str, str]]:
-    """Return the steps that were followed, as (run, key of the effect, key of the cause)."""
+    """Return the flows that were followed, as (run, key of the effect, key of the cause)."""
     followed: set[tuple[str, str, str]] = set()
     query = """
         SELECT run, effect, cause FROM flows
@@ -462,9 +463,10 @@ def _select_places(
 
     For each content item, these are:
 
-    - all its rows, if it is one of the starts;
-    - its rows in the given runs;
-    - the rows of other runs that made it (``up``), used it (``down``), or did either (``both``).
+    - all rows of the item, if the item is one of the starts;
+    - the item's rows in the given runs;
+    - the item's rows in other runs that made it (``up``), used it (``down``), or did either
+      (``both``).
     """
     roles = {"up": ["out"], "down": ["in"]}.get(way, ["out", "in"])
     query = """
@@ -480,7 +482,7 @@ def _select_places(
 def _select_by_keys(
     database: QuestionDatabase, table: str, column: str, keys: Iterable[str]
 ) -> list[Row]:
-    """Return the rows of a table whose value in one column is among the keys."""
+    """Return the rows of a table in which the value of one column is among the keys."""
     order = {"artifacts": "run, node", "params": "run, name"}.get(table, "run")
     found = f"{column} IN (SELECT unnest(?::VARCHAR[]))"
     query = f"SELECT * FROM {table} WHERE {found} ORDER BY {order}"

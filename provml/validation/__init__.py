@@ -1,7 +1,7 @@
 """Validates documents with JSON Schemas, SHACL shapes and PROV-CONSTRAINTS.
 
-`schema`, `shapes` and `constraints` each yield `Finding`s. A `Report` collects the findings in one
-document. `html_report`, `sarif_report` and `github_report` format reports.
+`schema`, `shapes` and `constraints` each produce `Finding`s. A `Report` collects the findings for
+one document. `html_report`, `sarif_report` and `github_report` format reports.
 
 Imports `export`, `reading` and the layers below them.
 """
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 VALIDATED_SAMPLES_LIMIT: Final = 10_000
-"""By default, each sample is validated only in runs of up to this many samples."""
+"""By default, every sample is validated only if the run has at most this many samples."""
 
 LARGE_BYTES: Final = 8 * 2**20
 """For documents larger than this, the schema and the shapes are checked only on request."""
@@ -79,10 +79,10 @@ def validate(
     terms.
 
     Args:
-        source: a path, the bytes of a document, an open binary file, a document of the ``prov``
-            library, a run, or the folder of a run.
+        source: a path, the bytes of a document, an open binary file, a document object from the
+            ``prov`` library, a run, or the folder of a run.
         format: the name of the document's format; None to detect the format.
-        max_bytes: the largest size allowed, after decompression.
+        max_bytes: the largest size allowed for the document, after decompression.
         schema: whether to validate with the JSON Schemas, which takes about 0.4 ms per statement.
             None validates only documents of up to `LARGE_BYTES`.
         shapes: whether to validate with the SHACL shapes, which takes about 2 ms per statement.
@@ -179,7 +179,7 @@ def _judge_document(
     if schema or shapes:
         content = document.provjson()
         ours = uses_provml_terms(content)
-        if schema:  # provml's own schema does not apply: it expects fixed prefixes
+        if schema:  # skip provml's own schema, because it expects fixed prefixes
             report.add(find_schema_violations(content, PROV_JSON))
         if shapes and ours:
             report.add(find_shape_violations(_nonempty_graphs(document.rdf())))
@@ -200,15 +200,15 @@ def validate_run(
 ) -> Report:
     """Validate a recorded run.
 
-    The schema and the shapes are applied to a new export of the run, and the constraints directly
-    to the run's journal.
+    A new export of the run is validated with the schema and the shapes. The constraints are checked
+    directly on the run's journal.
 
     Args:
         run_folder: the run's folder. The run may still be active.
         detail: ``sample`` to validate each sample, ``series`` to validate only the series, or None
             to decide by the size of the run. If None, the schema and the shapes validate each
-            sample of a run with up to `VALIDATED_SAMPLES_LIMIT` samples. The constraints use the
-            level of detail that an export of the run has by default.
+            sample only if the run has at most `VALIDATED_SAMPLES_LIMIT` samples, and the
+            constraints use the level of detail that an export of the run has by default.
         schema: whether to validate with the JSON Schemas.
         shapes: whether to validate with the SHACL shapes.
         constraints: whether to validate with PROV-CONSTRAINTS.
@@ -244,7 +244,7 @@ def validate_run(
         export.find_format("provjson").write(mapping, sink)
         report.add(find_schema_violations(load_json(sink.getvalue()), PROVML_JSON))
     if shapes:
-        load_shapes()  # reports a missing package before the slow export
+        load_shapes()  # report a missing package before the slow export
         from rdflib import Graph
 
         sink = BytesIO()

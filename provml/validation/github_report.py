@@ -1,4 +1,4 @@
-"""Formats reports as GitHub annotations, which GitHub shows next to the changed lines.
+"""Formats reports as annotations, which GitHub shows next to the lines of a changed file.
 
 Imports `report`.
 """

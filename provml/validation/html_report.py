@@ -27,7 +27,7 @@ _CONTENT_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def write_html_report(reports: Iterable[Report]) -> str:
-    """Format all reports as an HTML page, with the statements that led to each finding."""
+    """Format all reports as one HTML page, with the statements that led to each finding."""
     return "\n".join(_render_page(reports))
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from provml.validation.report import Finding
 
 _SEARCH_BUDGET_BYTES: Final = 2**31
-"""The maximum number of bytes to search. After that, findings get no line numbers."""
+"""The maximum number of bytes to search. After that many, findings get no line numbers."""
 
 _COLON: Final = re.compile(rb"\s*:")
 
@@ -22,8 +22,9 @@ _COLON: Final = re.compile(rb"\s*:")
 def add_lines(findings: Iterable[Finding], data: bytes) -> list[Finding]:
     """Return the findings with their line numbers in a JSON text.
 
-    The search looks for the keys of each pointer in turn, without parsing the text. If a key occurs
-    several times after the previous key, the first occurrence counts.
+    For each JSON Pointer, this function searches the text for one key after the other, without
+    parsing the text. If a key occurs several times after the previous key, the first occurrence
+    counts.
     """
     lines = _PointerLines(data)
     located = []
@@ -47,7 +48,7 @@ class _PointerLines:
         self._offsets: dict[str, int] = {"": 0}
 
     def line(self, pointer: str) -> int:
-        """Return the line that a JSON Pointer (RFC 6901) refers to, from 1; 0 if it is unknown."""
+        """Return the number of the line that a JSON Pointer refers to, from 1; 0 if unknown."""
         if not pointer.startswith("/"):
             return 0
         at = self._find_position(pointer.split("/")[1:])
@@ -64,7 +65,7 @@ class _PointerLines:
                 key = part.replace("~1", "/").replace("~0", "~")
                 found = self._find_key(key, at)
                 if found < 0 and part.isdigit():
-                    found = at  # the part is an index into a list, which the text does not contain
+                    found = at  # the part is a list index, which does not appear in the text
                 self._offsets[path] = found
             at = self._offsets[path]
             if at < 0:

@@ -1,4 +1,4 @@
-"""The report on one document: its findings, each with the broken rule and the place.
+"""The report on one document: the findings, each with the broken rule and the place.
 
 Imports nothing else from provml.
 """
@@ -22,7 +22,7 @@ class Evidence:
         where: the statement's place in the document: a JSON pointer, or the statement's number.
         explanation: how the statement led to the finding, with one line for each inference and
             merge.
-        line, column: the statement's position in the text, counted from 1; 0 if it is unknown.
+        line, column: the statement's position in the text, counted from 1; 0 if unknown.
     """
 
     statement: str
@@ -56,7 +56,7 @@ class Finding:
         message: one line that says what the rule requires and what the document contains.
         where: the place of the problem: a JSON pointer, a node's IRI, or a statement's number.
         evidence: the statements that together break the rule.
-        line, column: the position in the text, counted from 1; 0 if it is unknown.
+        line, column: the problem's position in the text, counted from 1; 0 if unknown.
     """
 
     kind: str
@@ -105,7 +105,7 @@ class Report:
     Attributes:
         document: the document's name.
         findings: the first `KEPT_FINDINGS` findings, in the order in which they were found.
-        further: the number of findings beyond that limit.
+        further: the number of findings that were counted but not kept.
         notes: other remarks, for example about skipped checks.
     """
 

@@ -26,7 +26,7 @@ _MAX_SHOWN_CHARS: Final = 80
 def find_shape_violations(graphs: Iterable[Graph]) -> Iterator[Finding]:
     """Yield a finding for each violation of the SHACL shapes. Each graph is validated separately.
 
-    Costs about 2 ms per sample.
+    Takes about 2 ms per sample.
 
     Raises:
         MissingExtraError: pyshacl is not installed.

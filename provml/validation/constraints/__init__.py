@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 _MAX_EVIDENCE: Final = 50
-"""The maximum number of statements in a finding."""
+"""The maximum number of statements that a finding lists as evidence."""
 
 _MAX_EXPLANATION: Final = 20
 """The maximum number of lines that explain one statement."""
@@ -39,7 +39,7 @@ def check_constraints(instances: Iterable[Instance], report: Report) -> None:
     """Check the instances of a document, and add a finding to the report for every violation.
 
     The top level of the document and each bundle are checked separately (PROV-CONSTRAINTS, 7.2).
-    Costs about 20 us and half a kilobyte of memory per statement.
+    Takes about 20 us and half a kilobyte of memory per statement.
     """
     for instance in instances:
         engine = Engine(instance, max(0, KEPT_FINDINGS - len(report.findings)))
@@ -102,7 +102,7 @@ def _find_sources(fact: Fact) -> Iterator[ConstraintStatement]:
 
 
 def _explain_fact(instance: Instance, fact: Fact) -> list[str]:
-    """Return one line for each inference and merge that led to a fact, from last to first."""
+    """Return a line for each inference and merge that led to a fact, with the latest first."""
     lines: list[str] = []
     waiting, seen = [fact], {id(fact)}
     while waiting and len(lines) < _MAX_EXPLANATION:

@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 _SEARCH_BUDGET: Final = 1_000_000
 """The maximum number of steps that the search for shortest cycles examines.
 
-After that, the search reports only one cycle for each remaining component.
+After that many steps, the search yields only one cycle for each remaining strongly connected
+component.
 """
 
 
@@ -52,8 +53,8 @@ def shortest_cycles(arrows: StepGraph) -> Iterator[list[Step]]:
     """Yield enough cycles to cover every strict step that lies on a cycle.
 
     Each cycle is a shortest cycle through one of its strict steps. Costs one pass over the nodes
-    that are reachable from strict steps, and one search of a component for each cycle. After
-    `_SEARCH_BUDGET` steps, yields only one cycle per component.
+    that are reachable from strict steps and, for each cycle, one search of a strongly connected
+    component. After `_SEARCH_BUDGET` steps, yields only one cycle per remaining component.
     """
     component = _find_components(arrows, {arrows.nodes[arrow.end] for arrow in arrows.strict})
     reported: set[int] = set()

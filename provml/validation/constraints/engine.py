@@ -71,7 +71,7 @@ class ConstraintBreach:
     """One violation in an instance.
 
     Attributes:
-        numbers: the numbers of the broken rules. The first rule gives the violation its name.
+        numbers: the numbers of the broken rules. The violation is named after the first rule.
         subject: a readable description of the violation.
         facts: the facts that together break the rules.
     """
@@ -87,9 +87,9 @@ class Engine:
 
     Attributes:
         instance: the instance to check.
-        breaches: the violations, up to the limit.
+        breaches: the violations that were kept.
         kept: the maximum number of violations to keep.
-        further: the number of violations beyond that limit.
+        further: the number of violations that were found but not kept.
     """
 
     instance: Instance
@@ -174,9 +174,9 @@ class Engine:
                 yield number, (number, one, other)
 
     def _merge(self, into: Fact, fact: Fact, number: int) -> bool:
-        """Merge two facts, or report a violation if they conflict.
+        """Merge two facts, or report a violation if the facts conflict.
 
-        Returns whether they were merged.
+        Returns whether the facts were merged.
         """
         if (id(into), id(fact)) in self._differing:
             return False
@@ -238,17 +238,17 @@ class Engine:
 
     @staticmethod
     def _excludes_value(one: Fact, other: Fact, place: int) -> bool:
-        """Return whether the argument that one of the facts lacks is absent rather than unknown."""
+        """Return whether an argument that one of two facts lacks is absent rather than unknown."""
         lacking = one if one.arguments[place] is None else other
         if lacking.inference is not None:
             return False
         return rules.is_placeholder(lacking.kind, lacking.arguments, place)
 
     def _merge_influences(self, fact: Fact) -> list[Fact]:
-        """Merge relations that have the same identifier but different kinds.
+        """Copy missing ends between relations of different kinds that share an identifier.
 
         Relations with the same identifier are one influence, so they must connect the same two
-        things.
+        things. If they connect different things, this method reports a violation.
 
         Returns:
             The facts that gained an argument.
@@ -326,10 +326,10 @@ class Engine:
     # -- impossibilities ----------------------------------------------------------------------
 
     def _check_specializations(self, live: list[Fact]) -> dict[str, Fact]:
-        """Report cycles of specializations, and find the things that specializations make entities.
+        """Report cycles of specializations, and find the entities that only specializations imply.
 
         Returns:
-            For each such thing without a declaration, the specialization that makes it an entity.
+            The specialization that implies each of these entities, by the entity's IRI.
         """
         specific: defaultdict[str, list[Fact]] = defaultdict(list)
         arrows = StepGraph()
@@ -440,7 +440,7 @@ class Engine:
     # -- the order of events ------------------------------------------------------------------
 
     def _check_order(self, live: list[Fact], inherited: dict[str, Fact]) -> None:
-        """Report every cycle of events with a strict step: no event can strictly precede itself.
+        """Report cycles of events with a strict step, because no event can strictly precede itself.
 
         The graph omits ends, invalidations and usages, because they never lie on a cycle.
         """

@@ -1,6 +1,6 @@
-"""Converts PROV-JSON, documents of the ``prov`` library, and runs to instances.
+"""Converts PROV-JSON, document objects from the ``prov`` library, and runs to instances.
 
-An instance contains the statements of a document's top level, or of one bundle.
+An instance contains the statements of a document's top level or of one bundle.
 
 Imports `model`, `statements`, `rules` and `positions`; imports prov only when needed.
 """
@@ -57,7 +57,7 @@ def run_instance(mapping: RunMapping) -> Instance:
 
 
 def _expand_name(name: str, prefixes: NamespaceScope) -> str:
-    """Expand a qualified name to an IRI. Returns a name with an unknown prefix unchanged."""
+    """Expand a qualified name to an IRI. If its prefix is unknown, the name stays unchanged."""
     prefix, colon, local = name.partition(":")
     if not colon:
         return (prefixes.get("") or "") + name
@@ -115,7 +115,10 @@ def _read_provjson_statements(
 
 
 def _iter_keyed_records(members: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str]]:
-    """Yield each record, with its key. A list under one key contains several records."""
+    """Yield each record with its key and the rest of its JSON Pointer.
+
+    The value of a key can be a list of records.
+    """
     for key, found in members.items():
         if isinstance(found, list):
             for number, record in enumerate(found):
@@ -127,7 +130,7 @@ def _iter_keyed_records(members: Mapping[str, Any]) -> Iterator[tuple[str, Mappi
 def _iter_argument_rows(
     record: Mapping[str, Any], formal: tuple[str, ...]
 ) -> Iterator[tuple[str | None, ...]]:
-    """Yield the arguments of a record. A membership yields one tuple for each member."""
+    """Yield the arguments of a record as a tuple; for a membership, one tuple per member."""
     values = [_unwrap_value(record.get(name)) for name in formal]
     lists = [place for place, value in enumerate(values) if isinstance(value, list)]
     if not lists:
@@ -159,7 +162,7 @@ def prov_instances(document: ProvDocument, places: Places | None = None) -> Iter
     """Yield an instance for the top level, and for each bundle, of a ``prov`` library document.
 
     Args:
-        document: a document of the ``prov`` library.
+        document: a document object from the ``prov`` library.
         places: the positions of the records in their file, as in `provml.reading.Document`.
     """
     known = places or {}

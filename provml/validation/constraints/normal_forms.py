@@ -31,7 +31,7 @@ MOST_FACTS: Final = 100_000
 """The maximum number of facts in a normal form."""
 
 _COMPARISON_BUDGET: Final = 5_000_000
-"""The maximum number of facts that a comparison examines."""
+"""The maximum number of facts that a comparison may examine."""
 
 NONE: Final = "-"
 """The term that stands for an argument that is absent rather than unknown."""
@@ -39,11 +39,12 @@ NONE: Final = "-"
 ATTRIBUTE: Final = "attribute"
 """The kind of facts that describe attributes.
 
-The terms of these facts are: identifier, kind of statement, name and value of the attribute.
+The terms of these facts are the identifier and kind of the statement, and the name and value of the
+attribute.
 """
 
 Term = str | int
-"""A term of a fact: text for an IRI, a time or a value, or a number for an unknown."""
+"""A term of a fact: a text (an IRI, a time or a value), or a number that stands for an unknown."""
 
 NormalFact = tuple[Any, ...]
 """A fact: its kind, its identifier (`NONE` if the kind has no identifiers), and its arguments."""
@@ -69,9 +70,9 @@ class NormalForm:
 def normal_form(document: Source) -> NormalForm:
     """Return everything that a document states or implies, without redundant unknowns.
 
-    Costs about 50 us per fact. The number of facts grows in proportion to the number of statements,
+    Takes about 50 us per fact. The number of facts grows in proportion to the number of statements,
     except for alternates: all alternates of a thing are related to each other, so the number of
-    facts grows with the square of their number.
+    facts grows with the square of the number of alternates.
 
     Args:
         document: any source that `provml.validate` accepts.
@@ -88,12 +89,12 @@ def equivalent(one: Source, other: Source) -> bool:
     """Return whether two documents have the same meaning.
 
     Documents have the same meaning if their normal forms differ only in the names of unknowns. A
-    statement without an identifier is ignored if another statement says the same. Costs as much as
-    `normal_form` for both documents, plus the comparison.
+    statement without an identifier is ignored if another statement says the same. Takes as long as
+    `normal_form` for both documents, plus the time for the comparison.
 
     Raises:
-        DocumentError: `normal_form` fails for one of the documents, or the comparison takes too
-            many steps.
+        DocumentError: `normal_form` raises this error for one of the documents, or the comparison
+            takes too many steps.
     """
     first, second = _saturate_document(one), _saturate_document(other)
     if set(first) != set(second):
@@ -322,8 +323,8 @@ class _SaturatedInstance:
     def remove_redundant(self) -> frozenset[NormalFact]:
         """Return all facts except redundant facts about unknowns.
 
-        A group of facts about unknowns is redundant if other facts make the same statements about
-        other things.
+        A group of facts about unknowns is redundant if the remaining facts say the same about other
+        things.
         """
         index, budget = _Index(self.facts), _Budget()
         for part in _group_by_unknowns(self.facts):
@@ -394,7 +395,7 @@ class _Index:
     def find_candidates(
         self, kind: str, terms: Iterable[tuple[int, Any]]
     ) -> dict[NormalFact, None]:
-        """Return the smallest set in the index that contains all facts with these terms."""
+        """Return the smallest set in the index that contains every fact with all these terms."""
         empty: dict[NormalFact, None] = {}
         lists = [self._by_term.get((kind, place, term), empty) for place, term in terms]
         return min([*lists, self._by_term.get((kind, 0, kind), empty)], key=len)
@@ -403,7 +404,10 @@ class _Index:
 def _find_mappings(
     wanted: list[NormalFact], index: _Index, budget: _Budget
 ) -> Iterator[dict[_Variable, Term]]:
-    """Yield a mapping of variables to terms that turns the wanted facts into known facts."""
+    """Yield one mapping of variables to terms that turns the wanted facts into facts of the index.
+
+    Yields nothing if there is no such mapping.
+    """
     known: dict[_Variable, Term] = {}
     # one level for each wanted fact: the untried candidates, and the variables that the fact bound
     levels: list[tuple[Iterator[NormalFact], list[_Variable]]] = []

@@ -39,7 +39,7 @@ MANDATORY: Final[dict[str, tuple[int, ...]]] = {
 }
 """The positions of the arguments that a statement must have (PROV-DM, 5).
 
-A delegation may lack the responsible agent, because the W3C's test cases allow this.
+The responsible agent of a delegation may be missing, because the W3C's test cases allow this.
 """
 
 TIME_ARGUMENTS: Final = frozenset({"startTime", "endTime", "time"})
@@ -47,13 +47,16 @@ TIME_ARGUMENTS: Final = frozenset({"startTime", "endTime", "time"})
 ELEMENT_KINDS: Final = ("entity", "activity", "agent")
 
 NAMELESS: Final = frozenset({"specializationOf", "alternateOf", "mentionOf", "hadMember"})
-"""The relations without an identifier (PROV-DM). An identifier in a document is ignored."""
+"""The relations that have no identifier (PROV-DM).
+
+If a document gives one of these relations an identifier, the identifier is ignored.
+"""
 
 
 def is_placeholder(kind: str, arguments: tuple[str | None, ...], place: int) -> bool:
     """Return whether a missing argument means "none" rather than "unknown" (definition 4).
 
-    It means "none" for these arguments:
+    Only these arguments mean "none" if they are missing:
 
     - the plan of an association,
     - the activity of a derivation,
@@ -72,7 +75,7 @@ class Implied(NamedTuple):
         needs: the position of the argument that the implying statement must have.
         kind: the kind of the implied statement.
         identifier: the position of the argument that becomes the implied statement's identifier;
-            None if its identifier is unknown.
+            None if the implied statement's identifier is unknown.
         arguments: for each argument of the implied statement, the position of the argument that is
             copied from the implying statement; None if the argument is unknown.
     """
@@ -101,8 +104,8 @@ IMPLIED: Final[dict[str, tuple[Implied, ...]]] = {
 
 The other inferences are not in this table:
 
-- Inferences 5, 6, 12 and 16-18, and the association that 13 also implies, can't make a document
-  invalid. They only add statements about things that nothing else refers to.
+- Inferences 5, 6, 12 and 16-18, and the association that inference 13 also implies, can't make a
+  document invalid. They only add statements about things that nothing else refers to.
 - Inferences 7 and 8 are in `HAPPENS`, and inference 15 is in `INFLUENCES`.
 - The engine derives inferences 19-21 from the specializations.
 """
@@ -115,7 +118,7 @@ UNIQUE: Final[dict[str, tuple[int, int, int]]] = {
 }
 """For each kind of statement: the number of a uniqueness rule (24-27), and two positions.
 
-The rule says that only one statement may have the same arguments at these two positions.
+The rule says that no two statements may have the same arguments at both positions.
 """
 
 INFLUENCES: Final[dict[str, tuple[int, int]]] = {
@@ -133,7 +136,7 @@ INFLUENCES: Final[dict[str, tuple[int, int]]] = {
 }
 """The positions of the influencee and the influencer, for each relation that is an influence.
 
-See inference 15.
+Inference 15 defines these relations.
 """
 
 DISJOINT: Final = frozenset(INFLUENCES) - {"wasDerivedFrom", "wasInfluencedBy"}
@@ -178,7 +181,10 @@ HAPPENS: Final[dict[str, tuple[EventOf, ...]]] = {
     "wasStartedBy": ((START, 0),),
     "wasEndedBy": ((END, 0),),
 }
-"""The events that a statement implies (inferences 7 and 8). Other events are not ordered."""
+"""The events that each kind of statement implies (inferences 7 and 8).
+
+Events that no statement implies are not ordered.
+"""
 
 
 class Order(NamedTuple):
@@ -189,8 +195,8 @@ class Order(NamedTuple):
         earlier, later: the event that comes first, and the event that follows.
         strict: True if the earlier event must come strictly first; False if the events may also be
             simultaneous.
-        through: whether the rule applies even if no statement mentions one of the events, because
-            specialization is transitive (inference 19).
+        through: whether the rule applies even if one of the events is not mentioned by any
+            statement. This is the case because specialization is transitive (inference 19).
     """
 
     number: int
@@ -248,13 +254,13 @@ ORDERING: Final[dict[str, tuple[Order, ...]]] = {
 }
 """The order of events for each kind of statement.
 
-All starts of one activity are simultaneous, so they count as one event. The same applies to its
-ends, and to the generations and the invalidations of one entity (31, 32, 39, 40).
+All starts of one activity are simultaneous, so they count as one event. The same applies to the
+ends of one activity, and to the generations and the invalidations of one entity (31, 32, 39, 40).
 
 Constraint 41 is not needed. It orders the usage in a derivation before the generation of the new
 entity. Two events precede that usage: the start of the derivation's activity (33), and the
-generation of the used entity (37). Both also precede the new entity's generation, by 34 (with 11)
-and by 42.
+generation of the used entity (37). Both events also precede the new entity's generation, by 34
+(with 11) and by 42.
 """
 
 
@@ -276,8 +282,9 @@ def _find_recurring_events() -> frozenset[int]:
 RECURRING: Final = _find_recurring_events()
 """The kinds of event that can lie on a cycle with a strict step.
 
-Ends, invalidations and usages precede only ends and invalidations. Constraints about events that
-precede them (30, 33, 35-38, 44, 46, 47, 49) therefore never make a document invalid.
+Ends, invalidations and usages precede only ends and invalidations. Therefore constraints that
+place other events before these events (30, 33, 35-38, 44, 46, 47, 49) never make a document
+invalid.
 """
 
 BINDING: Final[dict[str, tuple[Order, ...]]] = {

@@ -1,6 +1,6 @@
-"""Defines the form of PROV statements that the constraint checks use.
+"""Defines the form in which the constraint checks represent PROV statements.
 
-In these statements, names are IRIs, and missing arguments are None.
+In this form, names are IRIs, and missing arguments are None.
 
 Imports `rules` and `model.relations`.
 """
@@ -24,9 +24,9 @@ class ConstraintStatement(NamedTuple):
         id: the IRI that identifies the statement; None if it has no identifier.
         arguments: the IRIs and times, in the order of `model.relations.ARGUMENTS`. Times are
             xsd:dateTime texts.
-        types: the IRIs among the statement's ``prov:type`` attributes.
+        types: the values of the statement's ``prov:type`` attributes that are IRIs.
         place: the statement's place in the document.
-        line, column: the statement's position in the text, counted from 1; 0 if it is unknown.
+        line, column: the statement's position in the text, counted from 1; 0 if unknown.
     """
 
     kind: str
@@ -50,7 +50,7 @@ class ShowableStatement(Protocol):
 
 
 class NamespaceScope:
-    """The prefixes of a document or a bundle. A bundle inherits the prefixes of its document."""
+    """The prefixes of a document or a bundle. A bundle inherits its document's prefixes."""
 
     def __init__(self, own: Mapping[str, str], outer: NamespaceScope | None = None) -> None:
         self._own = own
@@ -64,7 +64,7 @@ class NamespaceScope:
         return self._outer.get(prefix) if found is None and self._outer is not None else found
 
     def abbreviate(self, iri: str) -> str | None:
-        """Shorten an IRI with the prefix of the longest matching namespace, or return None."""
+        """Shorten an IRI with the prefix of its longest namespace; None if no namespace matches."""
         base = self._find_longest(iri)
         if base is None:
             return None
@@ -72,7 +72,7 @@ class NamespaceScope:
         return f"{prefix}:{local}" if prefix else local
 
     def _find_longest(self, iri: str) -> tuple[str, str] | None:
-        """Return the longest namespace that an IRI starts with, and the namespace's prefix."""
+        """Return the longest namespace at the start of an IRI, and the namespace's prefix."""
         outer = None if self._outer is None else self._outer._find_longest(iri)
         if outer is not None and outer[1] in self._own:
             outer = None  # this scope redefines the prefix
@@ -107,7 +107,7 @@ class Instance:
     Attributes:
         name: the bundle's IRI; None for the top level.
         statements: the statements to check.
-        prefixes: the document's prefixes, which shorten IRIs in messages.
+        prefixes: the document's prefixes, with which messages shorten IRIs.
     """
 
     name: str | None

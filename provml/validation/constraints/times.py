@@ -15,7 +15,7 @@ _DATE_TIME: Final = re.compile(
 
 
 def same_time(one: str | None, other: str | None) -> bool:
-    """Return whether two times are the same instant.
+    """Return whether two times are the same instant, or are both missing.
 
     A time with a time zone never equals a time without a time zone.
     """
@@ -27,7 +27,7 @@ def same_time(one: str | None, other: str | None) -> bool:
 
 
 def normalize_time(text: str) -> str:
-    """Normalize a time. Equal times have the same normalized text."""
+    """Normalize the text of a time. Equal times get the same text."""
     return str(_normalize_instant(text))
 
 
