@@ -250,7 +250,7 @@ class Segments:
         return (entry.is_file and name == _LOCK) or self._is_segment(entry)
 
     def _is_segment(self, entry: FolderEntry) -> bool:
-        """Return whether an entry is a segment: a folder that contains only files of tables."""
+        """Return whether an entry is a segment: a folder that contains only table files."""
         if not entry.is_folder or not _SEGMENT_NAME.fullmatch(entry.name):
             return False
         content = self._list(self.folder / entry.name)

@@ -337,7 +337,10 @@ def _input_record(name: str, role: str | None, context: Context | str | None) ->
 
 
 def _find_path_name(path: str | os.PathLike[str]) -> str:
-    """Return the last part of a path; if the path object raises an error, the name of its class."""
+    """Return the last part of a path.
+
+    If the path object raises an error, return the name of its class.
+    """
     try:
         return os.path.basename(os.fspath(path).rstrip("/"))
     except BaseException as error:  # a path in an object store can raise any exception

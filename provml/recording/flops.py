@@ -201,7 +201,7 @@ class FlopsLog:
     # -- arguments ---------------------------------------------------------------------------
 
     def _still_holds(self, work: _CountedWork, model: Any, backward: bool | None) -> bool:
-        """Return whether counted work still applies to a call with this model."""
+        """Return whether an earlier count is still valid for a call with this model."""
         if model is None:
             module = work.module()
         elif work.given() is model:
