@@ -213,7 +213,10 @@ def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
 
 
 def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """Return the children of each node. The children of content are runs, and the children of a run are content."""
+    """Return the children of each node.
+
+    The children of content are runs, and the children of a run are content.
+    """
     branches: dict[tuple[str, str], list[tuple[str, str]]] = {}
 
     def join(one: tuple[str, str], other: tuple[str, str]) -> None:
