@@ -10,7 +10,7 @@ from pathlib import Path
 
 import damaging
 import pytest
-from waiting import LIMIT_S
+from waiting import LIMIT_S, until
 
 import provml
 
@@ -206,6 +206,8 @@ sys.stdin.readline()
         cwd=tmp_path,
     ) as child:
         assert child.stdout.readline() == "printed\n"
+        kept = "store/*/r/artifacts/stdout-*/stdout"  # written by a thread, after the line passed
+        until(lambda: any(path.read_bytes() for path in tmp_path.glob(kept)))
         child.kill()
     (folder,) = (tmp_path / "store").glob("*/r")
     notes = {path: path.read_bytes() for path in folder.glob("journal/*.opened")}

@@ -50,7 +50,7 @@ def test_the_case_of_the_suffix_does_not_matter(tmp_path: Path, name: str, magic
 def test_an_empty_target_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unset variable in a script would be reported as a folder."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(provml.ExportError, match="give the name of a file"):
+    with pytest.raises(provml.ExportError, match="pass the name of a file"):
         write("")
 
 

@@ -427,7 +427,7 @@ def test_a_newer_version_is_rejected(run):
         with changed(path, newer), pytest.raises(JournalError) as caught:
             read_all(run)
         assert "version 12" in str(caught.value)
-        assert f"up to {layout.FORMAT_VERSION}" in str(caught.value)
+        assert f"up to version {layout.FORMAT_VERSION}" in str(caught.value)
         assert str(run.path) in str(caught.value)
         with changed(path, newer), pytest.raises(JournalError, match="version 12"):
             provml.start_run("damage", store=run.path.parent.parent, run_id=run.id, resume=True)
