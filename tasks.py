@@ -5,6 +5,7 @@
     python3 tasks.py quick [ARG..] the tests that are not slow, such as tests/journal; no lint
     python3 tasks.py test [ARG..]  lint, types, import contracts; tests on the installed wheel
     python3 tasks.py cover [ARG..] the tests that are not slow, with their coverage
+    python3 tasks.py soak [ARG..]  the tests that take minutes: many mutations, kills, layouts
     python3 tasks.py bench [NAME]  the benchmarks, each with its ratio and its baseline
     python3 tasks.py docs [ARG..]  the documentation, in build/site; arguments go to mkdocs build
     python3 tasks.py peers [ARG..] the same work by other trackers, each in its own environment
@@ -36,6 +37,7 @@ def main(arguments: list[str]) -> int:
         "quick": quick,
         "test": test,
         "cover": cover,
+        "soak": soak,
         "bench": bench,
         "docs": docs,
         "peers": peers,
@@ -70,13 +72,18 @@ def quick(arguments: list[str]) -> int:
         print("installing what the tests need ...", flush=True)
         pip(python, "--editable", f".[{EXTRAS}]", *group("test"))
         stamp.write_text(digest)
-    options = ["-q", "-m", "not slow", "-n", "auto", "--dist", "worksteal", *arguments]
+    options = ["-q", "-m", "not slow and not soak", "-n", "auto", "--dist", "worksteal", *arguments]
     return subprocess.call([script(python, "pytest"), *options], cwd=ROOT)
 
 
 def cover(arguments: list[str]) -> int:
     """Run the tests that are not slow, and report the coverage; takes half as long again."""
     return quick(["--cov", "--cov-report=term:skip-covered", *arguments])
+
+
+def soak(arguments: list[str]) -> int:
+    """Run the tests marked ``soak``, which CI leaves out."""
+    return quick(["-m", "soak", *arguments])
 
 
 def test(arguments: list[str]) -> int:

@@ -41,12 +41,15 @@ def record_run(store: Path, run_id: str) -> Path:
         run.log_artifact(artifact)
         child = os.fork()
         if child == 0:
-            for i in range(600):
-                run.log_metric("child", float(i), step=i)
-            run.log_metric("note", "of the child", step=3)
-            run.end_run()
-            os._exit(0)
-        os.waitpid(child, 0)
+            try:
+                for i in range(600):
+                    run.log_metric("child", float(i), step=i)
+                run.log_metric("note", "of the child", step=3)
+                run.end_run()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
         for i in range(300):
             run.log_metric("loss", i / 9, "training", step=i)
     return run.path

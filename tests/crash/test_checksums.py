@@ -43,7 +43,7 @@ _LOG = """
 
 
 @pytest.mark.parametrize(
-    "rounds", [pytest.param(50, marks=pytest.mark.slow, id="50"), pytest.param(3, id="3")]
+    "rounds", [pytest.param(50, marks=pytest.mark.soak, id="50"), pytest.param(3, id="3")]
 )
 def test_a_killed_run_is_intact_up_to_its_last_sync(children, tmp_path, rounds):
     """A killed run would be called damaged, or damage in it would be overlooked."""

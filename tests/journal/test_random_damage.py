@@ -15,7 +15,7 @@ _LEFT_OUT = ("record", "line")
 
 
 @pytest.mark.parametrize(
-    "rounds", [pytest.param(2000, marks=pytest.mark.slow, id="2000"), pytest.param(100, id="100")]
+    "rounds", [pytest.param(2000, marks=pytest.mark.soak, id="2000"), pytest.param(100, id="100")]
 )
 def test_every_damage_is_stated(tmp_path, rounds):
     """A damaged file would give a wrong value, or lose one, without a word."""
