@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import LIMIT_S
 
 import provml
 from provml.cli import execute
