@@ -43,9 +43,11 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]([A-Za-z0-9_.-]*[A-Za-z0-9_-])?")
 """A pattern for names that need no encoding."""
 
 
-_NOT_ATTRIBUTE: Final = re.compile(r"[^A-Za-z0-9_.-]|^[^A-Za-z_]|\.$|_(?=x[0-9A-F]*_)", re.DOTALL)
+_NOT_ATTRIBUTE: Final = re.compile(
+    r"[^A-Za-z0-9_.-]|^[^A-Za-z_]|\.$|_(?=[ux][0-9A-F]*_)", re.DOTALL
+)
 """A pattern for the characters of a tag's name that an attribute's name can't contain."""
-_ATTRIBUTE_ESCAPE: Final = re.compile(r"_x([0-9A-F]*)_")
+_ATTRIBUTE_ESCAPE: Final = re.compile(r"_u([0-9A-F]*)_")
 
 
 def encode_name(name: str) -> str:
@@ -70,11 +72,12 @@ def encode_name(name: str) -> str:
 def tag_attribute(name: str) -> str:
     """Return the name of the attribute that contains a tag's value, such as ``tags:kind``.
 
-    Letters, digits, ``-``, ``_`` and ``.`` are kept. Other characters are escaped: ``_x20_`` means
-    a space. Percent-encoding is impossible, because PROV-XML writes the attribute as an element,
-    and names of elements can't contain percent signs.
+    Letters, digits, ``-``, ``_`` and ``.`` are kept. Other characters are escaped: ``_u20_`` means
+    a space. In PROV-XML, the ``prov`` library would decode ``_x0020_``. Percent-encoding is
+    impossible, because PROV-XML writes the attribute as an element, and names of elements can't
+    contain percent signs.
     """
-    return f"tags:{_NOT_ATTRIBUTE.sub(_escape_attribute, name) or '_x_'}"
+    return f"tags:{_NOT_ATTRIBUTE.sub(_escape_attribute, name) or '_u_'}"
 
 
 def tag_of_attribute(attribute: str) -> str:
@@ -85,7 +88,7 @@ def tag_of_attribute(attribute: str) -> str:
 
 
 def _escape_attribute(found: re.Match[str]) -> str:
-    return f"_x{ord(found[0]):X}_"
+    return f"_u{ord(found[0]):X}_"
 
 
 def encoded_path(path: tuple[str, ...]) -> str:
