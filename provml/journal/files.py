@@ -514,11 +514,11 @@ class WriterFiles:
 
     def _join_parts(self, parts: Iterator[_Part]) -> Iterator[NDArray[np.void]]:
         """Yield the samples of each part, without holes. Counts the holes between samples."""
-        import numpy as np
-
         # zeros after the last record are unused space, not holes
         holes = unused = 0
         for part in parts:
+            import numpy as np  # not for a file without samples: it would double an empty run
+
             chunk = part.chunk
             unused += part.skipped
             written = chunk["series"] != 0
@@ -571,6 +571,8 @@ class _Part:
 
 def _read_parts(file: BinaryIO, records: int, end: int) -> Iterator[_Part]:
     """Yield the records before an offset in parts of up to ``records`` records, without holes."""
+    if end <= layout.HEADER_SIZE:
+        return
     import numpy as np
 
     sparse = is_sparse(file)
