@@ -8,7 +8,6 @@ it. No other module changes the files of another process. Imports only `journal`
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -37,7 +36,6 @@ from provml.journal.process import Liveness
 from provml.journal.status import check_writer, describe_writer
 from provml.journal.verification import count_lines
 
-_SEARCH_BYTES: Final = 2**20
 _LOCK_WAIT_S: Final = 60.0
 _LOCK_PAUSE_S: Final = 0.02
 _END_LINE_STATUSES: Final = (*layout.END_STATUSES, "crashed")
@@ -214,7 +212,7 @@ def _close_writer(run_folder: Path, writer: _OpenWriter) -> Iterator[str]:
     if has_header:
         status = "crashed" if writer.is_owner else "helper closed"
         closed["header"] = _mark_ended(root, samples_path, ended_ns, status)
-        closed |= _measure_samples(root, samples_path)
+        closed |= _measure_samples(root, files)
     if has_events and files.has_checksums():
         _append_lines(root, events_path, files, [closed])
     if has_header or (has_events and writer.is_owner):
@@ -241,56 +239,6 @@ def _find_last_time_ns(writer: _OpenWriter) -> int:
     return min(latest, 2**63 - 1)
 
 
-def find_end(path: Path) -> int:
-    """Return the offset, in bytes, at which the last written record of a samples file ends.
-
-    Reads backwards from the end of the file and skips the holes of a sparse file, so a closed file
-    costs only one small read. Raises OSError if the file can't be read.
-    """
-    path = Path(os.path.abspath(path))
-    with store_files.open_to_read(store_files.store_root(path.parent.parent), path) as file:
-        for begin, end in reversed(_find_data(file.fileno())):
-            size, stop = 64 * layout.RECORD_SIZE, end
-            while stop > begin:
-                start = max(begin, stop - size)
-                used = _count_used_bytes(os.pread(file.fileno(), stop - start, start))
-                if used:
-                    return start + used
-                stop, size = start, _SEARCH_BYTES
-    return layout.HEADER_SIZE
-
-
-def _find_data(fd: int) -> list[tuple[int, int]]:
-    """Return the parts of a samples file that are not holes, as pairs of start and end offsets.
-
-    A hole consists of whole blocks, so it begins and ends between two records.
-    """
-    length = os.fstat(fd).st_size
-    length -= length % layout.RECORD_SIZE
-    parts: list[tuple[int, int]] = []
-    end = layout.HEADER_SIZE
-    while end < length:
-        try:
-            begin = os.lseek(fd, end, os.SEEK_DATA)
-            end = min(length, os.lseek(fd, begin, os.SEEK_HOLE))
-        except OSError as error:
-            if error.errno != errno.ENXIO:  # the file system can't list holes
-                parts.append((end, length))
-            break
-        parts.append((begin, end))
-    return parts
-
-
-def _count_used_bytes(block: bytes) -> int:
-    """Return the offset at which a block's last written record ends; 0 if there is no record."""
-    records = -(-len(block.rstrip(b"\0")) // layout.RECORD_SIZE)
-    for number in range(records, 0, -1):
-        place = (number - 1) * layout.RECORD_SIZE + layout.SERIES_OFFSET
-        if any(block[place : place + 4]):
-            return number * layout.RECORD_SIZE
-    return 0
-
-
 def _describe_open_blocks(root: Path, path: Path, files: WriterFiles) -> list[Record]:
     """Return records with the checksums of all blocks of samples that have no final checksum.
 
@@ -299,7 +247,7 @@ def _describe_open_blocks(root: Path, path: Path, files: WriterFiles) -> list[Re
     sums = files.read_checksums()
     if sums is None:
         return []
-    size = _measure_samples(root, path)["size"]
+    size = _measure_samples(root, files)["size"]
     found = SealedBlocks()
     with store_files.open_to_read(root, path) as file:
         for block in sums.find_open_blocks(-(-(size - layout.HEADER_SIZE) // BLOCK_BYTES)):
@@ -310,9 +258,10 @@ def _describe_open_blocks(root: Path, path: Path, files: WriterFiles) -> list[Re
     return list(build_checksum_lines(found, set()))
 
 
-def _measure_samples(root: Path, path: Path) -> Record:
+def _measure_samples(root: Path, files: WriterFiles) -> Record:
     """Return the size of the written part of a samples file, and the length of the file."""
-    return {"size": find_end(path), "length": store_files.read_status(root, path).st_size}
+    length = store_files.read_status(root, files.samples_path).st_size
+    return {"size": files.find_samples_end(), "length": length}
 
 
 def _append_lines(root: Path, path: Path, files: WriterFiles, records: list[Record]) -> bool:

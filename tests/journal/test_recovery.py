@@ -24,7 +24,7 @@ from provml.errors import JournalError, ProvMLError, ProvMLWarning, StoreError
 from provml.journal import layout
 from provml.journal.files import WriterFiles, list_writer_files
 from provml.journal.reader import Journal
-from provml.journal.recovery import find_end, lock_journal, recover
+from provml.journal.recovery import lock_journal, recover
 
 # damage is stated in a warning, which is not what these tests are about
 pytestmark = pytest.mark.filterwarnings("ignore:the files of run:provml.ProvMLWarning")
@@ -72,7 +72,7 @@ def test_it_keeps_every_sample_and_the_length_of_the_file(dead: Path) -> None:
     """Recovery loses a sample, or shrinks a file that another process may have mapped."""
     before = provml.load(dead).series("loss", "training")
     size = owner(dead).samples_path.stat().st_size
-    assert find_end(owner(dead).samples_path) < size
+    assert owner(dead).find_samples_end() < size
     (line,) = recover(dead)
     after = provml.load(dead).series("loss", "training")
     assert len(after) == SAMPLES
@@ -153,7 +153,7 @@ def test_a_torn_last_line_stays_alone(dead: Path) -> None:
 def test_part_of_a_record_and_slots_never_committed_are_skipped(dead: Path, length: int) -> None:
     """Bytes at the file's end are mistaken for a record."""
     path = owner(dead).samples_path
-    end = find_end(path)
+    end = owner(dead).find_samples_end()
     with path.open("r+b") as file:
         file.seek(end)
         file.write(struct.pack("<qqdiI", 1, 2, 3.0, 4, 0))  # all but the series: not committed
@@ -469,13 +469,13 @@ def test_a_file_that_is_a_link_stays_unchanged(dead: Path, tmp_path: Path, which
 def test_the_end_of_a_sparse_file_is_found_at_once(dead: Path) -> None:
     """A samples file with a hole of 300 GB keeps a command busy for minutes."""
     path = owner(dead).samples_path
-    end = find_end(path)
+    end = owner(dead).find_samples_end()
     os.truncate(path, 300 * 10**9)
-    assert find_end(path) == end
+    assert owner(dead).find_samples_end() == end
     with path.open("r+b") as file:
         file.seek(layout.HEADER_SIZE + (2**30 + 1) * layout.RECORD_SIZE)
         file.write(b"\x01" * layout.RECORD_SIZE)
-    assert find_end(path) == layout.HEADER_SIZE + (2**30 + 2) * layout.RECORD_SIZE
+    assert owner(dead).find_samples_end() == layout.HEADER_SIZE + (2**30 + 2) * layout.RECORD_SIZE
 
 
 def test_a_recovery_that_is_stopped_does_not_block_others_for_ever(dead: Path) -> None:

@@ -14,7 +14,7 @@ from provml.capture.outer_run import note_missed
 from provml.capture.state import STATE
 from provml.capture.trackers.sources import find_active_run
 from provml.errors import ProvMLError
-from provml.recording.checks import flatten
+from provml.recording.checks import flatten, param_record
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 
@@ -46,17 +46,20 @@ _LAUNCHERS: Final = (
 
 
 class _RecordedSettings:
-    """The values of the settings that this process has recorded, by name and run."""
+    """The encoded values of the settings that this process has recorded, by run and name.
+
+    They are encoded because the script may change its own objects later.
+    """
 
     def __init__(self) -> None:
-        self.values: dict[tuple[str, str], object] = {}
+        self.values: dict[tuple[str, str], Any] = {}
 
     def is_new(self, run: Run, name: str, value: object) -> bool:
         """Return whether a setting is new or has changed, and remember its value."""
-        key = (str(run.path), name)
-        if key in self.values and _is_equal(self.values[key], value):
+        key, encoded = (str(run.path), name), param_record(name, value)["value"]
+        if key in self.values and self.values[key] == encoded:
             return False
-        self.values[key] = value
+        self.values[key] = encoded
         return True
 
 
@@ -80,11 +83,12 @@ def record_settings(
     if run is None or run.closed:
         return
     recorded = STATE.part(_RecordedSettings)
-    flat = flatten(values, "")
-    new = {name: value for name, value in flat.items() if recorded.is_new(run, name, value)}
-    for name, value in new.items():
+    new: list[str] = []
+    for name, value in flatten(values, "").items():
         try:
-            run.log_param(name, value)
+            if recorded.is_new(run, name, value):
+                run.log_param(name, value)
+                new.append(name)
         except ProvMLError as error:  # continue with the other settings
             note_missed(f"{library}: the setting {name[:100]!r}", error)
     if not new:
@@ -137,10 +141,3 @@ def _is_installed(path: str) -> bool:
 def _covers(given: Collection[str], name: str) -> bool:
     parts = name.split(".")
     return any(".".join(parts[:length]) in given for length in range(1, len(parts) + 1))
-
-
-def _is_equal(one: object, other: object) -> bool:
-    try:
-        return type(one) is type(other) and bool(one == other)
-    except Exception:  # comparing arrays, for example, gives more than one bool
-        return False

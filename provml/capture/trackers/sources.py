@@ -30,7 +30,7 @@ from provml.capture.metric_contexts import context_from_name
 from provml.capture.outer_run import get_outer_run, note_missed
 from provml.capture.state import STATE
 from provml.errors import InvalidMetricError, ProvMLError
-from provml.journal import layout
+from provml.journal.files import list_writer_files
 from provml.journal.values import plain_number
 from provml.recording.active_runs import active_runs
 from provml.recording.disabled_run import DisabledRun
@@ -363,11 +363,10 @@ def _qualified_type_name(value: object) -> str:
 
 def _has_other_source(run: Run, source: TrackerSource) -> bool:
     """Return whether another process of the same rank has announced a different source."""
-    folder = run.path / layout.JOURNAL_FOLDER
     own = f"-{os.getpid()}-"
-    for path in folder.glob(f"*{layout.EVENTS_SUFFIX}"):
-        if own not in path.name:
-            with path.open("rb") as file:
+    for files in list_writer_files(run.path):
+        if own not in files.name:
+            with files.open_events() as file:
                 if _names_other_source(islice(file, _MAX_SCANNED_LINES), run, source):
                     return True
     return False
