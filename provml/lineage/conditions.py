@@ -372,6 +372,10 @@ class _Compiler:
             return self._name_value(node, _setting_value(kinds, name))
         if root == "metrics":
             return self._name_value(node, self._metric(node, steps))
+        known = (*_COLLECTIONS, *_TEXTS, *_NUMBERS, *_TIMES, "git_dirty")
+        if root not in known:
+            names = ", ".join(known)
+            self._refuse(node, f"unknown name {root!r}: put text in quotes, or use one of {names}")
         if steps:
             self._refuse(node, f"{root!r} has no fields: write only {root}")
         if root in _TEXTS:
@@ -383,10 +387,7 @@ class _Compiler:
             return _Value(Sql(f"r.{root}"), None)
         if root in _TIMES:
             return _Value(Sql(f"r.{root}_ns"), None, is_time=True)
-        if root == "git_dirty":
-            return _Value(None, Sql("CASE r.git_dirty WHEN TRUE THEN 'true' ELSE 'false' END"))
-        known = ", ".join((*_COLLECTIONS, *_TEXTS, *_NUMBERS, *_TIMES, "git_dirty"))
-        self._refuse(node, f"unknown name {root!r}: put text in quotes, or use one of {known}")
+        return _Value(None, Sql("CASE r.git_dirty WHEN TRUE THEN 'true' ELSE 'false' END"))
 
     def _name_value(self, node: ast.expr, value: _Value) -> _Value:
         """Replace a value's SQL with the name of the column that contains the value."""

@@ -122,6 +122,7 @@ REFUSED = [
     ("params[x] == 1", "a name in quotes"),
     ("params['a', 'b'] == 1", "one name"),
     ("status.x == 1", "has no fields"),
+    ("param.lr == 1", "unknown name 'param'"),
     ("1", "not a condition"),
     ("params.lr < None", "be ordered"),
     ("params.lr < True", "be ordered"),
