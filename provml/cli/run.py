@@ -55,6 +55,7 @@ _BYTES_A_MIB = 2**20
 )
 @click.option("--no-files", is_flag=True, help="Don't record which files are read and written.")
 @click.option("--no-settings", is_flag=True, help="Don't record settings such as arguments.")
+@click.option("-q", "--quiet", is_flag=True, help="Don't print a summary at the end on a terminal.")
 @click.option(
     "--output-limit",
     type=click.FloatRange(min=0, max=2**20),
@@ -92,6 +93,7 @@ def run_command(
     no_trackers: bool,
     no_files: bool,
     no_settings: bool,
+    quiet: bool,
     output_limit: float,
     sample_interval: float | None,
     formats: str,
@@ -106,6 +108,9 @@ def run_command(
     provml keeps the output of the command, and reads metrics from it. In Python programs, provml
     also records the settings, calls to other trackers, and the files that the program reads and
     writes. If the program calls provml.start_run, the call joins this run.
+
+    If standard error is a terminal, provml prints at the end what it recorded, in one to three
+    lines.
 
     If provml can't write to the store, the command runs without being recorded.
     """
@@ -122,6 +127,7 @@ def run_command(
         trackers=not no_trackers,
         files=not no_files,
         settings=not no_settings,
+        summary=not quiet,
         output_limit_bytes=round(output_limit * _BYTES_A_MIB),
     )
     try:
