@@ -572,9 +572,9 @@ class RecordedRun:
             SeriesNotFoundError: the run has no such series or context.
             MissingExtraError: matplotlib is not installed or, for ``.html``, mpld3 is not.
         """
-        from provml.plot import draw
+        from provml.charts import draw
 
-        draw(self.path, file, series, contexts=contexts, by=by, log=log)
+        draw([self.path], file, series, contexts=contexts, by=by, log=log)
 
     def to_networkx(self, detail: str | None = "series") -> MultiDiGraph[str]:
         """Build a ``networkx`` graph of the run; `provml.graph.build` describes the graph.
