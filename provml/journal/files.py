@@ -27,13 +27,12 @@ from provml.journal import checksums, layout
 from provml.journal.checksums import BLOCK_BYTES
 from provml.journal.description import check_format_version
 from provml.journal.layout import Record as Record
-from provml.journal.verification import (
+from provml.journal.line_verification import LineChecker, find_seals
+from provml.journal.sample_verification import (
     BlockChecksums,
     BlockFindings,
-    LineChecker,
     SampleChecker,
     check_ahead,
-    find_seals,
 )
 from provml.journal.writer_lock import is_lock_held
 
