@@ -20,10 +20,11 @@ from provml.base.results import Damage, DroppedCounts, PointPage, RecordedExcept
 from provml.base.sinks import Destination
 from provml.errors import ProvMLWarning, SeriesNotFoundError
 from provml.journal import history, layout
-from provml.journal.files import Record, record_context, series_number
 from provml.journal.history import RecordedEvent, RecordedSpan, TimeLike
+from provml.journal.layout import Record
 from provml.journal.reader import Journal
 from provml.journal.record_building import add_later_digest
+from provml.journal.record_parsing import record_context, series_number
 from provml.journal.store import find_run
 from provml.journal.values import decode
 
