@@ -362,7 +362,7 @@ class RecordedRun:
         since: TimeLike | None = None,
         until: TimeLike | None = None,
     ) -> list[RecordedEvent]:
-        """Return the events that match all arguments, in the order in which they were logged.
+        """Return the events that match all arguments, in the order of time.
 
         Args:
             name: the event's name; None selects all names.
