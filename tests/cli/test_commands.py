@@ -571,6 +571,7 @@ class TestErrors:
 
     def test_ctrl_c_leaves_with_130(self, tmp_path: Path) -> None:
         """A shell loop goes on after Ctrl-C."""
+        pytest.importorskip("sklearn", reason="the demo trains a model of scikit-learn")
         command = [*COMMAND, "demo", "--epochs", "100000", "--store", str(tmp_path)]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
