@@ -58,7 +58,7 @@ def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
     note = charts.note()
     foot_in = 0 if note is None else _FOOT_IN
     height = (_HEIGHT * (1.4 if many == 1 else 1)) * rows + _HEAD_IN + foot_in
-    # ignore the warnings about characters missing from the font: matplotlib draws boxes instead.
+    # ignore warnings about characters that the font lacks, because matplotlib draws boxes instead.
     # A fixed salt gives equal charts the same identifiers in their SVG files.
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "provml"}):
         warnings.simplefilter("ignore")
