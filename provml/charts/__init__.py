@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from provml.base.sinks import Destination, open_sink
 from provml.charts.selection import Charts, read_charts
 from provml.errors import InvalidArgumentError
 from provml.journal.reader import Journal
 from provml.journal.store import find_run
+
+if TYPE_CHECKING:
+    from provml.charts.picture import Picture
 
 FORMATS: Final = ("png", "svg", "html")
 
@@ -109,21 +112,22 @@ def draw(
 
 def plot(
     runs: str | os.PathLike[str] | HasPath | Iterable[str | os.PathLike[str] | HasPath],
-    file: Destination,
+    file: Destination | None = None,
     *series: str,
     contexts: Collection[str] = (),
     by: str | None = None,
     log: bool = False,
     store: str | os.PathLike[str] | None = None,
-) -> None:
-    """Plot the series of some runs to a file, one over the other, with one chart per name.
+) -> Picture:
+    """Plot the series of some runs over one another, to a file or for a notebook.
 
-    If there are several runs, each run has a colour, and each context has a line style. Costs one
-    pass over the samples of each run.
+    There is one chart per name. If there are several runs, each run has a colour, and each context
+    has a line style. If the call is the last line of a notebook's cell, the notebook shows the
+    charts. Costs one pass over the samples of each run.
 
     Args:
         runs: the runs, or a single run. Each is a `Run`, a `RecordedRun`, or a name as for `load`.
-        file: a path ending in ``.png``, ``.svg`` or ``.html``.
+        file: a path ending in ``.png``, ``.svg`` or ``.html``; None writes no file.
         series: the names of the series to plot; by default all.
         contexts: the names of the contexts to plot; by default all.
         by: the horizontal axis: ``step``, ``epoch`` or ``time`` since each run's start; by default
@@ -131,6 +135,9 @@ def plot(
         log: whether the vertical axis is logarithmic.
         store: the folder to search for ids; by default ``PROVML_STORE`` or, if that is not set,
             ``provenance``.
+
+    Returns:
+        The picture as it was written; as SVG if no file was written.
 
     Raises:
         InvalidArgumentError: there are no runs, or the file extension or the axis is unknown.
@@ -145,4 +152,7 @@ def plot(
     folders = [run.path if isinstance(run, HasPath) else find_run(run, store) for run in runs]
     if not folders:
         raise InvalidArgumentError("runs must contain at least one run")
-    draw(list(dict.fromkeys(folders)), file, series, contexts=contexts, by=by, log=log)
+    from provml.charts.picture import draw_picture
+
+    own = list(dict.fromkeys(folders))
+    return draw_picture(own, file, series, contexts=contexts, by=by, log=log)

@@ -71,7 +71,7 @@ def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
     legend_columns = _count_legend_columns(legend, width)
     head_in = _TITLE_IN + _LEGEND_ROW_IN * -(-len(legend) // legend_columns)
     height = (_HEIGHT * (1.4 if many == 1 else 1)) * rows + head_in + foot_in
-    # ignore the warnings about characters missing from the font: matplotlib draws boxes instead.
+    # ignore warnings about characters that the font lacks, because matplotlib draws boxes instead.
     # A fixed salt gives equal charts the same identifiers in their SVG files.
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "provml"}):
         warnings.simplefilter("ignore")

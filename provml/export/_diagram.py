@@ -229,9 +229,8 @@ class Diagram:
         self._edges.append([start, end, number, said] if said else [start, end, number])
 
     def _hang(self, start: int, end: int, relation: str) -> None:
-        """Record which node of a relation belongs to the other node, an activity or a series.
-
-        Ignores relations that do not show this.
+        """Record that one node of a relation belongs to the other, which is an activity or a
+        series. Ignores all other relations.
         """
         if relation in ("wasGeneratedBy", "wasInformedBy"):
             own, other = start, end

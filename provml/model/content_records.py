@@ -85,7 +85,7 @@ def _use_statements(
     """Yield the statements about content that a context or the run used.
 
     Args:
-        kinds: the kind of content, first as in the entity's name, and then as a PROV type.
+        kinds: the kind of content, as it appears in the entity's name and as a PROV type.
     """
     kind, prov_type = kinds
     role = next((value for name, value in attributes if name == "provml:role"), None)

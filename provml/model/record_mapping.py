@@ -290,7 +290,7 @@ def node_attributes(kind: str, label: str) -> Attributes:
 
 
 def use_by_run(entity: Name, moment: Moment) -> Statement:
-    """Build the statement which says that the run used an entity at a given time."""
+    """Build the statement that the run used an entity at a given time."""
     return make_relation("used", activity=RUN, entity=entity, time=moment)
 
 

@@ -282,7 +282,7 @@ def trigger_key(writer: int, record: Record) -> TriggerKey:
 
 
 def _find_named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
-    """Find a block's samples in steps that records refer to, and store the samples' epochs.
+    """Find a block's samples whose steps are referred to by records, and store their epochs.
 
     Returns a boolean mask of these samples, or None if there are none.
     """
