@@ -3,7 +3,8 @@ r"""Finds the secrets in a text, and returns their byte positions.
 One set of regular expressions finds names that are followed by a value (``password = ...``). The
 other set finds known formats (``ghp_...``, ``://user:...@``). Each alternative begins with a rare
 character, and can backtrack only over a limited number of characters. Therefore the search takes
-linear time. Imports only `secret_rules` and `secret_names` from provml.
+linear time. Imports only `secret_rules`, `secret_names` and
+`secret_hints` from provml.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from provml.collect import secret_rules as rules
+from provml.collect.secret_hints import may_contain_secret
 from provml.collect.secret_names import MEDIUM, STRONG, UNKNOWN, WEAK, is_allowed, name_strength
 
 Span = tuple[int, int]
@@ -266,7 +268,11 @@ def _spell_out(pattern: str) -> bytes:
 
 def find_secrets(content: bytes) -> list[Span]:
     """Return the positions of the secrets in a text, in no fixed order. Positions may overlap."""
-    patterns = _compile_patterns(len(content) >= _LONG_TEXT_BYTES)
+    is_long = len(content) >= _LONG_TEXT_BYTES
+    is_compiled = _compile_patterns.cache_info().currsize > 0
+    if not (is_long or is_compiled or may_contain_secret(content)):
+        return []
+    patterns = _compile_patterns(is_long)
     lower = content.lower()
     spans: list[Span] = []
     for named in patterns.named:

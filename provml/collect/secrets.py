@@ -16,7 +16,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from provml.collect import secret_rules as rules
 from provml.collect.secret_names import STRONG as _STRONG
@@ -24,7 +24,9 @@ from provml.collect.secret_names import is_masking_on, name_strength
 from provml.collect.secret_names import is_secret_file as is_secret_file
 from provml.collect.secret_names import is_secret_name as is_secret_name
 from provml.collect.secret_names import use_mask_settings as use_mask_settings
-from provml.collect.secret_search import Span, find_secrets
+
+if TYPE_CHECKING:
+    from provml.collect.secret_search import Span
 
 MASK: Final = "***"
 
@@ -60,6 +62,8 @@ def mask_bytes(content: bytes) -> bytes:
     """
     if not is_masking_on():
         return content
+    from provml.collect.secret_search import find_secrets  # not needed by `import provml`
+
     spans = find_secrets(content)
     return _replace_spans(content, spans) if spans else content
 
@@ -334,6 +338,8 @@ def mask_record(record: Record) -> Record:
     """
     if not is_masking_on():
         return record
+    from provml.collect.secret_search import find_secrets
+
     texts: list[str] = []
     has_bytes = _gather_texts(record, texts)
     if not has_bytes and not find_secrets("\n".join(texts).encode("utf-8", "surrogatepass")):

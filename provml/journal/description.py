@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from provml.base.store_files import OpenFolder, store_root
 from provml.errors import JournalError, StoreError
@@ -19,8 +18,7 @@ from provml.journal import checksums, layout
 _MAX_DESCRIPTION_BYTES: Final = 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class RunFile:
+class RunFile(NamedTuple):
     """The content of a run's ``run.json``, and the result of checking it.
 
     Attributes:

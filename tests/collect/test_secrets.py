@@ -19,6 +19,9 @@ from hypothesis import strategies as st
 
 import provml
 from provml.base.settings import MaskSettings
+from provml.collect import secret_rules as rules
+from provml.collect.secret_hints import may_contain_secret
+from provml.collect.secret_search import find_secrets
 from provml.collect.secrets import (
     MASK,
     OutputMasker,
@@ -48,6 +51,28 @@ HOSTILE = (
         "password: str = ",
     ),
 )
+
+
+@given(st.lists(st.sampled_from([*HOSTILE, KEY, *(text for text, _ in TRUE_SHAPES)]), max_size=4))
+@settings(max_examples=300)
+def test_a_text_that_is_not_searched_contains_no_secret(pieces: list[str]) -> None:
+    """A secret in the first texts of a run would be kept, because they are not searched."""
+    text = "\n".join(pieces).encode()
+    assert may_contain_secret(text) or not find_secrets(text)
+
+
+def test_every_known_secret_is_searched_for() -> None:
+    """A secret of one format would be kept if it is in the first texts of a run."""
+    found = [text.encode() for text, _ in TRUE_SHAPES if find_secrets(text.encode())]
+    assert [text for text in found if not may_contain_secret(text)] == []
+    names = (*rules.STRONG_WORDS, *rules.MEDIUM_WORDS)
+    assert [name for name in names if not may_contain_secret(name.encode())] == []
+
+
+def test_an_ordinary_start_compiles_no_patterns() -> None:
+    """Each run would start later by the time that the patterns take to compile."""
+    for text in ("train", "2.1.0", "/home/ann/models/train.py", "start\nprovjson\n3.11.7\ncpython"):
+        assert not may_contain_secret(text.encode())
 
 
 def test_recall_and_precision_are_as_documented() -> None:
