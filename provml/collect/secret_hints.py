@@ -16,7 +16,7 @@ from provml.collect import secret_rules as rules
 _NAMES: Final = (
     *("pass", "pwd", "otp", "key", "token", "kennwort", "cred", "secret", "identified", "bindpw"),
     *("cookie", "contrase", "auth", "jwt", "bearer", "basic", "mnemonic", "senha", "dsn"),
-    *("-u", "wachtwoord", "private", "sig", "dapi", "docker", "mysql", "login"),
+    *("-u", "wachtwoord", "private", "sig=", "signature=", "dapi", "docker", "mysql", "login"),
 )
 """Parts of the names, keywords and phrases that a secret follows."""
 _TOKENS: Final = (
@@ -40,7 +40,7 @@ def may_contain_secret(content: bytes) -> bool:
 
     Takes about 10 microseconds.
     """
-    if b"@" in content or not content.isascii():
+    if not content.isascii() or (b"://" in content and b"@" in content):
         return True
     lower = content.lower()
     if any(hint in lower for hint in _list_hints()):
