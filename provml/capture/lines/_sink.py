@@ -36,10 +36,12 @@ class LineSink:
             means now.
         recorded: the number of samples recorded.
         rejected: the number of lines and parts of lines refused.
+        rank: the rank that the line being read names; None if it names none.
     """
 
     def __init__(self, run: Run, source: str) -> None:
         self.read_ns: int | None = None
+        self.rank: int | None = None
         self.recorded = 0
         self.rejected = 0
         self._run = run
