@@ -10,11 +10,14 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from provml.cli import _terminal as terminal
+from provml.cli._follow import follow_option, redraw_until_end
 from provml.cli._kept_output import copy_path, open_copy, printable_line
 from provml.cli._options import examples, json_option, run_argument, store_option
 from provml.errors import StoreError
@@ -48,10 +51,16 @@ _SHORT_DIGEST = 12
     help="Print the copy of NAME that the run kept, such as stdout or stderr, instead of the "
     "overview.",
 )
+@follow_option
 @json_option
 @store_option
 def show_command(
-    run: str, resources: bool, copy: str | None, as_json: bool, store: str | None
+    run: str,
+    resources: bool,
+    copy: str | None,
+    follow: bool,
+    as_json: bool,
+    store: str | None,
 ) -> None:
     """Show what a run recorded.
 
@@ -64,7 +73,13 @@ def show_command(
     from provml.cli._overview import read_overview
     from provml.journal.reader import Journal
 
-    journal = Journal(find_run(run, store))
+    folder = find_run(run, store)
+    if follow:
+        if copy is not None or as_json:
+            raise click.UsageError("--follow can't be combined with --copy or --json")
+        redraw_until_end([folder], partial(_show_now, folder, resources))
+        return
+    journal = Journal(folder)
     if resources:
         _show_resources(journal, as_json)
         return
@@ -75,6 +90,17 @@ def show_command(
         terminal.echo_json(found.to_dict())
     else:
         terminal.show(*_overview_sections(found))
+
+
+def _show_now(folder: Path, resources: bool) -> None:
+    from provml.cli._overview import read_overview
+    from provml.journal.reader import Journal
+
+    journal = Journal(folder)
+    if resources:
+        _show_resources(journal, as_json=False)
+    else:
+        terminal.show(*_overview_sections(read_overview(journal)))
 
 
 def _print_copy(found: Overview, name: str) -> None:
