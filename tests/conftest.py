@@ -145,6 +145,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in (*_RANKS, *_LOCAL_RANKS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PROVML_SAMPLE_INTERVAL_S", "0")
+    monkeypatch.setenv("PROVML_CODE", "off")  # else each run records the modules of the tests
     yield
     for run in reversed(active_runs.all.copy()):
         run.end_run()

@@ -18,15 +18,21 @@ from time import time_ns
 from typing import Any, Final, NamedTuple
 
 SOURCE_SUFFIXES: Final = frozenset(
-    ("py", "pyw", "pyx", "pxd", "ipynb", "sh", "bash", "r", "jl", "lua")
-    + ("c", "cc", "cpp", "cxx", "cu", "cuh", "h", "hpp")
+    (
+        *("py", "pyw", "pyx", "pxd", "ipynb", "sh", "bash", "r", "jl", "lua"),
+        *("c", "cc", "cpp", "cxx", "cu", "cuh", "h", "hpp"),
+    )
 )
 CONFIGURATION_SUFFIXES: Final = frozenset(
-    ("yaml", "yml", "toml", "json", "json5", "jsonc", "ini", "cfg", "conf", "config")
-    + ("gin", "env", "properties", "hocon", "jsonnet", "libsonnet", "prototxt")
+    (
+        *("yaml", "yml", "toml", "json", "json5", "jsonc", "ini", "cfg", "conf", "config"),
+        *("gin", "env", "properties", "hocon", "jsonnet", "libsonnet", "prototxt"),
+    )
 )
 _SUFFIXES: Final = SOURCE_SUFFIXES | CONFIGURATION_SUFFIXES
 _HEARD: Final = _SUFFIXES | {suffix.upper() for suffix in _SUFFIXES}
+_LOADERS: Final = ("", "_frozen_importlib_external", "importlib._bootstrap_external", "runpy")
+"""The modules that read code to run it; an empty name stands for the interpreter itself."""
 _MAX_PATHS: Final = 20_000
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -107,8 +113,9 @@ class CodeWatch:
             return
         if "-packages/" in text or "\0" in text:
             return
-        if _is_called_by_provml():
-            return
+        caller = _find_opener()
+        if caller.startswith("provml."):
+            return  # provml itself opens the file, for example to hash it
         path = os.path.abspath(text)
         if isinstance(flags, int) and flags & _WRITING:
             if len(self.written) < _MAX_PATHS:
@@ -117,8 +124,9 @@ class CodeWatch:
         if len(self._seen) >= _MAX_PATHS:
             return
         self._seen.add(text)
-        if path not in self.written:
-            self._tell(UsedFile(path, False, time_ns()))
+        is_run = caller in _LOADERS
+        if is_run or path not in self.written:
+            self._tell(UsedFile(path, is_run, time_ns()))
 
     def _tell(self, file: UsedFile) -> None:
         if self.listener is not None:
@@ -127,12 +135,12 @@ class CodeWatch:
             self.opened.append(file)
 
 
-def _is_called_by_provml() -> bool:
-    """Return whether provml itself opens the file, for example to hash it."""
+def _find_opener() -> str:
+    """Return the name of the module that opens a file; empty if it is the interpreter itself."""
     frame: Any = sys._getframe(1)
     while frame is not None and frame.f_globals is globals():
         frame = frame.f_back
-    return frame is not None and str(frame.f_globals.get("__name__")).startswith("provml.")
+    return "" if frame is None else str(frame.f_globals.get("__name__"))
 
 
 def find_suffix(path: str) -> str:

@@ -30,7 +30,6 @@ from provml.collect.code_files import (
 )
 from provml.collect.used_code import (
     BEYOND_LIMIT,
-    MANY_IN_FOLDER,
     MAX_FILES,
     MAX_FILES_PER_FOLDER,
 )
