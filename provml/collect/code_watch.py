@@ -31,7 +31,9 @@ CONFIGURATION_SUFFIXES: Final = frozenset(
 )
 _SUFFIXES: Final = SOURCE_SUFFIXES | CONFIGURATION_SUFFIXES
 _HEARD: Final = _SUFFIXES | {suffix.upper() for suffix in _SUFFIXES}
-_LOADERS: Final = ("", "_frozen_importlib_external", "importlib._bootstrap_external", "runpy")
+_LOADERS: Final = (
+    *("", "_frozen_importlib_external", "importlib._bootstrap_external", "runpy", "zipimport"),
+)
 """The modules that read code to run it; an empty name stands for the interpreter itself."""
 _MAX_PATHS: Final = 20_000
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
