@@ -67,7 +67,8 @@ class Comparison(HasTable):
             with the name of the file as the key. The files are the recorded code and configuration
             and the recorded diffs of uncommitted changes.
         unrecorded: for each part of which a run recorded nothing, the names of these runs. The keys
-            are ``command``, ``code``, ``environment``, ``parameters``, ``data`` and ``metrics``. A run that recorded no environment or code is left out of their comparison.
+            are ``command``, ``code``, ``environment``, ``parameters``, ``data`` and ``metrics``. A
+            run that recorded no environment or code is left out of their comparison.
         notes: messages for the user, for example about runs that could not be read.
     """
 
