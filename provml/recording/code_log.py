@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from provml.collect.code_files import CodeFile, ProjectFiles, keep_copy
+from provml.collect.code_files import MAX_FILE_BYTES, CodeFile, ProjectFiles, keep_copy
 from provml.collect.code_watch import WATCH
 from provml.collect.source import find_script
 from provml.collect.used_code import UsedCode
@@ -26,7 +26,7 @@ from provml.journal.record_building import build_event
 CODE_LEFT_OUT: Final = "code left out"
 """The name of the event that counts the code and configuration files without a copy."""
 MAX_COPIED_BYTES: Final = 10 * 2**20
-"""The maximum size of all code and configuration files that a run copies."""
+"""The maximum size of all code and configuration files of a process that are copied."""
 BEYOND_COPIES: Final = f"beyond {MAX_COPIED_BYTES >> 20} MiB in total"
 NOT_COPIED: Final = "larger than 1 MiB"
 
@@ -39,18 +39,28 @@ class _ProcessCode:
     def __init__(self) -> None:
         self.files: list[CodeFile] = []
         self.used: UsedCode | None = None
+        self._bytes = 0
 
     def update(self, run_folder: Path) -> UsedCode:
         """Find the files used so far. The first call also starts to watch for further files."""
         if self.used is None:
             project = ProjectFiles(find_script(), run_folder)
-            self.used = UsedCode(project, self.files.append)
+            self.used = UsedCode(project, self._keep)
             WATCH.listener = self.used.take
             self.used.start(sys.argv[1:])
         else:
             self.used.project.leave_out(run_folder)
             self.used.find_modules()
         return self.used
+
+    def _keep(self, file: CodeFile) -> None:
+        """Keep a file in memory, without its content if the files together are too large."""
+        size = len(file.content or b"")
+        if self._bytes + size > MAX_COPIED_BYTES:
+            file = file._replace(content=None)
+        else:
+            self._bytes += size
+        self.files.append(file)
 
 
 _process_code = _ProcessCode()
@@ -70,7 +80,6 @@ class CodeLog:
         self._run_folder = run_folder
         self._started_ns = time.time_ns()
         self._count = 0
-        self._copied_bytes = 0
         self._left_out: Counter[str] = Counter()
         self._thread: threading.Thread | None = None
         self._is_paused = False
@@ -135,14 +144,9 @@ class CodeLog:
                 self._append(self._build_record(used, file))
 
     def _build_record(self, used: UsedCode, file: CodeFile) -> Record:
-        size = len(file.content or b"")
         if file.content is None and "sha256" in file.facts:
-            self._left_out[NOT_COPIED] += 1
-        elif file.content is not None and self._copied_bytes + size > MAX_COPIED_BYTES:
-            self._left_out[BEYOND_COPIES] += 1
-            file = file._replace(content=None)
-        else:
-            self._copied_bytes += size
+            is_large = file.facts["size"] > MAX_FILE_BYTES
+            self._left_out[NOT_COPIED if is_large else BEYOND_COPIES] += 1
         return build_code_record(used.project.name_file(file.path), file, self._run_folder) | {
             "time": max(file.time_ns, self._started_ns)
         }
