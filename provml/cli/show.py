@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _LONGEST_NUMBER = 24
 _SHORT_DIGEST = 12
+_MOST_FILES = 30
 
 
 @click.command(
@@ -64,8 +65,8 @@ def show_command(
 ) -> None:
     """Show what a run recorded.
 
-    Prints the run's status, parameters, series, data, models, last events and documents. If the run
-    failed, also prints the end of its error output. Numbers are rounded to six digits.
+    Prints the run's status, parameters, series, data, models, code, last events and documents. If
+    the run failed, also prints the end of its error output. Numbers are rounded to six digits.
 
     With --json, all values are exact. Integers beyond 2**53, decimals, NaN, INF and -INF are
     strings. Times are xsd:dateTime with nanoseconds, and bytes are base64.
@@ -107,7 +108,7 @@ def _print_copy(found: Overview, name: str) -> None:
     """Print a copy to standard output: exactly in a pipe, and with escapes on a terminal."""
     kept = {
         content.name: path
-        for content in found.contents
+        for content in (*found.code, *found.contents)
         if (path := copy_path(found.folder, content.facts)) is not None
     }
     if name not in kept:
@@ -135,6 +136,7 @@ def _overview_sections(found: Overview) -> list[RenderableType]:
         ("system readings (--resources shows all of them)", _readings_section(found)),
         ("summaries of the readings", _settings_section(found.reading_summaries)),
         ("datasets, inputs, artifacts, models", _contents_section(found)),
+        (_code_title(found), _code_section(found)),
         (_events_title(found), _events_section(found)),
         ("spans", _spans_section(found)),
         ("records that can't be read", _damage_section(found.damage)),
@@ -278,6 +280,32 @@ def _contents_section(found: Overview) -> RenderableType | None:
         rows.append(cells)
     columns = ("  name", "kind", "context", "size", "sha256", "copy")
     return terminal.table(columns, rows, right=("size",), cut=("  name", "context"))
+
+
+def _code_title(found: Overview) -> str:
+    count = len(found.code)
+    shown = "" if count <= _MOST_FILES else f" (the first {_MOST_FILES} of {count:,})"
+    return f"code and configuration{shown}"
+
+
+def _code_section(found: Overview) -> RenderableType | None:
+    if not found.code:
+        return None
+    rows: list[list[Text]] = []
+    for file in found.code[:_MOST_FILES]:
+        digest, size, copy = (file.facts.get(key) for key in ("sha256", "size", "copy"))
+        versions = f" ({file.versions} versions)" if file.versions > 1 else ""
+        rows.append(
+            [
+                terminal.cell(f"  {file.name}{versions}"),
+                terminal.cell(file.role or "-"),
+                terminal.styled(terminal.size_text(size) if isinstance(size, int) else "-"),
+                terminal.cell(digest[:_SHORT_DIGEST] if isinstance(digest, str) else "-"),
+                terminal.styled("kept" if isinstance(copy, str) else "-"),
+            ]
+        )
+    columns = ("  name", "role", "size", "sha256", "copy")
+    return terminal.table(columns, rows, right=("size",), cut=("  name",))
 
 
 def _events_title(found: Overview) -> str:

@@ -24,7 +24,7 @@ def _read_boot_id() -> str | None:
         return None
 
 
-def _read_start_ticks(pid: int) -> int | None:
+def read_start_ticks(pid: int) -> int | None:
     """Return a process's start time in clock ticks since boot; None if it can't be read.
 
     A different start time shows that another process now has the same pid.
@@ -71,7 +71,7 @@ def describe_process() -> dict[str, Any]:
         "machine_id": _read_machine_id(),
         "boot_id": _read_boot_id(),
         "pid_namespace": _read_pid_namespace(),
-        "start_ticks": _read_start_ticks(pid),
+        "start_ticks": read_start_ticks(pid),
     }
 
 
@@ -159,7 +159,7 @@ def _is_pid_alive(writer: dict[str, Any]) -> bool:
     pid = writer.get("pid")
     if not isinstance(pid, int) or not 0 < pid < 2**31:
         return False
-    started, ticks = writer.get("start_ticks"), _read_start_ticks(pid)
+    started, ticks = writer.get("start_ticks"), read_start_ticks(pid)
     if started is not None and ticks is not None:
         return ticks == started and not _is_zombie(pid)
     try:  # /proc is missing, or hides other users' processes (hidepid)

@@ -69,6 +69,25 @@ class RunDirectory:
         """The store that contains the folder."""
         return store_files.store_root(self.path)
 
+    @property
+    def records_code(self) -> bool:
+        """Whether this process records the code and configuration files that it uses.
+
+        Under ``provml run``, `capture` records them instead.
+        """
+        return self.has_code and self.settings.joined_run is None
+
+    @property
+    def has_code(self) -> bool:
+        """Whether the run records the code and configuration files that its processes use."""
+        settings = self.settings
+        is_captured = settings.capture is None or "code" in settings.capture
+        return (
+            settings.code
+            and self.description.get("code") is not False
+            and (settings.joined_run is None or is_captured)
+        )
+
     def open_writer(self, role: str) -> JournalWriter:
         """Create a pair of journal files for this process.
 

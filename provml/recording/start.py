@@ -72,6 +72,8 @@ def validate_start(
         "created": time.time_ns(),
         "provml": __version__,
     }
+    if not settings.code:
+        description["code"] = False
     description |= {
         key: validate_name(v, key) for key, v in (labels or {}).items() if v is not None
     }

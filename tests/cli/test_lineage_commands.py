@@ -231,7 +231,10 @@ def test_diff(work: Path) -> None:
     assert re.search(r"params +lr +0\.1 +0\.05", shown)
     assert first in shown.splitlines()[0] and second in shown.splitlines()[0]
     same = call("diff", first, first, *at)
-    assert (same.stdout, same.stderr) == ("", "the runs do not differ\n")
+    assert (same.stdout, same.stderr) == (
+        "",
+        "nothing recorded differs\nnot recorded in any run: environment\n",
+    )
     assert call("diff", first, *at).returncode == 2
 
 

@@ -27,6 +27,7 @@ from provml.base.text import printable_path
 from provml.capture import bootstrap
 from provml.capture.arguments.command_line import read_options
 from provml.capture.arguments.recorded_settings import SETTINGS_READ
+from provml.capture.code.code_recorder import CodeRecorder
 from provml.capture.command.bounded_log import DEFAULT_LIMIT_BYTES
 from provml.capture.command.exit_status import CommandExit, read_script_ends
 from provml.capture.command.output_recorder import CommandOutputRecorder
@@ -73,6 +74,8 @@ class CommandOptions(NamedTuple):
     """Whether to record the command's calls to other experiment trackers, such as MLflow."""
     files: bool = True
     """Whether to record the files that the command reads and writes."""
+    code: bool = True
+    """Whether to record the code and configuration files that the command uses."""
     settings: bool = True
     """Whether to record the command's settings, such as its arguments, as parameters."""
     output_limit_bytes: int = DEFAULT_LIMIT_BYTES
@@ -122,6 +125,7 @@ def record_command(
     program = find_program(command)
     if program.is_notebook:
         _require_notebook_extra()
+    settings = settings._replace(code=settings.code and options.code)
     start = validate_start(
         settings,
         program.name if experiment is None else experiment,
@@ -233,6 +237,9 @@ class _CommandRecording:
         self._started_ns = 0
         self._usage: Any = None
         self._environment_thread: threading.Thread | None = None
+        captured = settings.capture is None or "code" in settings.capture
+        self._records_code = settings.code and captured
+        self._code: CodeRecorder | None = None
 
     def follow(self) -> CommandExit:
         """Start the command, wait for it to end, record it, and return how it ended."""
@@ -315,6 +322,7 @@ class _CommandRecording:
             if (part != "trackers" or self._options.trackers)
             and (part != "files" or self._options.files)
             and (part != "arguments" or self._options.settings)
+            and (part != "code" or self._records_code)
         ]
         if self._settings.capture is not None or len(own) < len(chosen):
             environment[CAPTURE_VARIABLE] = ",".join(own)
@@ -338,6 +346,8 @@ class _CommandRecording:
             lambda: self._run.log_event("command_started", source=SOURCE, timestamp=started_s),
         )
         self._try_part("readings", self._start_sampling)
+        if self._records_code:
+            self._try_part("code", self._start_code)
         self._environment_thread = threading.Thread(
             target=self._record_environment, name="provml-describe", daemon=True
         )
@@ -358,6 +368,11 @@ class _CommandRecording:
             )
             output.start()
             self._output = output
+
+    def _start_code(self) -> None:
+        program = self._program
+        self._code = CodeRecorder(self._run, self._token, program.script, program.arguments)
+        self._code.start()
 
     def _start_sampling(self) -> None:
         interval_s = self._start.interval_s
@@ -482,6 +497,8 @@ class _CommandRecording:
                 f"{self._program.interpreter} did not import provml: it is older than Python 3.11, "
                 "or was started with -E, -I or -S",
             )
+        if self._code is not None:
+            self._try_part("code", self._code.finish)
         if self._options.files:
             self._try_part("files", lambda: record_files(self._run, self._token))
         if self._options.settings:
