@@ -26,8 +26,14 @@ COMMAND_VARIABLE = "PROVML_COMMAND"
 JOINED_VARIABLE = "PROVML_JOINED_RUN"
 _ON = ("1", "true", "yes", "on")
 _OFF = ("0", "false", "no", "off")
-_RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
-_LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
+# mpirun in a batch script: every process inherits SLURM's rank 0 of the script itself
+_RANK_VARIABLES = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
+_LOCAL_RANK_VARIABLES = (
+    "LOCAL_RANK",
+    "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MPI_LOCALRANKID",
+    "SLURM_LOCALID",
+)
 
 
 def default_store() -> str:

@@ -78,6 +78,8 @@ class CommandOptions(NamedTuple):
     """Whether to record the code and configuration files that the command uses."""
     settings: bool = True
     """Whether to record the command's settings, such as its arguments, as parameters."""
+    summary: bool = True
+    """Whether to print a summary at the end if standard error is a terminal."""
     output_limit_bytes: int = DEFAULT_LIMIT_BYTES
     """The maximum number of bytes to keep of each output stream."""
 
@@ -235,6 +237,9 @@ class _CommandRecording:
         self._stopped = False
         self._lost_output = False
         self._started_ns = 0
+        self._ended_ns = 0
+        self._interrupted_ns = 0
+        self._ending: tuple[str, str | None] = "crashed", None
         self._usage: Any = None
         self._environment_thread: threading.Thread | None = None
         captured = settings.capture is None or "code" in settings.capture
@@ -258,9 +263,12 @@ class _CommandRecording:
             return command_exit
         self._begin_recording()
         command_exit = self._wait_for_end()
+        self._ended_ns = time.time_ns()
         self._signals.release()
         try:
             self._record_end(command_exit)
+            if self._options.summary:
+                self._print_summary()
         except KeyboardInterrupt:  # everything recorded so far is safe on disk
             pass
         except Exception as error:  # the caller still needs the command's exit status
@@ -410,6 +418,8 @@ class _CommandRecording:
                     if all(stream.is_done for stream in self._streams):
                         return command_exit
             elif command_exit is None:
+                if received.number in (signal.SIGINT, signal.SIGQUIT):
+                    self._interrupted_ns = time.time_ns()  # the terminal has echoed ^C
                 self._pass_on_signal(received.number, received)
             elif received.number in TERMINATING_SIGNALS:
                 # the command has ended: do not wait for a slow reader of its output
@@ -525,7 +535,30 @@ class _CommandRecording:
                 exception = joined["exception"]
         if status == "finished":
             exception = None
-        self._run._end(status, None if reason is None else reason[:1000], exception)
+        reason = None if reason is None else reason[:1000]
+        self._run._end(status, reason, exception)
+        self._ending = status, reason
+
+    def _print_summary(self) -> None:
+        """Print what was recorded, if standard error is a terminal. Ignore failures."""
+        if not os.isatty(2):
+            return
+        from provml.capture.command import end_summary
+
+        try:
+            if not end_summary.can_print():
+                return
+            name = f"{self._run.experiment}/{self._run.id}"
+            seconds = (self._ended_ns - self._started_ns) / 1e9
+            end = end_summary.RunEnd(name, *self._ending, seconds)
+            logs = [stream.name for stream in self._streams]
+            found = end_summary.read_names(self._run.path, MISSED, logs)
+            lines = end_summary.build_lines(end, found, None, end_summary.find_width())
+            terminals = [stream for stream in self._streams if stream.is_terminal]
+            starts_line = all(one.ends_with_line(self._interrupted_ns) for one in terminals)
+            end_summary.print_lines(lines, starts_line)
+        except Exception:
+            pass  # the run is recorded, and `provml show` can describe it
 
     def _note_missed(self, what: str, reason: str) -> None:
         """Log an event that says what could not be recorded, and why."""
