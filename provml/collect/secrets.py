@@ -5,10 +5,10 @@ provml recognises a secret in two ways:
 - by the name of its field or option, such as ``api_key`` or ``--password``;
 - by its format, such as ``ghp_...``, ``https://user:...@host`` or a private key.
 
-`secret_rules` lists the names and formats with their sources. Randomness alone never makes a text a
-secret, so digests, commits and identifiers are not masked.
+`secret_words` lists the names, and `secret_formats` lists the formats with their sources.
+Randomness alone never makes a text a secret, so digests, commits and identifiers are not masked.
 
-Imports only `secret_rules`, `secret_names` and `secret_search` from provml.
+Imports only `secret_names`, `secret_search`, `secret_values` and `secret_words` from provml.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from provml.collect import secret_rules as rules
 from provml.collect.secret_names import STRONG as _STRONG
 from provml.collect.secret_names import is_masking_on, name_strength
 from provml.collect.secret_names import is_secret_file as is_secret_file
 from provml.collect.secret_names import is_secret_name as is_secret_name
 from provml.collect.secret_names import use_mask_settings as use_mask_settings
-from provml.collect.secret_search import Span, find_secrets
+from provml.collect.secret_search import find_secrets
+from provml.collect.secret_values import Span
+from provml.collect.secret_words import NUMBER_WORDS
 
 MASK: Final = "***"
 
@@ -244,7 +245,7 @@ def _mask_pair(member: Any) -> Any:
 
 
 def _may_be_number(name: str) -> bool:
-    return any(word in name.lower() for word in rules.NUMBER_WORDS)
+    return any(word in name.lower() for word in NUMBER_WORDS)
 
 
 def _find_field_secrets(value: object) -> Iterator[str]:
