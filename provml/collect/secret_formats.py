@@ -69,7 +69,7 @@ TOKEN_FORMATS: Final = (
     TokenFormat("sk-lf-", r"[\w-]{16,}", "vendor Langfuse"),
     TokenFormat("pplx-", _ALNUM20, "gitleaks perplexity-api-key"),
     TokenFormat("gsk_", _ALNUM20, "vendor Groq"),
-    TokenFormat("xai-", r"[\w-]{20,}", "vendor xAI"),
+    TokenFormat("xai-", "[A-Za-z0-9]{40,}", "vendor xAI"),
     TokenFormat("r8_", _ALNUM20, "vendor Replicate"),
     TokenFormat("nvapi-", r"[\w-]{20,}", "vendor NVIDIA"),
     TokenFormat("csk-", _ALNUM20, "vendor Cerebras"),
@@ -168,6 +168,37 @@ TOKEN_FORMATS: Final = (
     TokenFormat("hvb.", r"[\w-]{20,}", "gitleaks vault-batch-token"),
     TokenFormat("dt0c01.", r"[A-Za-z0-9]{20,}\.[A-Za-z0-9]{30,}", "gitleaks dynatrace-api-token"),
     TokenFormat("sk.", r"eyJ[\w-]{20,}\.[\w-]{16,}", "vendor Mapbox"),
+    TokenFormat("CCIPRJ_", r"\w{20,}", "vendor CircleCI"),
+    TokenFormat("shpua_", _HEX32, "vendor Shopify"),
+    TokenFormat("dp.st.", r"[\w.]{30,}", "vendor Doppler"),
+    TokenFormat("dp.ct.", "[A-Za-z0-9]{30,}", "vendor Doppler"),
+    TokenFormat("dp.sa.", "[A-Za-z0-9]{30,}", "vendor Doppler"),
+    TokenFormat("dp.scim.", "[A-Za-z0-9]{30,}", "vendor Doppler"),
+    TokenFormat("dp.audit.", "[A-Za-z0-9]{30,}", "vendor Doppler"),
+    TokenFormat("sqp_", "[a-f0-9]{40}", "gitleaks sonar-api-token"),
+    TokenFormat("squ_", "[a-f0-9]{40}", "gitleaks sonar-api-token"),
+    TokenFormat("sqa_", "[a-f0-9]{40}", "gitleaks sonar-api-token"),
+    TokenFormat("dnkey-", r"[\w=-]{26}-[\w=-]{40,}", "gitleaks defined-networking-api-token"),
+    TokenFormat("FLWSECK-", r"[a-f0-9]{32}", "vendor Flutterwave"),
+    TokenFormat("access-sandbox-", "[a-f0-9-]{36}", "gitleaks plaid-api-token"),
+    TokenFormat("access-development-", "[a-f0-9-]{36}", "gitleaks plaid-api-token"),
+    TokenFormat("access-production-", "[a-f0-9-]{36}", "gitleaks plaid-api-token"),
+    TokenFormat("pat.", r"[\w-]{20,}\.[a-f0-9]{24}\.[A-Za-z0-9]{20}", "gitleaks harness-api-key"),
+    TokenFormat("sat.", r"[\w-]{20,}\.[a-f0-9]{24}\.[A-Za-z0-9]{20}", "gitleaks harness-api-key"),
+    TokenFormat("t1.", r"[\w-]{10,}={0,2}\.[\w-]{86}={0,2}", "gitleaks yandex-access-token"),
+    TokenFormat("sl.", r"[\w=-]{100,}", "gitleaks dropbox-short-lived-api-token"),
+    TokenFormat("sk_", "[a-f0-9]{48}", "vendor ElevenLabs"),
+    TokenFormat("jina_", "[A-Za-z0-9_-]{40,}", "vendor Jina AI"),
+    TokenFormat("tgp_v1_", r"[\w-]{30,}", "vendor Together AI"),
+    TokenFormat("rpa_", "[A-Z0-9]{40,}", "vendor RunPod"),
+    TokenFormat("sb_secret_", r"[\w-]{20,}", "vendor Supabase"),
+    TokenFormat("napi_", "[a-z0-9]{40,}", "vendor Neon"),
+    TokenFormat("phx_", "[A-Za-z0-9]{30,}", "vendor PostHog"),
+    TokenFormat("rnd_", "[A-Za-z0-9]{28,}", "vendor Render"),
+    TokenFormat("re_", "[A-Za-z0-9]{8}_[A-Za-z0-9]{20,}", "vendor Resend"),
+    TokenFormat("mdb_sa_sk_", r"[\w-]{30,}", "vendor MongoDB Atlas"),
+    TokenFormat("vercel_blob_rw_", r"[A-Za-z0-9]{16}_[A-Za-z0-9]{20,}", "vendor Vercel"),
+    TokenFormat("CFPAT-", r"[\w-]{40,}", "vendor Contentful"),
     TokenFormat("secret_", "[A-Za-z0-9]{43}", "vendor Notion"),
 )
 """Token formats whose prefixes end with ``_``, ``-`` or ``.``.
@@ -203,6 +234,7 @@ TOKEN_PATTERNS: Final = (
     TokenPattern(r"AIza(?<![A-Za-z0-9]AIza)[\w-]{30,}", 0, "gitleaks gcp-api-key"),
     TokenPattern(r"ABSK(?<![A-Za-z0-9]ABSK)[A-Za-z0-9+/]{60,}={0,2}", 0, "gitleaks aws-bedrock"),
     TokenPattern(r"ATATT3[\w=-]{40,}", 0, "gitleaks atlassian-api-token"),
+    TokenPattern(r"ATCTT3[\w=-]{40,}", 0, "gitleaks atlassian-api-token"),
     TokenPattern(r"ATBB(?<![A-Za-z0-9]ATBB)[A-Za-z0-9]{28,}", 0, "vendor Bitbucket"),
     TokenPattern(r"AKCp[A-Za-z0-9]{20,}", 0, "gitleaks artifactory-api-key"),
     TokenPattern(r"AC(?<![A-Za-z0-9]AC)[a-f0-9]{32}(?![A-Za-z0-9])", 0, "detect-secrets twilio"),
@@ -223,6 +255,17 @@ TOKEN_PATTERNS: Final = (
         0,
         "gitleaks slack-webhook-url",
     ),
+    TokenPattern(
+        r"/(?=[0-9a-f]{8}-)(?<=/webhook/)[\w@/-]{30,}", 0, "vendor Microsoft Office 365 webhook"
+    ),
+    TokenPattern(r"/(?=\d)(?<=/hooks/catch/)\d+/[\w/]{4,}", 0, "vendor Zapier webhook"),
+    TokenPattern(r"/(?<=/with/key/)[\w-]{16,}", 0, "vendor IFTTT webhook"),
+    TokenPattern(r"~(?<=sha256~)[\w-]{40,}", 6, "gitleaks openshift-user-token"),
+    TokenPattern(
+        r"\.(?=[a-f0-9]{60})(?<=pat[A-Za-z0-9]{14}\.)[a-f0-9]{60,}", 17, "gitleaks airtable-pat"
+    ),
+    TokenPattern(r"_mmk(?<=\w{36}_mmk)(?!\w)", 36, "gitleaks maxmind-license-key"),
+    TokenPattern(r"J(?<=eyJ)rIjoi[A-Za-z0-9]{50,}={0,3}", 2, "gitleaks grafana-api-key"),
     TokenPattern(r"/(?=\d)(?<=/api/webhooks/)\d+/[\w-]{10,}", 0, "vendor Discord webhook"),
     TokenPattern(r"/(?<=2/)(?<=/webhookb2/)[\w@/-]{20,}", 0, "gitleaks microsoft-teams-webhook"),
     TokenPattern(r"Q~(?<=\dQ~)[\w~.-]{30,}", 4, "gitleaks azure-ad-client-secret"),
@@ -257,6 +300,16 @@ class Phrase(NamedTuple):
     source: str
 
 
+_OPTIONS: Final = r"(?:[ \t][^\n|;]{0,200}?)?[ \t]"
+"""Other options and arguments of a command."""
+_ARGUMENT: Final = r"[ \t=]*['\"]?([^\s'\"-][^\s'\"]*)"
+_LOGIN: Final = r"['\"]?([^\s:'\"]+:[^\s'\"]{2,})"
+_VARIABLE: Final = (
+    r"[ \t]+(?i:\w*(?:pass(?:word|wd)?|pwd|secret|token|(?:api|access|secret|private)_?key"
+    r"|credentials?))[ \t]+['\"]?([^\s'\"]+)"
+)
+"""A variable whose name suggests a secret, and its value."""
+
 PHRASES: Final = (
     Phrase(
         "&",
@@ -288,12 +341,6 @@ PHRASES: Final = (
         "gitleaks databricks-api-token",
     ),
     Phrase(
-        "k",
-        r"er(?<=docker)(?=[ \t]+login)",
-        r"[ \t]+login\b[^\n|;]{0,200}?[ \t]-p[ \t=]+['\"]?([^\s'\"]+)",
-        "vendor docker-login(1)",
-    ),
-    Phrase(
         "q",
         r"l(?<=mysql)",
         r"\w*[^\n|;]{0,200}?[ \t]-p([^\s'\"-][^\s'\"]*)",
@@ -302,8 +349,9 @@ PHRASES: Final = (
     Phrase(
         "g",
         r"in(?<=login)(?=\s)",
-        r"\s+(?:\S{1,200}\s+password\s+|(?:--?[\w-]+\s+)*(?=\w{32}))(\S+)",
-        "vendor netrc(5), wandb login",
+        r"(?:\s+\S{1,200}\s+password\s+|\s+(?:--?[\w-]+\s+)*(?=\w{32})"
+        r"|(?:[ \t][^\n|;]{0,200}?)?[ \t]-p[ \t=]+['\"]?(?!\d{1,5}\b))([^\s'\"]+)",
+        "vendor netrc(5), wandb login, docker-login(1)",
     ),
     Phrase(
         "b",
@@ -323,5 +371,34 @@ PHRASES: Final = (
         r"[ \t='\",]+((?!\d+:\d+\b)[^\s:'\"/]+:[^\s'\"]{2,})",
         "gitleaks curl-auth-user",
     ),
+    Phrase(
+        "p",
+        r"(?<=http)(?=[ \t]-a|[ \t]--auth)",
+        r"[ \t]+--?a(?:uth)?[ \t=]+" + _LOGIN,
+        "vendor HTTPie",
+    ),
+    Phrase("c", r"li(?<=redis-cli)(?=[ \t])", _OPTIONS + r"-a" + _ARGUMENT, "vendor redis-cli"),
+    Phrase(
+        "c",
+        r"io(?<![a-z0-9]cio)(?=[a-z0-9]{32})",
+        r"(?=[A-Za-z]*\d)([A-Za-z0-9]{32})(?![A-Za-z0-9])",
+        "vendor crates.io",
+    ),
+    Phrase("g", r"o(?<=mongo)", r"\w*" + _OPTIONS + r"-p(?=[ \t])" + _ARGUMENT, "vendor mongosh"),
+    Phrase("p", r"search(?<=ldapsearch)", _OPTIONS + r"-w" + _ARGUMENT, "vendor ldapsearch(1)"),
+    Phrase("p", r"add(?<=ldapadd)", _OPTIONS + r"-w" + _ARGUMENT, "vendor ldapadd(1)"),
+    Phrase("p", r"modify(?<=ldapmodify)", _OPTIONS + r"-w" + _ARGUMENT, "vendor ldapmodify(1)"),
+    Phrase("p", r"(?<=zip)(?=[ \t])", _OPTIONS + r"-P" + _ARGUMENT, "vendor zip(1)"),
+    Phrase("z", r"(?<=7z)a?(?=[ \t])", r"a?" + _OPTIONS + r"-p([^\s'\"]+)", "vendor 7-Zip"),
+    Phrase("k", r"eygen(?<=ssh-keygen)", _OPTIONS + r"-[NP]" + _ARGUMENT, "vendor ssh-keygen(1)"),
+    Phrase("q", r"lcmd(?<=sqlcmd)", _OPTIONS + r"-P" + _ARGUMENT, "vendor sqlcmd"),
+    Phrase(
+        "b",
+        r"client(?<=smbclient)",
+        _OPTIONS + r"-U[ \t]*['\"]?([^\s'\"%]+%[^\s'\"]+)",
+        "vendor smbclient(1)",
+    ),
+    Phrase("v", r"(?<=env)(?=[ \t])", _VARIABLE, "vendor csh(1), Dockerfile ENV"),
+    Phrase("x", r"(?<=set -x|et -gx|et -ux)(?=[ \t])", _VARIABLE, "vendor fish"),
 )
 """The commands and clauses in which provml finds secrets."""

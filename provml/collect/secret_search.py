@@ -12,7 +12,14 @@ import re
 from typing import Final
 
 from provml.collect import secret_formats
-from provml.collect.secret_names import UNKNOWN, WEAK, has_allow_list, is_allowed, name_strength
+from provml.collect.secret_names import (
+    STRONG,
+    UNKNOWN,
+    WEAK,
+    has_allow_list,
+    is_allowed,
+    name_strength,
+)
 from provml.collect.secret_patterns import (
     ASSIGNMENT,
     SCHEME_TOKEN,
@@ -24,6 +31,7 @@ from provml.collect.secret_values import (
     FUNCTION_WORDS,
     Span,
     find_named_value,
+    is_generated,
     is_placeholder,
     looks_random,
 )
@@ -184,6 +192,8 @@ def _find_option_value(content: bytes, match: re.Match[bytes]) -> Span | None:
     quote = match["quote"]
     end = rb"[^\n\r" + quote + rb"]+" if quote else rb"[^\s\"',]+"
     found = compile_pattern(end).match(content, match.end())
+    if found is not None and strength < STRONG and is_generated(name) and found[0].isalpha():
+        return None
     if found is None or found[0].lower() in FUNCTION_WORDS or is_placeholder(found[0]):
         return None
     return found.span()

@@ -18,6 +18,7 @@ Span = tuple[int, int]
 
 _MAX_NAME_BYTES: Final = 60
 _MAX_LIST_BYTES: Final = 100_000
+_MAX_WORD_BYTES: Final = 12
 _NAME_BYTES: Final = b"abcdefghijklmnopqrstuvwxyz0123456789_.-" + bytes(range(0x80, 0x100))
 _VALUE: Final = rb"""(?xs)
     (?P<escaped>\\+["'])
@@ -46,6 +47,8 @@ _PLACEHOLDER: Final = rb"""(?xi)
       | updated | reset | set | given | hidden | todo | tbd | empty | type | lambda
       | (?:redacted|masked|hidden|removed|filtered|omitted)
       | your[-_ ].* | .*placeholder.* | insert[-_ ].* | enter[-_ ].*
+      | (?:bearer|basic|token)\ +[<{$%].*
+      | !(?:vault|secret|env|env_var|include|ref|sub|getatt|reference)
       | [*x.\xe2\x80\xa2#_-]+ | <.*> | \[.*\] | \{.*\} | \$\{.* | \$\(.* | \{\{.* | \$[a-z_]+
       | %[a-z_]+% | %\(.* | %s | [<\[{(|\\]+ | \#\#.* | </?.*
     )
@@ -114,7 +117,8 @@ def find_named_value(
         assignment = _Assignment(name, strength, mark, is_loose, previous, start)
         return _find_bare_value(content, found, assignment)
     if kind == "list":
-        return _find_list(content, found)
+        # the tokens of a text are words
+        return None if strength < STRONG and name.endswith("tokens") else _find_list(content, found)
     if kind == "call":
         return _find_call(content, found, strength)
     if kind == "escaped":
@@ -192,7 +196,9 @@ def _find_bare_value(content: bytes, found: re.Match[bytes], how: _Assignment) -
     text = found["bare"].rstrip(b")]}>")
     end = start + len(text)
     if how.mark == b":" and how.name.lower().endswith(("authorization", "cookie")):
-        line = compile_pattern(rb"[^\n\r\"']{1,4096}+").match(content, start)
+        has_fields = text.lower() in (b"digest", b"oauth", b"hawk", b"signature")
+        end_marks = rb"" if has_fields else rb"\"'"
+        line = compile_pattern(rb"[^\n\r" + end_marks + rb"]{1,4096}+").match(content, start)
         if line is not None and not _is_prose(line[0]):
             return line.span()
         return None
@@ -206,6 +212,8 @@ def _find_bare_value(content: bytes, found: re.Match[bytes], how: _Assignment) -
         return None
     if how.strength == WEAK:
         return start, end
+    if text.decode("utf-8", "replace") == how.name.rpartition(".")[2]:
+        return None  # the text is a variable with the name of its field
     if how.is_loose and text.endswith(b":"):
         return None  # the text is the next name and not a value
     is_word = _match_all(rb"[A-Za-z_][A-Za-z_-]*[.,;:!?]?", text)
@@ -258,6 +266,13 @@ def _is_quoted_secret(text: bytes, name: str, strength: int) -> bool:
         return False
     if strength == WEAK:
         return looks_random(text)
+    if (
+        strength == MEDIUM
+        and is_generated(name)
+        and text.isalpha()
+        and len(text) <= _MAX_WORD_BYTES
+    ):
+        return False  # people choose words as passwords; tokens and keys are generated
     if _match_all(_ADDRESS, text) or (strength < STRONG and _match_all(_PATH, text)):
         return False
     if _match_all(_NUMBER, text):
@@ -271,6 +286,15 @@ def _is_quoted_secret(text: bytes, name: str, strength: int) -> bool:
 def is_placeholder(text: bytes) -> bool:
     """Return whether a text is a word or mark that takes the place of a value."""
     return not text or (len(text) < 300 and _match_all(_PLACEHOLDER, text))
+
+
+def is_generated(name: str) -> bool:
+    """Return whether a name is that of a token or key, which machines generate."""
+    return name.lower().endswith(("token", "key"))
+
+
+def _is_short_word(text: bytes) -> bool:
+    return text.isalpha() and len(text) <= _MAX_WORD_BYTES
 
 
 @lru_cache(maxsize=1024)

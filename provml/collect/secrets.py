@@ -36,6 +36,17 @@ _MAX_ROWS: Final = 60
 _SHORT_TEXT_LENGTH: Final = 4
 _MAX_LINE_BYTES: Final = 2**16
 _MAX_KEY_BYTES: Final = 20_000
+_LOGIN_OPTIONS: Final = ("-u", "--user", "--proxy-user", "--auth", "-a")
+_PASSWORD_OPTIONS: Final = {
+    "-p": ("sshpass", "login", "mongo", "mongosh", "mongodump", "mongorestore"),
+    "-a": ("redis-cli",),
+    "-w": ("ldapsearch", "ldapadd", "ldapmodify"),
+    "-P": ("zip", "unzip", "sqlcmd", "bcp", "ssh-keygen"),
+    "-N": ("ssh-keygen",),
+}
+"""The short options that a password follows, and the programs that have them."""
+_JOINING_PROGRAMS: Final = ("mysql", "mysqldump", "mysqladmin", "mariadb", "7z", "7za", "sshpass")
+"""The programs that take a password directly after ``-p``."""
 
 Record = dict[str, Any]
 
@@ -128,9 +139,12 @@ def mask_argv(arguments: Sequence[str]) -> list[str]:
             and argument.startswith("-")
             and (secret or _is_password_option(argument, programs))
         )
+        joined = _find_joined_password(argument, programs)
         if secret and equals:
             masked.append(f"{option}={MASK}")
-        elif masked and masked[-1] in ("-u", "--user", "--proxy-user") and _is_login(argument):
+        elif joined:
+            masked.append(argument[:joined] + MASK)
+        elif masked and masked[-1] in _LOGIN_OPTIONS and _is_login(argument):
             masked.append(MASK)
         else:
             masked.append(mask_text(argument))
@@ -138,7 +152,14 @@ def mask_argv(arguments: Sequence[str]) -> list[str]:
 
 
 def _is_password_option(argument: str, programs: set[str]) -> bool:
-    return argument == "-p" and bool({"sshpass", "login"} & programs)
+    """Return whether a password follows this short option of one of these programs."""
+    return not programs.isdisjoint(_PASSWORD_OPTIONS.get(argument, ()))
+
+
+def _find_joined_password(argument: str, programs: set[str]) -> int:
+    """Return where the password begins in an option such as ``-psesame``; 0 if there is none."""
+    is_joined = argument.startswith("-p") and len(argument) > 2
+    return 2 if is_joined and not programs.isdisjoint(_JOINING_PROGRAMS) else 0
 
 
 def _is_login(argument: str) -> bool:
