@@ -174,7 +174,7 @@ def open_directory(
     resume: bool,
     settings: Settings,
 ) -> tuple[RunDirectory, bool]:
-    """Create or open the run's folder. Return the folder, and whether the run is resumed.
+    """Create or open the run's folder; return the folder, and whether this resumes the run.
 
     A process with a rank joins the run with this id if one of these conditions is true:
 
