@@ -152,7 +152,7 @@ class ActiveRuns:
             )
 
     def find_enclosing(self) -> Any:
-        """Return the run in which to nest a new run; None if the caller is outside the main code."""
+        """Return the run to nest a new run in; None if the caller is outside the main code."""
         return self.find() if _is_in_main_code() else None
 
     def reset_after_fork(self) -> None:
