@@ -79,6 +79,7 @@ if TYPE_CHECKING:
         RecordedException,
     )
     from provml.capture.printed_output import capture_output
+    from provml.charts import plot
     from provml.journal.history import RecordedEvent, RecordedSpan
     from provml.lineage.questions import Store, open_store
     from provml.model.recorded_values import (
@@ -156,6 +157,7 @@ __all__ = [
     "log_system_metrics",
     "normal_form",
     "open_store",
+    "plot",
     "set_tag",
     "start_run",
     "update_metadata",
@@ -184,6 +186,7 @@ _IMPORTED_ON_USE = {
     "load": "provml.recorded_run",
     "normal_form": "provml.validation.constraints.normal_forms",
     "open_store": "provml.lineage.questions",
+    "plot": "provml.charts",
     "validate": "provml.validation",
 }
 _MODULES = ("reading", "sparql", "testing")

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from pydot import Dot
     from rdflib import Graph
 
+    from provml.charts.picture import Picture
     from provml.graph.view import View
     from provml.model.resources import ResourceUse
     from provml.model.statements import Statement
-    from provml.plot.picture import Picture
 
 NO_STEP = layout.NO_STEP
 NO_EPOCH = layout.NO_EPOCH
@@ -431,9 +431,9 @@ class RecordedRun:
             SeriesNotFoundError: the run has no such series or context.
             MissingExtraError: matplotlib is not installed or, for ``.html``, mpld3 is not.
         """
-        from provml.plot.picture import draw_picture
+        from provml.charts.picture import draw_picture
 
-        return draw_picture(self.path, file, series, contexts=contexts, by=by, log=log)
+        return draw_picture([self.path], file, series, contexts=contexts, by=by, log=log)
 
     def to_networkx(self, detail: str | None = "series") -> MultiDiGraph[str]:
         """Build a ``networkx`` graph of the run; `provml.graph.build` describes the graph.

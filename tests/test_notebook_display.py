@@ -93,7 +93,7 @@ def test_a_picture_is_shown_with_or_without_a_file(
     picture = recorded.plot(tmp_path / "loss.png", "loss")
     content = (tmp_path / "loss.png").read_bytes()
     assert base64.b64decode(picture._repr_mimebundle_()["image/png"]) == content
-    assert re.fullmatch(r"<provml.plot.Picture png, [\d.]+ kB>", repr(picture))
+    assert re.fullmatch(r"<provml.charts.Picture png, [\d.]+ kB>", repr(picture))
     with pytest.raises(provml.InvalidArgumentError, match=r"use a name that ends in \.png"):
         recorded.plot("loss")
 

@@ -17,11 +17,12 @@ from provml.cli._kept_output import OUTPUT_NAMES, copy_path, read_last_lines
 from provml.cli._terminal import duration_s, exact, time_text
 from provml.export import DOCUMENT_STEM
 from provml.journal import layout
-from provml.journal.files import Record, record_context, series_number
 from provml.journal.history import RecordedSpan, find_spans
+from provml.journal.layout import Record
 from provml.journal.reader import Journal
 from provml.journal.reading_summaries import READING_SUMMARY, find_old_summaries
 from provml.journal.record_building import add_later_digest
+from provml.journal.record_parsing import record_context, series_number
 from provml.journal.status import RunState
 from provml.journal.values import decode
 from provml.model.series import SAMPLING, RunSeries, SeriesTable

@@ -40,7 +40,8 @@ STYLES: Final = {
 
 _PIPE_WIDTH: Final = 10_000
 _NARROWEST: Final = 8
-_GAP: Final = 2
+GAP: Final = 2
+"""The number of spaces between the columns of a table."""
 HEADING_WIDTH: Final = 16
 """The width to which headings are folded by default."""
 _LONGEST_CELL: Final = 200
@@ -312,7 +313,7 @@ def _kept_columns(
             else widths[place]
             for place in kept
         ]
-        if sum(least) + _GAP * (len(kept) - 1) <= room:
+        if sum(least) + GAP * (len(kept) - 1) <= room:
             break
         kept = [place for place in kept if columns[place] != name]
     return kept
@@ -325,7 +326,7 @@ def _cut_widths(
 
     A column becomes narrower than its heading only if the table would not fit otherwise.
     """
-    excess = sum(widths[place] for place in kept) + _GAP * (len(kept) - 1) - room
+    excess = sum(widths[place] for place in kept) + GAP * (len(kept) - 1) - room
     places = [place for name in cut for place in kept if columns[place] == name]
     steps = [(place, max(heading_width(columns[place]), _NARROWEST)) for place in places]
     for place, narrowest in [*steps, *((place, _NARROWEST) for place in places)]:

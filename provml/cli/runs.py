@@ -19,7 +19,7 @@ from provml.cli import _terminal as terminal
 from provml.cli._options import examples, json_option, store_option
 from provml.errors import StoreError
 from provml.journal import layout
-from provml.journal.files import list_writer_files
+from provml.journal.journal_folder import list_writer_files
 from provml.journal.store import RunEntry, UnreadRun, scan_runs
 
 if TYPE_CHECKING:

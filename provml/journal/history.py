@@ -18,9 +18,12 @@ from provml.base.context import Context, context_from_path
 from provml.base.results import Point, PointPage
 from provml.errors import InvalidArgumentError
 from provml.journal import layout
-from provml.journal.files import Record, Series, WriterFiles, record_context, to_int64
+from provml.journal.files import WriterFiles
+from provml.journal.layout import Record
 from provml.journal.reader import Journal, read_events_stamp
 from provml.journal.reading_summaries import READING_SUMMARY, find_old_summaries
+from provml.journal.record_parsing import Series, record_context
+from provml.journal.sample_reading import to_int64
 from provml.journal.values import decode, to_logged_value
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from provml.journal.files import Record, series_number
 from provml.journal.history import parse_target
+from provml.journal.layout import Record
 from provml.journal.record_building import add_later_digest
+from provml.journal.record_parsing import series_number
 from provml.journal.values import Moment
 from provml.model.attributes import Attributes, content_attributes, json_literal
 from provml.model.damage import check_object

@@ -13,7 +13,7 @@ import json
 from typing import Any
 
 from provml.errors import InvalidArgumentError
-from provml.journal.files import Record
+from provml.journal.layout import Record
 from provml.journal.values import Array, Moment, decode, encode
 
 REASON = "record that makes no sense"

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from provml.journal.files import Record, record_context
+from provml.journal.layout import Record
+from provml.journal.record_parsing import record_context
 from provml.journal.values import Moment
 from provml.model.attributes import Attributes, json_literal
 from provml.model.damage import (

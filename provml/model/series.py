@@ -14,9 +14,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.journal import history, layout
-from provml.journal.files import Series, WriterFiles, to_int64
+from provml.journal.files import WriterFiles
 from provml.journal.layout import SAMPLING as SAMPLING
 from provml.journal.reader import Journal
+from provml.journal.record_parsing import Series
+from provml.journal.sample_reading import to_int64
 from provml.journal.values import to_logged_value
 from provml.model.damage import DamagedRecordError, decode_field
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from provml.journal import layout
-from provml.journal.files import Record, WriterFiles, record_context, series_number
+from provml.journal.files import WriterFiles
+from provml.journal.layout import Record
 from provml.journal.reader import Journal
 from provml.journal.reading_summaries import find_old_summaries
 from provml.journal.record_building import CLOCK_CHANGED
+from provml.journal.record_parsing import record_context, series_number
 from provml.journal.status import RunState
 from provml.model.attributes import content_attributes
 from provml.model.damage import REASON, DamagedRecordError, check_object

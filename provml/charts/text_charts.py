@@ -8,10 +8,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.plot.charts import Chart
+from provml.charts.selection import Chart
 
 if TYPE_CHECKING:
-    from provml.plot.curves import Numbers
+    from provml.charts.curves import Numbers
 
 Cell = tuple[str, int | None]
 """One character of a text chart, and the number of its colour (None for an empty cell)."""

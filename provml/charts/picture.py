@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 from provml.base.sinks import Destination, open_sink
 from provml.base.text import size_text
-from provml.plot import draw, picture_format_of
+from provml.charts import draw, picture_format_of
 
 _FRAME_HEIGHT = "600px"
 
@@ -30,7 +30,7 @@ class Picture:
     content: bytes
 
     def __repr__(self) -> str:
-        return f"<provml.plot.Picture {self.format}, {size_text(len(self.content))}>"
+        return f"<provml.charts.Picture {self.format}, {size_text(len(self.content))}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """Return the picture in the form that notebooks ask for, by its media type."""
@@ -45,7 +45,7 @@ class Picture:
 
 
 def draw_picture(
-    run_folder: str | os.PathLike[str],
+    run_folders: Sequence[str | os.PathLike[str]],
     target: Destination | None,
     series: Collection[str] = (),
     *,
@@ -53,16 +53,16 @@ def draw_picture(
     by: str | None = None,
     log: bool = False,
 ) -> Picture:
-    """Draw charts of a run's series, and write them to a file if there is a target.
+    """Draw charts of the series of some runs, and write them to a file if there is a target.
 
     Args:
         target: as for `draw`; None writes no file, and the picture is SVG.
-        run_folder, series, contexts, by, log: as for `draw`, which raises the errors.
+        run_folders, series, contexts, by, log: as for `draw`, which raises the errors.
     """
     form = "svg" if target is None else picture_format_of(target)
     drawn = BytesIO()
     refused = target if form is None and target is not None else drawn
-    draw(run_folder, refused, series, contexts=contexts, by=by, log=log, format=form)
+    draw(run_folders, refused, series, contexts=contexts, by=by, log=log, format=form)
     if target is not None:
         with open_sink(target) as sink:
             sink.write(drawn.getvalue())
