@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from provml.base.context import Context, context_from_path, matching_paths
 from provml.errors import MissingExtraError, SeriesNotFoundError
 from provml.journal import history, layout
-from provml.journal.files import record_context, series_number
 from provml.journal.reader import Journal
 from provml.journal.record_building import add_later_digest
+from provml.journal.record_parsing import record_context, series_number
 from provml.journal.values import decode
 
 if TYPE_CHECKING:
