@@ -152,7 +152,7 @@ class ActiveRuns:
             )
 
     def find_enclosing(self) -> Any:
-        """Return the run to nest a new run in; None if the caller is not part of the main code."""
+        """Return the run to nest a new run in; None if the caller is outside the main code."""
         return self.find() if is_in_main_code() else None
 
     def reset_after_fork(self) -> None:

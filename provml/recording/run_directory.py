@@ -199,7 +199,7 @@ def open_directory(
     settings: Settings,
     launch: Launch | None = None,
 ) -> tuple[RunDirectory, bool]:
-    """Create or open the run's folder. Return the folder, and whether the run is resumed.
+    """Create or open the run's folder; return the folder, and whether this resumes the run.
 
     Without a run id, the ranks of a launch share the first of its runs that they can all record.
 
