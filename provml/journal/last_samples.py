@@ -9,7 +9,8 @@ import struct
 from typing import Any, Final, NamedTuple
 
 from provml.journal import layout
-from provml.journal.files import Series, WriterFiles
+from provml.journal.files import WriterFiles
+from provml.journal.record_parsing import Series
 from provml.journal.values import decode
 
 _BLOCK_RECORDS: Final = 65_536

@@ -100,7 +100,7 @@ class Launch(NamedTuple):
 
         Raises JournalError if a file's format is newer than the installed provml can read.
         """
-        from provml.journal.files import list_writer_files
+        from provml.journal.journal_folder import list_writer_files
 
         writers = [(files, files.first_record()) for files in list_writer_files(run_folder)]
         owners = [(files, writer) for files, writer in writers if writer.get("role") == "owner"]
@@ -136,7 +136,7 @@ class Launch(NamedTuple):
 
     def _is_recent(self, run_folder: Path) -> bool:
         """Return whether a run is running, or was written since shortly before the worker began."""
-        from provml.journal.files import list_writer_files
+        from provml.journal.journal_folder import list_writer_files
         from provml.journal.status import read_run_state
 
         if read_run_state(run_folder).status == "running":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import provml
-from provml.journal.files import list_writer_files
+from provml.journal.journal_folder import list_writer_files
 from provml.journal.last_samples import find_last_samples
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from provml.base.text import format_duration, printable
-from provml.journal.files import Series, WriterFiles, list_writer_files
+from provml.journal.files import WriterFiles
+from provml.journal.journal_folder import list_writer_files
 from provml.journal.last_samples import LastSample, find_last_samples
+from provml.journal.record_parsing import Series
 
 _ERROR_FD: Final = 2
 _DEFAULT_WIDTH: Final = 80
