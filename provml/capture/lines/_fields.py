@@ -20,6 +20,7 @@ from provml.capture.lines._tokens import BREAK, FRACTION, NUMERAL, OPAQUE, UNITS
 _MAX_NAME_WORDS: Final = 5
 _MAX_LABEL_WORDS: Final = 4
 _SETTINGS: Final = vocabulary.word_set("parameters params config hparams hyperparameters args")
+_GROUPED: Final = re.compile(r"\d{1,3}(?:,\d{3})+")
 _WHOLE: Final = re.compile(r"[-+]?\d+")
 _NOT_A_NAME: Final = re.compile(
     r"::|/[^ ]*/|\.(?:py|c|cc|cpp|cu|h|js|ts|go|rs|java|sh|log|txt|json|ya?ml|bin|pth?|ckpt)\b"
@@ -27,7 +28,7 @@ _NOT_A_NAME: Final = re.compile(
 )
 """Matches paths, test results and source code."""
 _COMPARING: Final = vocabulary.word_set(
-    "above below from to by than over under in after before between within exceeds exceeded"
+    "above below from to by than over under in after before between within exceeds exceeded reached"
 )
 _CLOSING: Final = {"[": "]", "(": ")"}
 _CONTEXT_FREE: Final = vocabulary.word_set("lr learning grad gnorm gradnorm norm time dt ms")
@@ -158,6 +159,8 @@ class _Scanner:
                 index = self._open_bracket(index)
             elif kind in ")]}":
                 self._close_bracket()
+            elif kind == OPAQUE and self._read_grouped_place(token.text):
+                pass
             elif kind in (OPAQUE, BREAK) or kind in ",;|":
                 self._line.loose += kind == OPAQUE
                 self._drop_words()
@@ -182,6 +185,8 @@ class _Scanner:
                 self._separator = True
             return index
         if self._peek(index + 1) == OPAQUE:
+            if self._words and vocabulary.place_of(self._words[-1]) is not None:
+                return index
             self._use_label()
         elif self._tokens[index].kind == "=" and self._words:
             self._words.clear()
@@ -330,6 +335,17 @@ class _Scanner:
             self._add_bare(text, is_fraction)
         return index
 
+    def _read_grouped_place(self, text: str) -> bool:
+        """Read a step such as ``1,200`` or ``1,200/5,000``; return whether it is one."""
+        words = vocabulary.trim_words(self._words)
+        place = vocabulary.place_of(" ".join(words)) if words else None
+        number = text.partition("/")[0]
+        if place is None or _GROUPED.fullmatch(number) is None:
+            return False
+        self._take_place(place, number.replace(",", ""))
+        self._words, self._separator = [], False
+        return True
+
     @staticmethod
     def _is_place_value(kind: str, text: str) -> bool:
         return bool(_WHOLE.fullmatch(text)) or (kind == "epoch" and text[-1:].isdigit())
@@ -366,6 +382,8 @@ class _Scanner:
             self._line.loose += 1
             return
         context, short = vocabulary.split_name(name)
+        if self._open and not separator and not vocabulary.is_metric_name(name):
+            return  # an aside, such as ``(best 0.12)``
         parts = vocabulary.name_parts(short)
         is_free = not _CONTEXT_FREE.isdisjoint(parts) and "loss" not in parts
         if context is not None:
@@ -418,7 +436,6 @@ class _Scanner:
         first = [one for one in bare if one.is_first and one.in_brackets]
         if line.epoch is None and line.step is None and len(first) == 2:
             line.epoch, line.step = first[0].text, first[1].text
-            line.is_bare_step = not any(one.is_fraction for one in first)
             return
         if line.step is not None:
             return

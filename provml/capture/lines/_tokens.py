@@ -55,8 +55,8 @@ class Token(NamedTuple):
 
     Attributes:
         kind: ``word``, ``number``, ``fraction`` (``640/60000``), ``opaque`` (a word that begins
-            with a digit but is not a number, such as a date), ``break`` (a rule such as ``====>``
-            or a symbol such as ``-``), or the mark itself.
+            with a digit but is not a number, such as a date), ``break`` (a rule such as ``====>``,
+            a symbol such as ``-``, or a gap between two words), or the mark itself.
         text: the text; the text of a number does not include its unit.
         unit: the unit of a number; None if there is none.
         glued: whether no white space precedes the token.
@@ -71,11 +71,12 @@ class Token(NamedTuple):
 def split_line(line: str) -> list[Token]:
     """Split a line into its tokens. Leaves out quotes; an arrow becomes a colon."""
     tokens: list[Token] = []
-    glued = False
+    glued = is_gap = False
     for match in _TOKEN.finditer(line):
         kind, text = match.lastgroup, match[0]
         if kind == "space":
             glued = False
+            is_gap = len(text) > 1 or text == "\t"
             continue
         if kind == "mark":
             if text not in "'\"`":
@@ -89,16 +90,17 @@ def split_line(line: str) -> list[Token]:
         elif kind == "digits":
             tokens.append(_classify_digits(text, glued))
         elif kind == "word":
+            if is_gap and tokens and tokens[-1].kind == WORD:
+                tokens.append(Token(BREAK, " "))
             tokens.append(_classify_word(text, glued, tokens))
         glued = kind != "rule" and kind != "long"
+        is_gap = False
     return tokens
 
 
 def _classify_digits(text: str, glued: bool) -> Token:
     own = text.rstrip("!?")
-    match = _NUMBER_AND_UNIT.fullmatch(own)
-    if match is None and own.endswith("."):  # the end of a sentence
-        match = _NUMBER_AND_UNIT.fullmatch(own[:-1])
+    match = _NUMBER_AND_UNIT.fullmatch(own) or _NUMBER_AND_UNIT.fullmatch(own.rstrip("."))
     if match is None:
         return Token(OPAQUE, text, None, glued)
     unit = match["unit"]

@@ -69,9 +69,9 @@ _SECOND_WORDS: Final = word_set("s sec secs second seconds")
 _TIME_PARTS: Final = word_set("time t sec secs seconds s dt ms hours min minutes dur")
 _RATE: Final = re.compile(r"(?i)\w*/ ?(?:s|sec|secs|second|seconds|min|thread|gpu|device)\b")
 
-_EPOCH_WORDS: Final = word_set("epoch epochs")
+_EPOCH_WORDS: Final = word_set("epoch epochs epoches")
 _STEP_RANKS: Final = (
-    word_set("batch batches minibatch"),
+    word_set("batch batches minibatch batchidx batch_idx batch_index"),
     word_set(
         "step steps iter iters iteration iterations it itr update updates timestep timesteps "
         "time_step env_step episode episodes ep trial round generation gen game sweep n_iter nit "
@@ -136,8 +136,7 @@ def split_name(name: str) -> MetricName:
                 rest = words[:index] + words[index + 1 :]
                 if index < len(rest) and rest[index].lower() in _SET_WORDS and len(rest) > 1:
                     del rest[index]
-                while rest and rest[0].lower() in _FILLERS:
-                    del rest[0]
+                rest = trim_words(rest)
                 return MetricName(found, " ".join(rest) if rest else name)
     parts = [part for part in _NAME_SEPARATORS.split(words[-1] if words else "") if part]
     if len(parts) > 1:
@@ -172,7 +171,7 @@ def is_metric_name(name: str) -> bool:
     joined = " ".join(parts)
     if any(phrase in joined for phrase in _NOT_METRIC_PHRASES):
         return False
-    if any(phrase in joined for phrase in METRIC_PHRASES):
+    if "mAP" in name or any(phrase in joined for phrase in METRIC_PHRASES):
         return True
     return any(
         part in METRIC_PARTS or (part.endswith("loss") and len(part) < 16) for part in parts
@@ -217,6 +216,9 @@ def place_of(name: str) -> tuple[str, int] | None:
     if not words:
         return None
     last = words[-1].strip(".#:*")
+    first, slash, rest = last.partition("/")
+    if slash and (context_of(first) is not None or first in _EPOCH_WORDS):
+        last = rest
     if any(word in _PLACE_QUALIFIERS for word in words[:-1]):
         return None
     if last in _EPOCH_WORDS:
