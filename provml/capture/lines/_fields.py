@@ -45,6 +45,7 @@ class Field(NamedTuple):
         text: the number.
         unit: its unit, such as ``ms``; None if it has none.
         has_separator: whether a colon or an equals sign joins the name and the number.
+        start: the offset of the number in the line.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Field(NamedTuple):
     text: str
     unit: str | None
     has_separator: bool
+    start: int = -1
 
 
 @dataclass(slots=True)
@@ -68,6 +70,7 @@ class LineFields:
         context: the context that the line as a whole belongs to, as in ``Test set: ...``.
         words: the number of words in the line.
         prose: the number of words that belong to no name, label or unit.
+        epoch_start, step_start: the offsets of the epoch and step in the line.
         loose: the number of numbers, dates and the like that have no name.
     """
 
@@ -80,6 +83,8 @@ class LineFields:
     words: int = 0
     prose: int = 0
     loose: int = 0
+    epoch_start: int = -1
+    step_start: int = -1
 
 
 def read_fields(tokens: list[Token]) -> LineFields:
@@ -114,12 +119,14 @@ class _Bare(NamedTuple):
         is_fraction: whether the number is a fraction.
         in_brackets: whether the number is in square brackets or parentheses.
         is_first: whether only other such numbers precede it in the line.
+        start: the offset of the number in the line.
     """
 
     text: str
     is_fraction: bool
     in_brackets: bool
     is_first: bool
+    start: int
 
 
 class _Scanner:
@@ -300,19 +307,19 @@ class _Scanner:
             name = " ".join(words)
             place = vocabulary.place_of(name)
             if place is not None and token.unit is None and self._is_place_value(place[0], text):
-                self._take_place(place, text)
+                self._take_place(place, text, token.start)
                 self._note_context(words[:-1])
                 self._place_words = vocabulary.trim_words(words[:-1])
                 self._line.prose += 0 if self._place_words or len(before) < 4 else prose
                 return index
             if self._peek(index + 1) == "[" and _context_of(name) and len(words) == 1:
                 self._note_context(words)  # timm's ``Train: 3 [50/1251 (4%)]``
-                self._take_place(("epoch", 2), text)
+                self._take_place(("epoch", 2), text, token.start)
                 return index
             if is_fraction:
                 self._fraction_name = words
                 if not vocabulary.is_metric_name(name):
-                    self._add_bare(text, True)
+                    self._add_bare(token, text)
                     self._note_context(words)
                 return index
             if len(words) <= _MAX_NAME_WORDS + separator:
@@ -332,7 +339,7 @@ class _Scanner:
             return index
         self._line.loose += 1
         if token.unit is None and _WHOLE.fullmatch(text):
-            self._add_bare(text, is_fraction)
+            self._add_bare(token, text)
         return index
 
     def _read_grouped_place(self, text: str) -> bool:
@@ -342,7 +349,7 @@ class _Scanner:
         number = text.partition("/")[0]
         if place is None or _GROUPED.fullmatch(number) is None:
             return False
-        self._take_place(place, number.replace(",", ""))
+        self._take_place(place, number.replace(",", ""), -1)
         self._words, self._separator = [], False
         return True
 
@@ -354,27 +361,29 @@ class _Scanner:
         """Read a place whose word follows its number: ``200/2983 batches``, ``after 5 epochs``."""
         if self._peek(index + 1) != WORD or self._starts_number(index + 2):
             return None
-        word = self._tokens[index + 1].text
+        token, word = self._tokens[index], self._tokens[index + 1].text
         place = vocabulary.place_of(word)
         if place is None or self._peek(index + 2) in (":", "=", WORD):
             return None
         self._line.words += 1
-        self._take_place((place[0], 0), text)
+        self._take_place((place[0], 0), text, token.start)
         return index + 1
 
-    def _take_place(self, place: tuple[str, int], text: str) -> None:
+    def _take_place(self, place: tuple[str, int], text: str, start: int) -> None:
         kind, rank = place
         line = self._line
         line.names_place = True
         if kind == "epoch":
-            line.epoch = text if line.epoch is None else line.epoch
+            if line.epoch is None:
+                line.epoch, line.epoch_start = text, start
         elif rank > self._step_rank:
-            line.step, self._step_rank = text, rank
+            line.step, line.step_start, self._step_rank = text, start, rank
 
-    def _add_bare(self, text: str, is_fraction: bool) -> None:
+    def _add_bare(self, token: Token, text: str) -> None:
         line = self._line
         is_first = not line.fields and not line.words
-        self._bare.append(_Bare(text, is_fraction, bool(self._open), is_first))
+        is_fraction = token.kind == FRACTION
+        self._bare.append(_Bare(text, is_fraction, bool(self._open), is_first, token.start))
 
     def _add_field(self, words: list[str], token: Token, separator: bool) -> None:
         name = " ".join(words).strip(".*#-:/ ")
@@ -393,7 +402,9 @@ class _Scanner:
             context = self._own_context
         unit = token.unit or self._aside_unit
         self._aside_unit = None
-        self._line.fields.append(Field(name, short or name, context, token.text, unit, separator))
+        self._line.fields.append(
+            Field(name, short or name, context, token.text, unit, separator, token.start)
+        )
 
     # -- the end ------------------------------------------------------------------------------
 
@@ -435,16 +446,19 @@ class _Scanner:
         line, bare = self._line, self._bare
         first = [one for one in bare if one.is_first and one.in_brackets]
         if line.epoch is None and line.step is None and len(first) == 2:
-            line.epoch, line.step = first[0].text, first[1].text
+            line.epoch, line.epoch_start = first[0].text, first[0].start
+            line.step, line.step_start = first[1].text, first[1].start
             return
         if line.step is not None:
             return
         fractions = [one for one in bare if one.is_fraction]
         bracketed = [one for one in bare if one.in_brackets and not one.is_first]
+        found: _Bare | None = None
         if fractions:
-            line.step = fractions[0].text
-            line.is_bare_step = line.epoch is None
+            found, line.is_bare_step = fractions[0], line.epoch is None
         elif line.epoch is not None and bracketed:
-            line.step = bracketed[0].text
+            found = bracketed[0]
         elif line.epoch is None and bare and bare[0].is_first:
-            line.step, line.is_bare_step = bare[0].text, True
+            found, line.is_bare_step = bare[0], True
+        if found is not None:
+            line.step, line.step_start = found.text, found.start

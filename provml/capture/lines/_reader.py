@@ -171,6 +171,7 @@ class LineReader:
         except Exception as error:
             self._sink.reject(f"reading failed: {type(error).__name__}", str(error))
         self._sink.report()
+        self._sink.close()
 
     def _feed_block(self, data: bytes) -> None:
         self._filter.begin_block(self._position, self._sink.read_ns)

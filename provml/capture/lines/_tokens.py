@@ -60,12 +60,14 @@ class Token(NamedTuple):
         text: the text; the text of a number does not include its unit.
         unit: the unit of a number; None if there is none.
         glued: whether no white space precedes the token.
+        start: the offset of the token in the line.
     """
 
     kind: str
     text: str
     unit: str | None = None
     glued: bool = False
+    start: int = -1
 
 
 def split_line(line: str) -> list[Token]:
@@ -78,6 +80,7 @@ def split_line(line: str) -> list[Token]:
             glued = False
             is_gap = len(text) > 1 or text == "\t"
             continue
+        count = len(tokens)
         if kind == "mark":
             if text not in "'\"`":
                 tokens.append(Token("|" if text in "│┃" else text, text, None, glued))
@@ -93,6 +96,8 @@ def split_line(line: str) -> list[Token]:
             if is_gap and tokens and tokens[-1].kind == WORD:
                 tokens.append(Token(BREAK, " "))
             tokens.append(_classify_word(text, glued, tokens))
+        if len(tokens) > count:
+            tokens[-1] = tokens[-1]._replace(start=match.start())
         glued = kind != "rule" and kind != "long"
         is_gap = False
     return tokens

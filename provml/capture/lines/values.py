@@ -173,8 +173,11 @@ class Parser:
             self._record_waiting(shape)
 
     def _record_waiting(self, shape: Shape) -> None:
+        rank = self._sink.rank
         for seen in shape.waiting:
+            self._sink.rank = seen.rank
             self._record(shape, seen)
+        self._sink.rank = rank
         shape.waiting.clear()
 
     def _record(self, shape: Shape, seen: Observation) -> None:
@@ -199,6 +202,8 @@ class Parser:
         own_epoch = _read_place(epoch, 0, _LARGEST_EPOCH)
         own_step = _read_place(step, -MAX_STEP, MAX_STEP)
         for field in fields:
+            if self._sink.is_logged(field.short, field.context):
+                continue
             try:
                 value = to_number(field.text)
             except RefusedError as error:
