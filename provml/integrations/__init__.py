@@ -31,8 +31,14 @@ from provml.errors import InvalidArgumentError
 
 ENTRY_POINTS: Final = "provml.integrations"
 BUILT_IN: Final[dict[str, tuple[str, ...]]] = {
+    "accelerate": ("accelerate",),
+    "ignite": ("ignite.engine",),
+    "keras": ("keras",),
     "lightning": ("lightning.pytorch",),
     "pytorch_lightning": ("pytorch_lightning",),
+    "seeds": ("random", "numpy.random"),
+    "skorch": ("skorch",),
+    "torch": ("torch",),
     "transformers": ("transformers.trainer",),
 }
 """The modules of this package, and the modules of the framework to wait for.
