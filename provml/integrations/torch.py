@@ -14,6 +14,7 @@ Reading them does not initialise CUDA, and does not change the state of a random
 from __future__ import annotations
 
 import atexit
+from collections import Counter
 from types import ModuleType
 from typing import Any, Final
 
@@ -34,12 +35,12 @@ class _TorchState:
 
     Attributes:
         recorder: records the parameters.
-        optimizers: the number of optimizers that the script has created.
+        optimizers: the number of optimizers that the script has created, by run.
     """
 
     def __init__(self) -> None:
         self.recorder = FrameworkRecorder(name)
-        self.optimizers = 0
+        self.optimizers: Counter[str] = Counter()
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
@@ -50,18 +51,24 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
 
 def _optimizer_created(result: None, optimizer: Any, params: Any, defaults: Any) -> None:
     state = STATE.part(_TorchState)
-    state.optimizers += 1
-    if state.optimizers == 1:
+    run = state.recorder.find_run()
+    if run is None:
+        return
+    state.optimizers[str(run.path)] += 1
+    number = state.optimizers[str(run.path)]
+    if number == 1:
         _record_settings()
-    if state.optimizers <= _MAX_OPTIMIZERS:
-        prefix = "optimizer." if state.optimizers == 1 else f"optimizer{state.optimizers}."
+    if number <= _MAX_OPTIMIZERS:
+        prefix = "optimizer." if number == 1 else f"optimizer{number}."
         settings = {"name": type(optimizer).__qualname__, **defaults}
         state.recorder.log_settings(settings, prefix)
 
 
 @never_raise
 def _record_at_exit() -> None:
-    if STATE.part(_TorchState).optimizers:
+    state = STATE.part(_TorchState)
+    run = state.recorder.find_run()
+    if run is not None and str(run.path) in state.optimizers:
         _record_settings()
 
 
