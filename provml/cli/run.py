@@ -53,6 +53,11 @@ _BYTES_A_MIB = 2**20
     is_flag=True,
     help="Don't record calls to TensorBoard, MLflow and other trackers.",
 )
+@click.option(
+    "--no-frameworks",
+    is_flag=True,
+    help="Don't record what frameworks such as Lightning and Keras report.",
+)
 @click.option("--no-files", is_flag=True, help="Don't record which files are read and written.")
 @click.option(
     "--no-code", is_flag=True, help="Don't record the code and configuration files that are used."
@@ -94,6 +99,7 @@ def run_command(
     patterns: tuple[str, ...],
     no_output: bool,
     no_trackers: bool,
+    no_frameworks: bool,
     no_files: bool,
     no_code: bool,
     no_settings: bool,
@@ -110,8 +116,9 @@ def run_command(
     signals.
 
     provml keeps the output of the command, and reads metrics from it. In Python programs, provml
-    also records the settings, the code, calls to other trackers, and the files that the program
-    reads and writes. If the program calls provml.start_run, the call joins this run.
+    also records the settings, the code, what frameworks and other trackers report, and the files
+    that the program reads and writes. If the program calls provml.start_run, the call joins this
+    run.
 
     If standard error is a terminal, provml prints at the end what it recorded, in one to three
     lines.
@@ -129,6 +136,7 @@ def run_command(
         patterns=patterns,
         output=not no_output,
         trackers=not no_trackers,
+        frameworks=not no_frameworks,
         files=not no_files,
         code=not no_code,
         settings=not no_settings,

@@ -72,6 +72,8 @@ class CommandOptions(NamedTuple):
     """Whether to read and keep the output. If False, the command uses the caller's streams."""
     trackers: bool = True
     """Whether to record the command's calls to other experiment trackers, such as MLflow."""
+    frameworks: bool = True
+    """Whether to record what machine-learning frameworks such as Lightning report."""
     files: bool = True
     """Whether to record the files that the command reads and writes."""
     code: bool = True
@@ -323,7 +325,9 @@ class _CommandRecording:
         environment = dict(os.environ)
         environment[JOINED_VARIABLE] = str(self._run.path)
         environment[COMMAND_VARIABLE] = self._token
-        chosen = bootstrap.PARTS if self._settings.capture is None else self._settings.capture
+        chosen = (
+            tuple(bootstrap.PARTS) if self._settings.capture is None else self._settings.capture
+        )
         own = [
             part
             for part in chosen
@@ -331,6 +335,7 @@ class _CommandRecording:
             and (part != "files" or self._options.files)
             and (part != "arguments" or self._options.settings)
             and (part != "code" or self._records_code)
+            and (part != "frameworks" or self._options.frameworks)
         ]
         if self._settings.capture is not None or len(own) < len(chosen):
             environment[CAPTURE_VARIABLE] = ",".join(own)
@@ -491,8 +496,10 @@ class _CommandRecording:
                 if stream.trouble.errno != errno.EPIPE:  # the command may not have seen this error
                     _print_message(f"{stream.name}: {stream.trouble.strerror or stream.trouble}")
                     self._lost_output = True
-        if self._output is not None:
-            self._try_part("output", self._output.finish)
+        output = self._output
+        if output is not None:
+            is_rank = self._settings.rank is not None
+            self._try_part("output", lambda: output.finish(keep_marks=is_rank))
         if self._environment_thread is not None and self._environment_thread.ident is not None:
             self._environment_thread.join(_ENVIRONMENT_WAIT_S)
             if self._environment_thread.is_alive():
