@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from provml.base.settings import TRACE_WAYS
 from provml.cli._options import examples, store_option
 
 _BYTES_A_MIB = 2**20
@@ -54,6 +55,24 @@ _BYTES_A_MIB = 2**20
     help="Don't record calls to TensorBoard, MLflow and other trackers.",
 )
 @click.option("--no-files", is_flag=True, help="Don't record which files are read and written.")
+@click.option(
+    "--trace",
+    type=click.Choice(TRACE_WAYS),
+    help="Whether to trace the command with strace, which finds the files of all programs.  "
+    "[default: auto]",
+)
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="PATTERN",
+    help="Record the files that match, such as '/tmp/cache/*'. Can be repeated.",
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Don't record the files that match, such as '*.log'. Can be repeated.",
+)
 @click.option("--no-settings", is_flag=True, help="Don't record settings such as arguments.")
 @click.option(
     "--output-limit",
@@ -91,6 +110,9 @@ def run_command(
     no_output: bool,
     no_trackers: bool,
     no_files: bool,
+    trace: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
     no_settings: bool,
     output_limit: float,
     sample_interval: float | None,
@@ -103,9 +125,9 @@ def run_command(
     program. It runs exactly as it would without provml, with the same output, exit status and
     signals.
 
-    provml keeps the output of the command, and reads metrics from it. In Python programs, provml
-    also records the settings, calls to other trackers, and the files that the program reads and
-    writes. If the program calls provml.start_run, the call joins this run.
+    provml keeps the output of the command, reads metrics from it, and records the files that the
+    command reads and writes. In Python programs, provml also records the settings and calls to
+    other trackers. If the program calls provml.start_run, the call joins this run.
 
     If provml can't write to the store, the command runs without being recorded.
     """
@@ -121,6 +143,9 @@ def run_command(
         output=not no_output,
         trackers=not no_trackers,
         files=not no_files,
+        trace=trace,
+        include=include,
+        exclude=exclude,
         settings=not no_settings,
         output_limit_bytes=round(output_limit * _BYTES_A_MIB),
     )
