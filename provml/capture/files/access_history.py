@@ -17,6 +17,7 @@ from provml.collect.content import Facts
 OVERWRITTEN: Final = "it was overwritten before it was hashed: it is larger than 64 MiB"
 REMOVED: Final = "it was moved or removed before it was hashed"
 
+_SCRIPT_SUFFIXES: Final = (".sh", ".bash", ".zsh", ".ksh")
 _WHY_NOT_HASHED: Final = {"large": OVERWRITTEN, "unreadable": "it could not be read to be hashed"}
 
 
@@ -29,12 +30,14 @@ class Access:
         time_ns: the time of the access, in nanoseconds since the epoch.
         keeps: whether the file was opened for writing in a mode that keeps its content.
         facts: the file's digest and size, or the reason why it has no digest; empty until known.
+        is_program: whether the file was executed.
     """
 
     path: str
     time_ns: int
     keeps: bool = False
     facts: Facts = field(default_factory=dict)
+    is_program: bool = False
 
 
 @dataclass(slots=True)
@@ -69,6 +72,7 @@ class AccessHistory:
         self._folders: dict[str, str] = {}
         self._handlers: dict[str, Callable[[AccessNote], None]] = {
             NoteKind.READ: self._on_read,
+            NoteKind.EXECUTE: self._on_read,
             NoteKind.DIGEST: self._on_digest,
             NoteKind.NO_DIGEST: self._on_no_digest,
             NoteKind.WRITE: self._on_write,
@@ -95,7 +99,8 @@ class AccessHistory:
     def _on_read(self, note: AccessNote) -> None:
         file = self._find_access(note.path)
         if file.use is None and file.writing is None:
-            file.use = Access(note.path, note.time_ns)
+            is_program = note.kind == NoteKind.EXECUTE or note.path.endswith(_SCRIPT_SUFFIXES)
+            file.use = Access(note.path, note.time_ns, is_program=is_program)
 
     def _on_digest(self, note: AccessNote) -> None:
         use = self._find_access(note.path).use

@@ -20,6 +20,7 @@ C                  the working folder from now on; also the second note of each 
 R                  the path is opened for reading for the first time. Unlike the paths of all
                    other kinds, this path may be relative to the working folder. The ignore
                    rules are applied to R and W when the notes are read
+X                  the program at the path is executed; otherwise like R
 W      ``0``/``1`` the path is opened for writing; 1 if opening keeps the existing content
                    (``a``, ``r+``)
 H      digest      the digest and size before the path was changed or removed:
@@ -44,6 +45,7 @@ from typing import Final, NamedTuple
 
 from provml.base import store_files
 from provml.capture.files.ignore_rules import OVERRIDABLE, IgnoreRules
+from provml.errors import StoreError
 from provml.journal import layout
 from provml.journal.safe_open import avoid_std_fds
 
@@ -62,6 +64,7 @@ class NoteKind:
     RULES: Final = "F"
     WORKING_FOLDER: Final = "C"
     READ: Final = "R"
+    EXECUTE: Final = "X"
     WRITE: Final = "W"
     DIGEST: Final = "H"
     NO_DIGEST: Final = "L"
@@ -239,7 +242,7 @@ def read_access_log(
             rules = _parse_rules(text)
         elif kind == NoteKind.WORKING_FOLDER:
             folder = text
-        elif kind == NoteKind.READ:
+        elif kind in (NoteKind.READ, NoteKind.EXECUTE):
             whole = os.path.normpath(os.path.join(folder, text))
             if rules is not None and not _leaves_out(rules, whole, False, named, left_out):
                 yield note._replace(path=whole)
@@ -291,3 +294,14 @@ def _parse_rules(text: str) -> IgnoreRules | None:
         return IgnoreRules.from_text(text)
     except (ValueError, TypeError, RecursionError):
         return None
+
+
+def read_rules(path: Path) -> IgnoreRules | None:
+    """Return the ignore rules at the beginning of an access log; None if they can't be read."""
+    root = store_files.store_root(path.parent.parent)
+    try:
+        content = store_files.read_file(root, path, _NEXT_FILE_BYTES)
+    except (OSError, StoreError):
+        return None
+    note = _parse_note(content.partition(b"\0")[0].decode("utf-8", "surrogateescape"))
+    return None if note is None or note.kind != NoteKind.RULES else _parse_rules(note.path)

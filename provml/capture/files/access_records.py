@@ -50,6 +50,8 @@ CAPTURED: Final = "files captured"
 """The name of the event that counts the recorded files."""
 LEFT_OUT: Final = "files left out"
 """The name of the event that counts the files that the rules left out, by reason."""
+PROGRAM: Final = "program"
+"""The role of a program or shell script that the command executed, as an input of the run."""
 MAX_FILES_PER_FOLDER: Final = 100
 MAX_MOVED_FOLDERS: Final = 10_000
 """The maximum number of folders, and of files per folder, to record of a folder that was moved."""
@@ -102,7 +104,8 @@ def record_accesses(
     }
     metadata = {name: count for name, count in counts.items() if count}
     records = [
-        *_build_records(run, "dataset", findings.uses),
+        *_build_records(run, "dataset", [use for use in findings.uses if not use.is_program]),
+        *_build_records(run, "input", [use for use in findings.uses if use.is_program]),
         *_build_records(run, "artifact", findings.writings),
     ]
     # sort by time, so that among files of the same name, the file read first comes first
@@ -321,7 +324,8 @@ def _build_records(run: Run, kind: str, files: list[Access]) -> Iterator[Facts]:
 
     Args:
         run: the run that keeps the manifests.
-        kind: ``dataset`` for files used, ``artifact`` for files generated.
+        kind: ``dataset`` for files used, ``input`` for programs that were executed, ``artifact``
+            for files generated.
         files: the files.
     """
     by_owner: dict[str, list[Access]] = defaultdict(list)
@@ -363,7 +367,7 @@ def _build_folder_record(run: Run, kind: str, folder: str, members: list[Access]
     except OSError as error:
         metadata["manifest"] = str(error)
     times = [file.time_ns for file in members]
-    time_ns = min(times) if kind == "dataset" else max(times)
+    time_ns = max(times) if kind == "artifact" else min(times)
     return _build_record(kind, folder, time_ns, facts, metadata)
 
 
@@ -371,6 +375,8 @@ def _build_record(kind: str, path: str, time_ns: int, content: Facts, metadata: 
     here = os.getcwd().rstrip("/") + "/"
     name = path[len(here) :] if path.startswith(here) else path
     record: dict[str, Any] = {"record": kind, "time": time_ns, "name": printable_path(name or ".")}
+    if kind == "input":
+        record["role"] = PROGRAM
     return record | {"context": None, "content": content, "metadata": metadata}
 
 

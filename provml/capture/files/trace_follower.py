@@ -1,6 +1,6 @@
 """Turns a trace of a command into notes about files, while the command runs.
 
-strace writes the trace to ``journal/<command><start>-<pid>.strace`` in the run's folder. A thread
+strace writes the trace to ``journal/<command><start>-<pid>-<random>.strace`` in the run's folder. A thread
 reads what is new and writes a note for each file, as `audit_hook` does in a Python process. If this
 process is killed, the trace stays, and `provml recover` reads the rest.
 
@@ -124,7 +124,7 @@ class AccessTracker:
             self._note_write(path, call.time_ns, not call.flags & _EMPTYING)
 
     def _on_execute(self, call: TracedCall) -> None:
-        self._note_read(call.path, call.time_ns)
+        self._note_read(call.path, call.time_ns, NoteKind.EXECUTE)
         if self._live:
             try:
                 mode = os.stat(call.path).st_mode
@@ -184,11 +184,11 @@ class AccessTracker:
         else:
             self._not_noted += 1
 
-    def _note_read(self, path: str, at_ns: int) -> None:
+    def _note_read(self, path: str, at_ns: int, kind: str = NoteKind.READ) -> None:
         if path in self._states or path == self._script:
             return
         self._states[path] = _READ
-        self._add(NoteKind.READ, path, at_ns)
+        self._add(kind, path, at_ns)
         if self._live and not self._rules.ignores(path):
             self._keep_content(path, at_ns)
 
@@ -305,7 +305,8 @@ class TraceFollower:
         Raises OSError if the file can't be created.
         """
         self._root = store_files.store_root(run_folder)
-        name = f"{command}{time.time_ns():020d}-{os.getpid()}{TRACE_SUFFIX}"
+        own = f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}"
+        name = f"{command}{own}{TRACE_SUFFIX}"
         self._path = run_folder / layout.JOURNAL_FOLDER / name
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         self._fd = store_files.open_file(self._root, self._path, flags)
@@ -403,16 +404,6 @@ class TraceFollower:
             _free_space(self._fd, self._offset)
             self._freed = self._offset
         return found
-
-
-def read_trace(root: Path, path: Path, tracker: AccessTracker) -> None:
-    """Write the notes for a trace whose command has ended. Raises OSError."""
-    reader = TraceReader("/")
-    with store_files.open_to_read(root, path) as file:
-        while block := file.read(_READ_BYTES):
-            for call in reader.feed(block.replace(b"\0", b"")):
-                tracker.follow(call)
-    tracker.close()
 
 
 def _find_tracer(pid: int) -> int:
