@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial, update_wrapper
 from typing import Any, cast
 
+from provml.base.notices import warn_without_raising
 from provml.base.settings import Settings, read_settings
 from provml.collect.collector_selection import plan_collectors
 from provml.collect.readings import Collector
-from provml.journal.writer import warn_without_raising
 from provml.recording import process_hooks
 from provml.recording.active_runs import active_runs, folder_of
 from provml.recording.disabled_run import DisabledRun

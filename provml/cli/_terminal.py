@@ -40,8 +40,10 @@ STYLES: Final = {
 
 _PIPE_WIDTH: Final = 10_000
 _NARROWEST: Final = 8
-_GAP: Final = 2
-_HEADING_WIDTH: Final = 16
+GAP: Final = 2
+"""The number of spaces between the columns of a table."""
+HEADING_WIDTH: Final = 16
+"""The width to which headings are folded by default."""
 _LONGEST_CELL: Final = 200
 _EXACT_INTEGER: Final = 2**53
 _NS_PER_S: Final = 1_000_000_000
@@ -223,11 +225,14 @@ def cell(text: object, style: str = "") -> Text:
     return styled(shortened(printable(text), _LONGEST_CELL), style)
 
 
-def fold_heading(heading: str) -> str:
-    """Break a heading into lines of about 16 characters, after dots, dashes and slashes."""
+def fold_heading(heading: str, width: int = HEADING_WIDTH) -> str:
+    """Break a heading into lines of about ``width`` characters, for example after dots and dashes.
+
+    A line is longer than ``width`` only if it contains no character to break after.
+    """
     lines = [""]
-    for part in re.split(r"(?<=[./-])", heading):
-        if lines[-1] and len(lines[-1]) + len(part) > _HEADING_WIDTH:
+    for part in re.split(r"(?<=[./_[-])", heading):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
             lines.append("")
         lines[-1] += part
     return "\n".join(lines)
@@ -254,7 +259,7 @@ def table(
     from rich.table import Table
 
     widths = [
-        max([_heading_width(name), *(row[place].cell_len for row in rows)])
+        max([heading_width(name), *(row[place].cell_len for row in rows)])
         for place, name in enumerate(columns)
     ]
     room = console().width
@@ -276,7 +281,20 @@ def table(
     return built
 
 
-def _heading_width(heading: str) -> int:
+def pairs_table(rows: Sequence[tuple[str, Text]]) -> Table:
+    """Build a table of names and values, indented by two spaces. Long values are wrapped."""
+    from rich.table import Table
+
+    built = Table.grid(padding=(0, 2, 0, 0))
+    built.add_column(no_wrap=True, style="dim")
+    built.add_column(overflow="fold")
+    for name, value in rows:
+        built.add_row(styled(f"  {name}"), value)
+    return built
+
+
+def heading_width(heading: str) -> int:
+    """Return the length of the longest line of a heading."""
     return max(map(len, heading.split("\n")))
 
 
@@ -290,12 +308,12 @@ def _kept_columns(
     kept = list(range(len(columns)))
     for name in drop:
         least = [
-            min(widths[place], max(_heading_width(columns[place]), _NARROWEST))
+            min(widths[place], max(heading_width(columns[place]), _NARROWEST))
             if columns[place] in cut
             else widths[place]
             for place in kept
         ]
-        if sum(least) + _GAP * (len(kept) - 1) <= room:
+        if sum(least) + GAP * (len(kept) - 1) <= room:
             break
         kept = [place for place in kept if columns[place] != name]
     return kept
@@ -308,9 +326,9 @@ def _cut_widths(
 
     A column becomes narrower than its heading only if the table would not fit otherwise.
     """
-    excess = sum(widths[place] for place in kept) + _GAP * (len(kept) - 1) - room
+    excess = sum(widths[place] for place in kept) + GAP * (len(kept) - 1) - room
     places = [place for name in cut for place in kept if columns[place] == name]
-    steps = [(place, max(_heading_width(columns[place]), _NARROWEST)) for place in places]
+    steps = [(place, max(heading_width(columns[place]), _NARROWEST)) for place in places]
     for place, narrowest in [*steps, *((place, _NARROWEST) for place in places)]:
         given = min(max(0, excess), max(0, widths[place] - narrowest))
         widths[place] -= given

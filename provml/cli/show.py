@@ -6,13 +6,18 @@ Imports `journal`; imports `_overview` and `model` only when the command runs.
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from provml.cli import _terminal as terminal
+from provml.cli._kept_output import copy_path, open_copy, printable_line
 from provml.cli._options import examples, json_option, run_argument, store_option
+from provml.errors import StoreError
 from provml.journal.store import find_run
 
 if TYPE_CHECKING:
@@ -27,18 +32,31 @@ _LONGEST_NUMBER = 24
 _SHORT_DIGEST = 12
 
 
-@click.command("show", epilog=examples("provml show latest", "provml show latest --resources"))
+@click.command(
+    "show",
+    epilog=examples(
+        "provml show latest", "provml show latest --resources", "provml show latest --copy stderr"
+    ),
+)
 @run_argument
 @click.option(
     "--resources", is_flag=True, help="Show the run's resource use instead of the overview."
 )
+@click.option(
+    "--copy",
+    metavar="NAME",
+    help="Print the copy of NAME that the run kept, such as stdout or stderr, instead of the "
+    "overview.",
+)
 @json_option
 @store_option
-def show_command(run: str, resources: bool, as_json: bool, store: str | None) -> None:
+def show_command(
+    run: str, resources: bool, copy: str | None, as_json: bool, store: str | None
+) -> None:
     """Show what a run recorded.
 
-    Prints the run's status, parameters, series, data, models, last events and documents. Numbers
-    are rounded to six digits.
+    Prints the run's status, parameters, series, data, models, last events and documents. If the run
+    failed, also prints the end of its error output. Numbers are rounded to six digits.
 
     With --json, all values are exact. Integers beyond 2**53, decimals, NaN, INF and -INF are
     strings. Times are xsd:dateTime with nanoseconds, and bytes are base64.
@@ -51,15 +69,39 @@ def show_command(run: str, resources: bool, as_json: bool, store: str | None) ->
         _show_resources(journal, as_json)
         return
     found = read_overview(journal)
-    if as_json:
+    if copy is not None:
+        _print_copy(found, copy)
+    elif as_json:
         terminal.echo_json(found.to_dict())
     else:
         terminal.show(*_overview_sections(found))
 
 
+def _print_copy(found: Overview, name: str) -> None:
+    """Print a copy to standard output: exactly in a pipe, and with escapes on a terminal."""
+    kept = {
+        content.name: path
+        for content in found.contents
+        if (path := copy_path(found.folder, content.facts)) is not None
+    }
+    if name not in kept:
+        names = ", ".join(map(repr, kept)) or "none"
+        raise StoreError(
+            f"run {found.description['id']} kept no copy named {name!r}; it has: {names}"
+        )
+    with open_copy(found.folder, kept[name]) as file:
+        if terminal.on_terminal():
+            for line in file:
+                click.echo(printable_line(line.rstrip(b"\r\n").decode("utf-8", "replace")))
+        else:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+
+
 def _overview_sections(found: Overview) -> list[RenderableType]:
     sections: list[tuple[str, RenderableType | None]] = [
         ("", _describe_run(found)),
+        (_output_title(found), _output_section(found)),
         ("parameters", _settings_section(found.params)),
         ("tags", _settings_section(found.tags)),
         ("metadata", _settings_section(found.metadata)),
@@ -80,17 +122,6 @@ def _overview_sections(found: Overview) -> list[RenderableType]:
     return parts
 
 
-def _pairs_table(rows: list[tuple[str, Text]]) -> RenderableType:
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True, style="dim")
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(terminal.styled(f"  {name}"), value)
-    return table
-
-
 def _describe_run(found: Overview) -> RenderableType:
     description, state = found.description, found.state
     length_s = terminal.duration_s(state.started_ns, state.ended_ns)
@@ -105,6 +136,7 @@ def _describe_run(found: Overview) -> RenderableType:
     ]
     if found.command:
         rows.append(("command", terminal.cell(shlex.join(found.command))))
+    rows += _describe_code(found)
     rows.append(("status", terminal.styled(state.status, terminal.STYLES[state.status])))
     if state.reason is not None:
         rows.append(("reason", terminal.cell(state.reason)))
@@ -123,13 +155,39 @@ def _describe_run(found: Overview) -> RenderableType:
         lost = f"the values for {found.unsummarised:,} missing summaries"
         rows.append(("not summarised", terminal.styled(lost, "red")))
     rows.append(("folder", terminal.styled(terminal.printable(found.folder))))
-    return _pairs_table(rows)
+    return terminal.pairs_table(rows)
+
+
+def _describe_code(found: Overview) -> Iterator[tuple[str, Text]]:
+    """Yield the rows about the script and the git commit."""
+    path, digest = found.script.get("path"), found.script.get("sha256")
+    if isinstance(path, str):
+        own = f", sha256 {digest[:_SHORT_DIGEST]}" if isinstance(digest, str) else ""
+        yield "script", terminal.cell(f"{path}{own}")
+    commit, branch = found.git.get("commit"), found.git.get("branch")
+    if isinstance(commit, str):
+        own = f" on {branch}" if isinstance(branch, str) else ""
+        changes = ", with uncommitted changes" if found.git.get("dirty") else ""
+        yield "commit", terminal.cell(f"{commit[:_SHORT_DIGEST]}{own}{changes}")
+
+
+def _output_title(found: Overview) -> str:
+    if found.output is None:
+        return "traceback"
+    return f"end of {found.output} (--copy {found.output} shows all of it)"
+
+
+def _output_section(found: Overview) -> RenderableType | None:
+    if not found.output_lines:
+        return None
+    lines = [f"  {terminal.printable(line)}" for line in found.output_lines]
+    return terminal.styled("\n".join(lines))
 
 
 def _settings_section(values: dict[str, Any]) -> RenderableType | None:
     if not values:
         return None
-    return _pairs_table(
+    return terminal.pairs_table(
         [(terminal.printable(k), terminal.cell(terminal.value_text(v))) for k, v in values.items()]
     )
 
@@ -144,7 +202,7 @@ def _readings_section(found: Overview) -> RenderableType | None:
         rows.append(
             (terminal.printable(kind), terminal.styled(f"{names:,} values, {count:,} readings"))
         )
-    return _pairs_table(rows) if rows else None
+    return terminal.pairs_table(rows) if rows else None
 
 
 def _series_section(found: Overview) -> RenderableType | None:
@@ -236,7 +294,7 @@ def _spans_section(found: Overview) -> RenderableType | None:
 
 def _damage_section(damage: dict[str, int]) -> RenderableType | None:
     rows = [(reason, terminal.styled(f"{count:,}", "red")) for reason, count in damage.items()]
-    return _pairs_table(rows) if rows else None
+    return terminal.pairs_table(rows) if rows else None
 
 
 def _documents_section(found: Overview) -> RenderableType | None:
@@ -248,7 +306,7 @@ def _documents_section(found: Overview) -> RenderableType | None:
         if document.out_of_date:
             line.append("  out of date: run provml export to write it again", "yellow")
         rows.append((terminal.printable(name), line))
-    return _pairs_table(rows)
+    return terminal.pairs_table(rows)
 
 
 def _show_resources(journal: Journal, as_json: bool) -> None:
@@ -293,7 +351,7 @@ def _resources_tables(found: list[ResourceUse]) -> list[RenderableType]:
         if use.name == "energy_joules" and any(path is not None for path in use.contexts):
             parts.append(terminal.styled("\nenergy by context", "bold"))
             parts.append(
-                _pairs_table(
+                terminal.pairs_table(
                     [
                         (_format_context(path), terminal.styled(f"{terminal.value_text(total)} J"))
                         for path, total in use.contexts.items()

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from provml.base.results import Damage
-from provml.journal.files import Header, WriterFiles, list_writer_files, open_writer_files
+from provml.journal.files import WriterFiles
+from provml.journal.journal_folder import list_writer_files, open_writer_files
 from provml.journal.process import Liveness, check_process
+from provml.journal.sample_reading import Header
 from provml.journal.writer_lock import is_lock_held
 
 _SILENCE_NS: Final = 120 * 1_000_000_000

@@ -15,7 +15,7 @@ from provml.base.settings import default_store
 from provml.base.store_files import OpenFolder
 from provml.errors import ProvMLError, RunNotFoundError, StoreError
 from provml.journal import layout
-from provml.journal.files import list_writers_in
+from provml.journal.journal_folder import list_writers_in
 from provml.journal.reader import (
     contains_run,
     describe_damage,

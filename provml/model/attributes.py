@@ -10,7 +10,7 @@ from base64 import b64encode
 from decimal import Decimal
 from typing import Any, Final
 
-from provml.journal.files import Record
+from provml.journal.layout import Record
 from provml.journal.values import Moment, Opaque, encode
 from provml.model.damage import check_time, json_text_of
 from provml.model.statements import Iri, Literal, Name, Value

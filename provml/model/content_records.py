@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from provml.journal.files import Record, series_number
 from provml.journal.history import parse_target
+from provml.journal.layout import Record
 from provml.journal.record_building import add_later_digest
+from provml.journal.record_parsing import series_number
 from provml.journal.values import Moment
 from provml.model.attributes import Attributes, content_attributes, json_literal
 from provml.model.damage import check_object
@@ -84,7 +85,7 @@ def _use_statements(
     """Yield the statements about content that a context or the run used.
 
     Args:
-        kinds: the kind of content, first as in the entity's name, and then as a PROV type.
+        kinds: the kind of content, as it appears in the entity's name and as a PROV type.
     """
     kind, prov_type = kinds
     role = next((value for name, value in attributes if name == "provml:role"), None)

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from provml.journal import layout
-from provml.journal.files import Record, WriterFiles, record_context, series_number
+from provml.journal.files import WriterFiles
+from provml.journal.layout import Record
 from provml.journal.reader import Journal
 from provml.journal.reading_summaries import find_old_summaries
 from provml.journal.record_building import CLOCK_CHANGED
+from provml.journal.record_parsing import record_context, series_number
 from provml.journal.status import RunState
 from provml.model.attributes import content_attributes
 from provml.model.damage import REASON, DamagedRecordError, check_object
@@ -280,7 +282,7 @@ def trigger_key(writer: int, record: Record) -> TriggerKey:
 
 
 def _find_named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
-    """Find a block's samples in steps that records refer to, and store the samples' epochs.
+    """Find a block's samples whose steps are referred to by records, and store their epochs.
 
     Returns a boolean mask of these samples, or None if there are none.
     """

@@ -17,7 +17,7 @@ import weakref
 from contextvars import ContextVar
 from typing import Any, Final
 
-from provml.journal.writer import warn_without_raising
+from provml.base.notices import warn_without_raising
 from provml.recording import published_runs
 
 _own_runs: ContextVar[tuple[Any, ...] | None] = ContextVar("provml_own_runs", default=None)

@@ -16,9 +16,11 @@ import threading
 import weakref
 from typing import Final
 
+from provml.base.notices import warn_without_raising
 from provml.base.settings import read_settings
 from provml.errors import NoActiveRunError, ProvMLError, RunClosedError
-from provml.journal.writer import AbsentWriter, JournalWriter, warn_without_raising
+from provml.journal.absent_writer import AbsentWriter
+from provml.journal.writer import JournalWriter
 from provml.recording import process_hooks
 from provml.recording.active_runs import active_runs, folder_of
 from provml.recording.disabled_run import DisabledRun

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, cast
 from provml.base.clock import ClockWatch, boot_ns
 from provml.base.context import Context, context_alias, context_path
 from provml.errors import InvalidArgumentError, RunClosedError, StoreError
+from provml.journal.absent_writer import AbsentWriter
+from provml.journal.layout import Record
 from provml.journal.record_building import CLOCK_CHANGED, build_event
 from provml.journal.sample_files import NO_SLOTS
-from provml.journal.writer import AbsentWriter, JournalWriter, Record
+from provml.journal.writer import JournalWriter
 from provml.recording.checks import path_to_list
 from provml.recording.object_registry import ObjectRegistry
 from provml.recording.run_directory import RunDirectory

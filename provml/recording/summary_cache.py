@@ -10,12 +10,14 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from provml.errors import InvalidArgumentError, InvalidMetricError
-from provml.journal.writer import ExtraFields
+from provml.journal.series_keys import ExtraFields
 from provml.recording.checks import validate_epoch, validate_step
 
 if TYPE_CHECKING:
     from provml.base.context import Context
-    from provml.journal.writer import AbsentWriter, JournalWriter, SeriesKey
+    from provml.journal.absent_writer import AbsentWriter
+    from provml.journal.series_keys import SeriesKey
+    from provml.journal.writer import JournalWriter
 
 Number = int | float
 

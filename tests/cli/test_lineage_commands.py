@@ -119,6 +119,20 @@ def test_runs_on_a_narrow_terminal(work: Path) -> None:
         assert part in shown
 
 
+def test_values_that_dont_fit_side_by_side_are_listed_below_each_run(work: Path) -> None:
+    """Ids and values are cut until neither can be read."""
+    at = ("--store", work / "provenance")
+    runs = json.loads(call("runs", "--json", "--show=params.lr", *at).stdout)
+    names = ("script", "params.lr", "metrics.accuracy.validation.max", "duration_s")
+    shown = plain(on_terminal("runs", *(f"--show={name}" for name in names), *at, columns=60))
+    assert max(map(len, shown.splitlines())) <= 60
+    for run in runs:
+        below = shown.partition(f"{run['id']}  {run['status']}\n")[2]
+        lines = [line.rstrip() for line in below.splitlines()]
+        assert [line.split()[0] for line in lines if line[:3].strip()][: len(names)] == [*names]
+        assert f"  params.lr                        {run['values']['params.lr']}" in lines
+
+
 def test_a_wrong_condition_is_one_line(work: Path) -> None:
     """A slip would print a traceback, or no place."""
     for condition in ("params.lr <", "lr < 1", "params.a-b < 1", "__import__('os')", HOSTILE):

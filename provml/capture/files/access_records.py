@@ -42,7 +42,7 @@ from provml.collect.content import Facts, digest_manifest, write_captured
 from provml.collect.hashing import DIGEST_PENDING
 from provml.collect.secrets import is_secret_file
 from provml.collect.user_files import CHANGED_WHILE_HASHED
-from provml.journal.files import list_writer_files
+from provml.journal.journal_folder import list_writer_files
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 
