@@ -1,8 +1,8 @@
 """Turns a trace of a command into notes about files, while the command runs.
 
-strace writes the trace to ``journal/<command><start>-<pid>-<random>.strace`` in the run's folder. A thread
-reads what is new and writes a note for each file, as `audit_hook` does in a Python process. If this
-process is killed, the trace stays, and `provml recover` reads the rest.
+strace writes the trace to ``journal/<command><start>-<pid>-<random>.strace`` in the run's folder. A
+thread reads what is new and writes a note for each file, as `audit_hook` does in a Python process.
+If this process is killed, the trace stays, and `provml recover` reads the rest.
 
 A process may overwrite or remove a file that was read before, and the trace is read some
 milliseconds later. So the thread hashes small files as soon as they are read, and keeps larger ones
