@@ -11,6 +11,7 @@ import os
 import time
 from typing import Any, Final
 
+from provml.base.file_events import FILES_WATCHED
 from provml.base.settings import Settings
 from provml.base.text import printable_path
 from provml.capture.command.program import Program
@@ -25,18 +26,15 @@ from provml.capture.files.known_files import (
     find_named_paths,
     hash_known_files,
 )
+from provml.capture.files.open_files import find_open_file, find_processes_with_file
 from provml.capture.files.trace_follower import AccessTracker, TraceFollower
 from provml.errors import InvalidArgumentError
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 
-WATCHED: Final = "files watched"
-"""The name of the event that says how the files of a command were found, and what may be missing.
-"""
 _UNSEEN_BY_STRACE: Final = (
-    "files that a process opened before it joined the command, or inherited from it",
-    "changes through io_uring",
-    "what a process that outlives the command does after its end",
+    "files that a program opens through io_uring or lets another service open",
+    "what processes do after the end of the command that started them",
 )
 _UNSEEN_BY_COMPARISON: Final = (
     "files that programs other than Python read, unless the command line names them",
@@ -130,6 +128,7 @@ class CommandFiles:
         self._named = self._find_named()
         self._known = hash_known_files(self._named.files, rules)
         self._started_ns = time.time_ns()
+        self._note_redirections(self._log, rules)
         if self.plan.strace is None:
             self._before = FolderSnapshot([folder, *self._named.folders], rules)
             self._before.add(self._named.files)
@@ -138,6 +137,19 @@ class CommandFiles:
         self._tracker = AccessTracker(self._log, rules, self._known, script)
         self._follower = TraceFollower(run.path, token, self._tracker)
         return self.plan.command_line(words, self._follower.output)
+
+    def _note_redirections(self, log: AccessLog, rules: IgnoreRules) -> None:
+        """Note the files that are the command's standard input and output."""
+        for number in (0, 1):
+            path = find_open_file(number)
+            if path is None:
+                continue
+            if number:
+                log.add(NoteKind.WRITE, f"1 {path}")
+                continue
+            log.add(NoteKind.READ, path)
+            for file in hash_known_files([path], rules).values():
+                log.add(NoteKind.DIGEST, f"{file.sha256}:{file.size} {path}")
 
     def start(self, run: Run, pid: int) -> None:
         """Follow the trace, and record how the files are watched.
@@ -155,17 +167,25 @@ class CommandFiles:
                 "reason": self.plan.reason,
                 "not_seen": list(_UNSEEN_BY_COMPARISON),
             }
-        run.log_event(WATCHED, source=SOURCE, metadata=metadata)
+        run.log_event(FILES_WATCHED, source=SOURCE, metadata=metadata)
 
     def discard(self) -> None:
         """Remove the trace, because the command was not started."""
         if self._follower is not None:
             self._follower.discard()
 
-    @property
-    def tracer(self) -> int:
-        """The process id of strace; 0 if the command is not traced, or the id is unknown."""
-        return 0 if self._follower is None else self._follower.tracer
+    def is_only_writer(self, link: str) -> bool:
+        """Return whether strace is the only other process that has a pipe or terminal open.
+
+        strace keeps standard error open as long as any process of the command runs, even if that
+        process does not write to it. Reads the open files of the user's processes, which takes some
+        milliseconds.
+
+        Args:
+            link: where the links in ``/proc/<pid>/fd`` lead.
+        """
+        tracer = 0 if self._follower is None else self._follower.tracer
+        return bool(tracer) and find_processes_with_file(link) == {tracer}
 
     def finish(self, run: Run, token: str) -> list[tuple[str, str]]:
         """Record the files, after the command has ended.

@@ -521,7 +521,9 @@ class _CommandRecording:
         }
         self._run.log_event("command_finished", source=SOURCE, metadata=metadata)
         for stream in self._streams:
-            if stream.unread or not stream.is_done:
+            if stream.unread and self._is_only_traced(stream):
+                stream.stop()
+            elif stream.unread or not stream.is_done:
                 stream.hand_over()
                 self._note_missed(
                     stream.name, "written after the command's end by a process that it left running"
@@ -551,6 +553,10 @@ class _CommandRecording:
         if self._options.settings:
             self._try_part("settings", self._record_options)
         self._end_run(command_exit, command_exit.reason)
+
+    def _is_only_traced(self, stream: CommandStream) -> bool:
+        """Return whether strace alone keeps a stream open, for processes that do not use it."""
+        return self._files is not None and self._files.is_only_writer(stream.link)
 
     def _record_options(self) -> None:
         """Record the options on the command line, if no library has recorded any settings."""

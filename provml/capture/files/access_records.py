@@ -28,6 +28,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from provml.base import store_files
+from provml.base.file_events import FILES_CAPTURED as CAPTURED
+from provml.base.file_events import FILES_LEFT_OUT
 from provml.base.text import printable_path
 from provml.capture.files.access_history import OVERWRITTEN as OVERWRITTEN
 from provml.capture.files.access_history import Access, AccessHistory, FileAccess
@@ -46,10 +48,6 @@ from provml.journal.journal_folder import list_writer_files
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 
-CAPTURED: Final = "files captured"
-"""The name of the event that counts the recorded files."""
-LEFT_OUT: Final = "files left out"
-"""The name of the event that counts the files that the rules left out, by reason."""
 PROGRAM: Final = "program"
 """The role of a program or shell script that the command executed, as an input of the run."""
 MAX_FILES_PER_FOLDER: Final = 100
@@ -113,7 +111,7 @@ def record_accesses(
     run.log_event(CAPTURED, source=SOURCE, metadata=metadata)
     if left_out:
         reasons = dict(sorted(Counter(left_out.values()).items()))
-        run.log_event(LEFT_OUT, source=SOURCE, metadata=reasons)
+        run.log_event(FILES_LEFT_OUT, source=SOURCE, metadata=reasons)
     for path in paths:
         store_files.remove_file(store_files.store_root(run.path), path)
 

@@ -119,7 +119,7 @@ class AccessTracker:
         if call.flags & _NOT_A_FILE or not path.startswith("/"):
             return
         if not call.flags & _WRITING:
-            self._note_read(path, call.time_ns)
+            self._note_read(path, call.time_ns, real=call.resolved)
         elif self._states.get(path) != _WRITTEN:
             self._note_write(path, call.time_ns, not call.flags & _EMPTYING)
 
@@ -184,13 +184,13 @@ class AccessTracker:
         else:
             self._not_noted += 1
 
-    def _note_read(self, path: str, at_ns: int, kind: str = NoteKind.READ) -> None:
+    def _note_read(self, path: str, at_ns: int, kind: str = NoteKind.READ, real: str = "") -> None:
         if path in self._states or path == self._script:
             return
         self._states[path] = _READ
         self._add(kind, path, at_ns)
         if self._live and not self._rules.ignores(path):
-            self._keep_content(path, at_ns)
+            self._keep_content(path, at_ns, real or path)
 
     def _note_write(self, path: str, at_ns: int, keeps: bool) -> None:
         if self._states.get(path) == _READ:
@@ -223,13 +223,19 @@ class AccessTracker:
         self._hashed.add(path)
         self._add(NoteKind.DIGEST, f"{sha256}:{size} {path}", at_ns)
 
-    def _keep_content(self, path: str, at_ns: int) -> None:
-        """Hash a file that was read, or keep it open in case the command replaces it."""
-        known = self._known_files.get(path)
+    def _keep_content(self, path: str, at_ns: int, real: str) -> None:
+        """Hash a file that was read, or keep it open in case the command replaces it.
+
+        Args:
+            path: the path that the command used.
+            at_ns: the time at which the command opened the file.
+            real: the path without links, which exists even if the command removes a link.
+        """
+        known = self._known_files.get(path) or self._known_files.get(real)
         if known is not None:
             self._note_digest(path, known.sha256, known.size, at_ns)
             return
-        found = self._open_unchanged(path, at_ns)
+        found = self._open_unchanged(real, at_ns)
         if found is None:
             return
         self._open[path] = found
@@ -334,6 +340,8 @@ class TraceFollower:
     @property
     def tracer(self) -> int:
         """The process id of strace; 0 if it is unknown."""
+        for pid in (self._pid, *self._reader.running):
+            self._tracer = self._tracer or _find_tracer(pid)
         return self._tracer
 
     def start(self, pid: int) -> None:
@@ -353,7 +361,7 @@ class TraceFollower:
         """
         until_s = time.monotonic() + _END_WAIT_S
         quiet_s, size = time.monotonic(), -1
-        while not (ended := self._reader.is_over or not _is_alive(self._tracer)):
+        while not (ended := self._reader.is_over or not _is_alive(self.tracer)):
             now = os.fstat(self._fd).st_size
             if now != size:
                 size, quiet_s = now, time.monotonic()
@@ -366,8 +374,7 @@ class TraceFollower:
         self._thread.join()
         self._tracker.close()
         os.close(self._fd)
-        if ended:
-            store_files.remove_file(self._root, self._path)
+        store_files.remove_file(self._root, self._path)  # strace can still write to it
         return ended
 
     def discard(self) -> None:

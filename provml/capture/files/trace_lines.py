@@ -97,6 +97,11 @@ class TraceReader:
         """The number of lines that could not be read."""
 
     @property
+    def running(self) -> list[int]:
+        """The ids of the processes and threads that have not ended."""
+        return list(self._running)
+
+    @property
     def is_over(self) -> bool:
         """Whether every process in the trace has ended."""
         return bool(self._ended) and not self._running

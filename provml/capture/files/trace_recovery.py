@@ -12,6 +12,7 @@ from pathlib import Path
 from provml.base import store_files
 from provml.capture.files.access_log import AccessLog, NoteKind, list_access_logs, read_rules
 from provml.capture.files.ignore_rules import IgnoreRules
+from provml.capture.files.open_files import find_processes_with_inode
 from provml.capture.files.trace_follower import TRACE_SUFFIX, AccessTracker
 from provml.capture.files.trace_lines import TraceReader
 from provml.journal import layout
@@ -38,24 +39,7 @@ def is_still_traced(run_folder: Path, trace: Path) -> bool:
         status = store_files.read_status(store_files.store_root(run_folder), trace)
     except OSError:
         return False
-    own = (status.st_dev, status.st_ino)
-    for process in _list_folder("/proc"):
-        if process.isdecimal():
-            for number in _list_folder(f"/proc/{process}/fd"):
-                try:
-                    found = os.stat(f"/proc/{process}/fd/{number}")
-                except OSError:
-                    continue
-                if (found.st_dev, found.st_ino) == own:
-                    return True
-    return False
-
-
-def _list_folder(path: str) -> list[str]:
-    try:
-        return os.listdir(path)
-    except OSError:
-        return []
+    return bool(find_processes_with_inode(status.st_dev, status.st_ino))
 
 
 def note_rest_of_trace(run_folder: Path, trace: Path) -> None:
