@@ -14,7 +14,7 @@ from provml.base import store_files
 from provml.base.settings import read_settings
 from provml.capture.outer_run import note_missed
 
-PARTS: Final[tuple[str, ...]] = ("files", "trackers", "arguments")
+PARTS: Final[tuple[str, ...]] = ("files", "trackers", "arguments", "code")
 """The parts of this package whose ``install()`` must be called before the script runs."""
 SITE: Final = Path(__file__).with_name("site")
 """The folder to put first in PYTHONPATH. It contains our ``sitecustomize.py``."""

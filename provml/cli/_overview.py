@@ -51,8 +51,9 @@ class SeenContent:
     """Content that a run used or made, as described when the content was last logged.
 
     Attributes:
-        kind: ``dataset``, ``input``, ``artifact`` or ``model``.
-        role: what an input was used for, according to the most recent record; None if unknown.
+        kind: ``dataset``, ``input``, ``artifact``, ``model`` or ``code``.
+        role: what an input or a code file was used for, according to the most recent record; None
+            if unknown.
         facts: the description in the most recent record under this name.
         contexts: the contexts in which the name was logged, each once, in order of appearance.
         digests: the SHA-256 digests of all contents that were logged under this name.
@@ -120,6 +121,7 @@ class Overview:
     """Everything that ``provml show`` prints about a run.
 
     Attributes:
+        code: the files of code and configuration that the run used.
         collectors: the names of the collectors that recorded system readings.
         last_events: the last events in order of time.
         command: the command line of the process that started the run or last resumed it.
@@ -144,6 +146,7 @@ class Overview:
     series: list[RunSeries] = field(default_factory=list)
     collectors: list[str] = field(default_factory=list)
     contents: list[SeenContent] = field(default_factory=list)
+    code: list[SeenContent] = field(default_factory=list)
     events: int = 0
     last_events: list[SeenEvent] = field(default_factory=list)
     last_spans: list[RecordedSpan] = field(default_factory=list)
@@ -186,6 +189,7 @@ class Overview:
             "series": [_series_json(series) for series in self.series],
             "contents": [_content_json(seen) for seen in self.contents],
             "files": self.files,
+            "code": [_content_json(seen) for seen in self.code],
             "events": {"count": self.events, "last": [_event_json(e) for e in self.last_events]},
             "spans": [_span_json(span) for span in self.last_spans],
             "damage": self.damage,
@@ -203,6 +207,7 @@ def read_overview(journal: Journal) -> Overview:
     """
     found = Overview(journal.folder, journal.description, journal.state())
     contents: dict[tuple[str, str], SeenContent] = {}
+    code: dict[str, SeenContent] = {}
     last: list[tuple[int, int, SeenEvent]] = []
     settings = {"param": found.params, "tag": found.tags, "metadata": found.metadata}
     settings[READING_SUMMARY] = found.reading_summaries
@@ -235,6 +240,8 @@ def read_overview(journal: Journal) -> Overview:
             seen.add(time_ns, record)
             if number is not None:
                 awaiting_digest[files.index, number] = seen, seen.facts
+        elif kind == "code":
+            code.setdefault(name, SeenContent(kind, name)).add(time_ns, record)
         elif kind == "event":
             found.events += 1
             _add_file_event(found, name, record)
@@ -243,6 +250,7 @@ def read_overview(journal: Journal) -> Overview:
                 heapq.heappop(last)
     found.unsummarised = len(windows)
     found.contents = list(contents.values())
+    found.code = list(code.values())
     found.last_events = [event for *_, event in sorted(last)]
     found.last_spans = [span for span in find_spans(journal) if span.finished][-_LAST_EVENTS:]
     table = SeriesTable(journal)

@@ -73,7 +73,11 @@ _BYTES_A_MIB = 2**20
     metavar="PATTERN",
     help="Don't record the files that match, such as '*.log'. Can be repeated.",
 )
+@click.option(
+    "--no-code", is_flag=True, help="Don't record the code and configuration files that are used."
+)
 @click.option("--no-settings", is_flag=True, help="Don't record settings such as arguments.")
+@click.option("-q", "--quiet", is_flag=True, help="Don't print a summary at the end on a terminal.")
 @click.option(
     "--output-limit",
     type=click.FloatRange(min=0, max=2**20),
@@ -113,7 +117,9 @@ def run_command(
     trace: str | None,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
+    no_code: bool,
     no_settings: bool,
+    quiet: bool,
     output_limit: float,
     sample_interval: float | None,
     formats: str,
@@ -126,8 +132,11 @@ def run_command(
     signals.
 
     provml keeps the output of the command, reads metrics from it, and records the files that the
-    command reads and writes. In Python programs, provml also records the settings and calls to
-    other trackers. If the program calls provml.start_run, the call joins this run.
+    command reads and writes. In Python programs, provml also records the settings, the code, and
+    calls to other trackers. If the program calls provml.start_run, the call joins this run.
+
+    If standard error is a terminal, provml prints at the end what it recorded, in one to three
+    lines.
 
     If provml can't write to the store, the command runs without being recorded.
     """
@@ -146,7 +155,9 @@ def run_command(
         trace=trace,
         include=include,
         exclude=exclude,
+        code=not no_code,
         settings=not no_settings,
+        summary=not quiet,
         output_limit_bytes=round(output_limit * _BYTES_A_MIB),
     )
     try:

@@ -144,7 +144,7 @@ class _LoggedPaths:
     """The paths of the files and folders that the run has already recorded.
 
     Attributes:
-        used: the paths of datasets and other inputs.
+        used: the paths of datasets, other inputs, code and configuration.
         made: the paths of artifacts and models.
         digests: the path and SHA-256 of each artifact and model.
         folders: the paths of folders that the script has logged.
@@ -162,7 +162,7 @@ class _LoggedPaths:
                     self._take(record, content["path"], content)
 
     def _take(self, record: Facts, path: str, content: Facts) -> None:
-        if record["record"] in ("dataset", "input"):
+        if record["record"] in ("dataset", "input", "code"):
             self.used.add(path)
         elif record["record"] in ("artifact", "model"):
             self.made.add(path)
