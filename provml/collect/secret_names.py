@@ -39,6 +39,11 @@ def is_masking_on() -> bool:
     return _settings.enabled
 
 
+def is_default_masking() -> bool:
+    """Return whether provml masks all secrets that it finds, without exceptions."""
+    return _settings == MaskSettings(True, ())
+
+
 def is_allowed(text: str) -> bool:
     """Return whether a name or text matches a pattern in ``PROVML_MASK_ALLOW``."""
     return any(fnmatchcase(text, pattern) for pattern in _settings.allowed)
