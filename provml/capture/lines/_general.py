@@ -99,6 +99,11 @@ class GeneralParser:
         self._observe(shape, line, text, heading)
         return True
 
+    def read_header(self, text: str) -> None:
+        """Read the epoch of a line that another parser has read, such as ``Epoch 3/10``."""
+        if text.lstrip().startswith("Epoch"):
+            self._take_place(read_fields(split_line(text)), text)
+
     def finish(self) -> None:
         """Record the lines that still wait, if they say plainly that they are metrics."""
         self._tables.close_box()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MAX_LINE_BYTES: Final = 2**16
 """The maximum length of a line. A longer line is refused; only its beginning is kept in memory."""
 
+_MAX_HEADER_LENGTH: Final = 32
 _LINE_SEPARATOR: Final = re.compile(rb"[\n\r\x08]")
 _LINE_TEXT: Final = re.compile(rb"[^\n\r\x08]+")
 _TERMINAL_ESCAPES: Final = re.compile(
@@ -100,6 +101,8 @@ class LineReader:
         patterns: templates and regular expressions (see `compile_patterns`).
         source: a name for the text, used in the event that counts refused lines.
         built_in: whether to read the formats that need no pattern.
+        others_log: whether other processes may log metrics into the run: a metric that they log is
+            not recorded again if it is printed.
         sink: the object that gets the samples; by default one that records them into the run.
 
     Raises:
@@ -113,17 +116,24 @@ class LineReader:
         *,
         source: str = "stdout",
         built_in: bool = True,
+        others_log: bool = False,
         sink: LineSink | None = None,
     ) -> None:
-        self._sink = LineSink(run, source) if sink is None else sink
+        self._sink = LineSink(run, source, others_log) if sink is None else sink
         compiled = _patterns.compile_patterns(patterns)
         self._patterns = _patterns.PatternParser(self._sink, compiled) if compiled else None
         self._parsers = [kind(self._sink) for kind in (_load_parsers() if built_in else ())]
         self._finders = [find for parser in self._parsers for find in parser.finders]
         self._all_finders = list(self._finders)
-        self._reads_other_lines = built_in
         self._general: GeneralParser | None = None
         self._filter: LineFilter | None = None
+        if built_in:
+            # now, and not when a line needs them: a fork during an import can stop the child
+            from provml.capture.lines._general import GeneralParser
+            from provml.capture.lines._line_filter import LineFilter
+
+            self._general, self._filter = GeneralParser(self._sink), LineFilter()
+            self._all_finders.append(self._filter.find)
         self._is_off = sink is None and isinstance(run, DisabledRun)
         self._unfinished = bytearray()
         self._bytes_before = b""  # the last two bytes before the unfinished line
@@ -181,22 +191,12 @@ class LineReader:
         self._sink.close()
 
     def _feed_block(self, data: bytes) -> None:
-        if self._filter is None and self._reads_other_lines:
-            self._open_general()
         if self._filter is not None:
             self._filter.begin_block(self._position, self._sink.read_ns)
         try:
             self._split_block(data)
         finally:
             self._position += len(data)
-
-    def _open_general(self) -> None:
-        """Create the parser of all other lines. The first block does this, not the start."""
-        from provml.capture.lines._general import GeneralParser
-        from provml.capture.lines._line_filter import LineFilter
-
-        self._general, self._filter = GeneralParser(self._sink), LineFilter()
-        self._all_finders = [*self._finders, self._filter.find]
 
     def _split_block(self, data: bytes) -> None:
         if (
@@ -308,6 +308,8 @@ class LineReader:
             p for p in self._parsers if any(find(line, 0, size) >= 0 for find in p.finders)
         )
         if any(parser.read(text, rewrites) for parser in candidates):
+            if self._general is not None and len(text) < _MAX_HEADER_LENGTH:
+                self._general.read_header(text)  # Keras and many others print ``Epoch 3/10``
             return True
         if self._general is None or self._filter is None:
             return False
