@@ -41,6 +41,7 @@ IMPORTED: Final = "imported"
 EXECUTED: Final = "executed"
 OPENED: Final = "opened"
 COMMAND_LINE: Final = "command line"
+NOTEBOOK: Final = "notebook"
 
 MAX_FILE_BYTES: Final = 2**20
 """The maximum size of a file to copy."""

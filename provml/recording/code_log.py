@@ -16,9 +16,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from provml.collect.code_files import MAX_FILE_BYTES, CodeFile, ProjectFiles, keep_copy
+from provml.collect.code_files import (
+    MAX_FILE_BYTES,
+    NOTEBOOK,
+    SOURCE_CODE,
+    CodeFile,
+    ProjectFiles,
+    keep_copy,
+)
 from provml.collect.code_watch import WATCH
-from provml.collect.source import find_script
+from provml.collect.source import find_script, write_notebook_cells
 from provml.collect.used_code import UsedCode
 from provml.journal.layout import Record
 from provml.journal.record_building import build_event
@@ -126,9 +133,23 @@ class CodeLog:
         self._join()
         self._is_paused = False
         self._record_files()
+        self._record_cells()
         counts = {**used.left_out, **self._left_out}
         if counts:
             self._append(build_event(CODE_LEFT_OUT, counts))
+
+    def _record_cells(self) -> None:
+        """Record the cells that a notebook or IPython shell has run so far."""
+        if "IPython" not in sys.modules:
+            return
+        try:
+            content = write_notebook_cells(self._run_folder)
+        except OSError as error:
+            content = {"kind": "file", "path": "notebook.py", "unread": str(error)}
+        if content is not None:
+            record = {"record": "code", "time": time.time_ns(), "name": "notebook.py"}
+            record |= {"role": SOURCE_CODE, "found_by": NOTEBOOK, "content": content}
+            self._append(record)
 
     def _join(self) -> None:
         if self._thread is not None:

@@ -103,6 +103,8 @@ class LineReader:
         built_in: whether to read the formats that need no pattern.
         others_log: whether other processes may log metrics into the run: a metric that they log is
             not recorded again if it is printed.
+        is_repeat: returns whether a line only repeats what is recorded in another way. Such lines
+            are read only with patterns.
         sink: the object that gets the samples; by default one that records them into the run.
 
     Raises:
@@ -117,9 +119,11 @@ class LineReader:
         source: str = "stdout",
         built_in: bool = True,
         others_log: bool = False,
+        is_repeat: Callable[[str], bool] | None = None,
         sink: LineSink | None = None,
     ) -> None:
         self._sink = LineSink(run, source, others_log) if sink is None else sink
+        self._is_repeat = is_repeat
         compiled = _patterns.compile_patterns(patterns)
         self._patterns = _patterns.PatternParser(self._sink, compiled) if compiled else None
         self._parsers = [kind(self._sink) for kind in (_load_parsers() if built_in else ())]
@@ -288,6 +292,8 @@ class LineReader:
                 self._sink.rank = int(prefix[1])
                 text = text[prefix.end() :]
         if self._patterns is not None and self._patterns.read(text):
+            return
+        if self._is_repeat is not None and self._is_repeat(text):
             return
         # JSON that is printed while a progress bar is drawn follows the bar on the same line
         json_start = text.find("{")
