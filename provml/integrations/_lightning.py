@@ -79,12 +79,21 @@ def _is_recorded_here(trainer: Any) -> bool:
 
 def _created(result: None, trainer: Any, *_: Any, **arguments: Any) -> None:
     if _is_recorded_here(trainer):
-        _log_arguments(STATE.part(_Trainers).recorder_of(trainer), arguments)
+        recorder = STATE.part(_Trainers).recorder_of(trainer)
+        recorder.log_settings(_find_given(type(trainer), arguments), "trainer.")
 
 
-def _log_arguments(recorder: FrameworkRecorder, arguments: Mapping[str, Any]) -> None:
-    plain = {name: value for name, value in arguments.items() if isinstance(value, _PLAIN)}
-    recorder.log_settings(plain, "trainer.")
+def _find_given(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plain arguments of a trainer that differ from their defaults."""
+    import inspect
+
+    parameters = inspect.signature(kind.__init__).parameters
+    given = {}
+    for name, value in arguments.items():
+        default = parameters[name].default if name in parameters else inspect.Parameter.empty
+        if isinstance(value, _PLAIN) and (type(value), value) != (type(default), default):
+            given[name] = value
+    return given
 
 
 def _started(result: None, trainer: Any) -> None:
