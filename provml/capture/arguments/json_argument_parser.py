@@ -39,7 +39,7 @@ def _read_defaults(parser: Any, values: Mapping[str, Any], prefix: str) -> dict[
     """Return the defaults of a parser and of the sub-commands that were chosen, by dotted name."""
     found = flatten(parser.get_defaults().as_dict(), prefix)
     for action in parser._actions:
-        chosen = values.get(str(action.dest))
+        chosen: Any = values.get(str(action.dest))
         if isinstance(action.choices, Mapping) and chosen in action.choices:
             parsed = values.get(chosen) or {}
             found |= _read_defaults(action.choices[chosen], parsed, f"{prefix}{chosen}.")
