@@ -187,7 +187,7 @@ class _OutputHandler(BaseOutputHandler):
 
     @never_raise
     def __call__(self, engine: Any, logger: Any, event_name: Any) -> None:
-        values = self._setup_output_metrics(engine, log_text=True, key_tuple=False)
+        values = self._setup_output_metrics_state_attrs(engine, log_text=True, key_tuple=False)
         step = self.global_step_transform(engine, event_name)
         logger._recorder.log_metrics(values, step)
 
