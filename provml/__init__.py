@@ -7,8 +7,8 @@
         provml.log_metric("loss", 0.3, provml.Context.TRAINING, step=0)
 
 ``import provml`` loads only the code that records, and no package outside the standard library. The
-functions and classes that read a recorded run, and the modules `provml.testing`, `provml.reading`
-and `provml.sparql`, are imported when you first use them.
+functions and classes that read a recorded run, and the modules `provml.integrations`,
+`provml.reading`, `provml.sparql` and `provml.testing`, are imported when you first use them.
 """
 
 from typing import TYPE_CHECKING
@@ -66,6 +66,7 @@ from provml.recording.run import Run
 from provml.version import __version__
 
 if TYPE_CHECKING:
+    from provml import integrations as integrations
     from provml import reading as reading
     from provml import sparql as sparql
     from provml import testing as testing
@@ -79,16 +80,18 @@ if TYPE_CHECKING:
         RecordedException,
     )
     from provml.capture.printed_output import capture_output
+    from provml.charts import plot
+    from provml.integrations import autolog
+    from provml.integrations.model_watch import watch
     from provml.journal.history import RecordedEvent, RecordedSpan
     from provml.lineage.questions import Store, open_store
-    from provml.recorded_run import (
+    from provml.model.recorded_values import (
         RecordedAlert,
         RecordedContent,
-        RecordedRun,
         SeriesArrays,
         SeriesName,
-        load,
     )
+    from provml.recorded_run import RecordedRun, load
     from provml.validation import validate
     from provml.validation.constraints.normal_forms import equivalent, normal_form
 
@@ -133,6 +136,7 @@ __all__ = [
     "StoreError",
     "__version__",
     "active_run",
+    "autolog",
     "capture_output",
     "count_flops",
     "end_run",
@@ -157,11 +161,13 @@ __all__ = [
     "log_system_metrics",
     "normal_form",
     "open_store",
+    "plot",
     "set_tag",
     "start_run",
     "update_metadata",
     "use_model",
     "validate",
+    "watch",
 ]
 
 _IMPORTED_ON_USE = {
@@ -171,23 +177,26 @@ _IMPORTED_ON_USE = {
     "DroppedCounts": "provml.base.results",
     "Point": "provml.base.results",
     "PointPage": "provml.base.results",
-    "RecordedAlert": "provml.recorded_run",
-    "RecordedContent": "provml.recorded_run",
+    "RecordedAlert": "provml.model.recorded_values",
+    "RecordedContent": "provml.model.recorded_values",
     "RecordedEvent": "provml.journal.history",
     "RecordedException": "provml.base.results",
     "RecordedRun": "provml.recorded_run",
     "RecordedSpan": "provml.journal.history",
-    "SeriesArrays": "provml.recorded_run",
-    "SeriesName": "provml.recorded_run",
+    "SeriesArrays": "provml.model.recorded_values",
+    "SeriesName": "provml.model.recorded_values",
     "Store": "provml.lineage.questions",
+    "autolog": "provml.integrations",
     "capture_output": "provml.capture.printed_output",
     "equivalent": "provml.validation.constraints.normal_forms",
     "load": "provml.recorded_run",
     "normal_form": "provml.validation.constraints.normal_forms",
     "open_store": "provml.lineage.questions",
+    "plot": "provml.charts",
     "validate": "provml.validation",
+    "watch": "provml.integrations.model_watch",
 }
-_MODULES = ("reading", "sparql", "testing")
+_MODULES = ("integrations", "reading", "sparql", "testing")
 
 
 def __getattr__(name: str) -> object:

@@ -97,6 +97,7 @@ def content_attributes(content: Record) -> Attributes:
     for key in ("links", "skipped", "shape", "members", "schema", "summary", "transforms"):
         if content.get(key) is not None:
             attributes.append((f"provml:{key}", json_literal(content[key])))
-    if isinstance(content.get("unread"), str):
-        attributes.append(("provml:unread", content["unread"]))
+    for key in ("unread", "uncopied"):
+        if isinstance(content.get(key), str):
+            attributes.append((f"provml:{key}", content[key]))
     return attributes

@@ -329,7 +329,7 @@ def _make_block(
 
 
 def target_of(declared: Series) -> int | None:
-    """Return the number of the record that a series is about; None if it is about no record."""
+    """Return the number of the record that a series is about; None if there is no such record."""
     number = (declared.target or {}).get("record")
     return number if isinstance(number, int) else None
 
@@ -406,9 +406,8 @@ def _select_rows(chunk: NDArray[np.void], numbers: list[int]) -> NDArray[np.void
 def _values_in_order(
     files: WriterFiles, storages: dict[int, Series], rows: NDArray[np.void]
 ) -> tuple[list[int] | None, Any]:
-    """Return the values of the rows: an array if all are stored as one numeric type, else a list.
-
-    The first result is a list of the positions of the readable values; None means all positions.
+    """Return the positions and the values of the readable rows. The positions are None if all rows
+    are readable. The values are an array if all are stored as one numeric type, else a list.
     """
     import numpy as np
 

@@ -70,6 +70,14 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         state = "closed" if self._closed else "open"
         return f"<provml.Run {self.experiment}/{self.id} {state}>"
 
+    def _repr_html_(self) -> str:
+        """Return the name, state and folder of the run as HTML, which notebooks show."""
+        from provml.base.notebook_html import build_facts_html
+
+        state = "ended" if self._closed else "recording"
+        facts = [("state", state), ("folder", str(self.path))]
+        return build_facts_html(f"run {self.experiment}/{self.id}", facts)
+
     # -- metrics ------------------------------------------------------------------------------
 
     def log_metric(
@@ -301,6 +309,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         if not self._closed:
             self._finish_hashing(self._folder.settings.hash_wait_s if status == "finished" else 0)
             self._finish_metrics()
+            self._finish_code()
         process_hooks.deactivate(self)
         with self._lock:
             if self._closed:
