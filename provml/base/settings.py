@@ -23,6 +23,7 @@ COLLECT_VARIABLE = "PROVML_COLLECT"
 CAPTURE_VARIABLE = "PROVML_CAPTURE"
 COMMAND_VARIABLE = "PROVML_COMMAND"
 JOINED_VARIABLE = "PROVML_JOINED_RUN"
+PARENT_VARIABLE = "PROVML_PARENT_RUN"
 _ON = ("1", "true", "yes", "on")
 _OFF = ("0", "false", "no", "off")
 _RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
@@ -113,6 +114,11 @@ class Settings(NamedTuple):
     """``PROVML_COLLECT``: the names of the collectors to use; None means the default collectors."""
     mask: MaskSettings = MaskSettings(True, ())
     """``PROVML_MASK`` and ``PROVML_MASK_ALLOW``; see `MaskSettings`."""
+    parent_run: str | None = None
+    """``PROVML_PARENT_RUN``: the parent of each run that has no other parent, as a folder or name.
+    """
+    store: str | None = None
+    """``PROVML_STORE``: the folder that contains the runs; None if the variable is not set."""
 
 
 def read_settings() -> Settings:
@@ -135,6 +141,8 @@ def read_settings() -> Settings:
         sample_interval_s=_read_seconds(SAMPLE_INTERVAL_VARIABLE, "5", "0 for never"),
         collect=_read_names(COLLECT_VARIABLE),
         mask=read_mask_settings(),
+        parent_run=os.environ.get(PARENT_VARIABLE) or None,
+        store=os.environ.get(STORE_VARIABLE) or None,
     )
 
 

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from provml.base.store_files import store_root
 from provml.cli import _terminal as terminal
 from provml.cli._options import examples, json_option, run_argument, store_option
+from provml.journal.description import RunReference, read_reference
+from provml.journal.reader import is_run_folder
 from provml.journal.store import find_run
 
 if TYPE_CHECKING:
@@ -37,8 +41,8 @@ _SHORT_DIGEST = 12
 def show_command(run: str, resources: bool, as_json: bool, store: str | None) -> None:
     """Show what a run recorded.
 
-    Prints the run's status, parameters, series, data, models, last events and documents. Numbers
-    are rounded to six digits.
+    Prints the run's status, parameters, child runs, series, data, models, last events and
+    documents. Numbers are rounded to six digits.
 
     With --json, all values are exact. Integers beyond 2**53, decimals, NaN, INF and -INF are
     strings. Times are xsd:dateTime with nanoseconds, and bytes are base64.
@@ -58,6 +62,8 @@ def show_command(run: str, resources: bool, as_json: bool, store: str | None) ->
 
 
 def _overview_sections(found: Overview) -> list[RenderableType]:
+    from provml.cli._children import build_section
+
     sections: list[tuple[str, RenderableType | None]] = [
         ("", _describe_run(found)),
         ("parameters", _settings_section(found.params)),
@@ -74,6 +80,10 @@ def _overview_sections(found: Overview) -> list[RenderableType]:
     ]
     parts: list[RenderableType] = []
     for title, body in sections:
+        if title == "series" and found.children.count:
+            heading = f"\nchildren ({found.children.count:,})"
+            parts.append(terminal.styled(heading, "bold"))
+            parts += build_section(found.children, str(found.description["id"]))
         if body is not None:
             parts += [terminal.styled(f"\n{title}", "bold")] if title else []
             parts.append(body)
@@ -103,6 +113,9 @@ def _describe_run(found: Overview) -> RenderableType:
     rows += [
         (name, terminal.cell(description[k])) for k, name in labels.items() if description.get(k)
     ]
+    parent = read_reference(description.get("parent"))
+    if parent is not None:
+        rows.append(("parent", _describe_parent(found.folder, parent)))
     if found.command:
         rows.append(("command", terminal.cell(shlex.join(found.command))))
     rows.append(("status", terminal.styled(state.status, terminal.STYLES[state.status])))
@@ -124,6 +137,15 @@ def _describe_run(found: Overview) -> RenderableType:
         rows.append(("not summarised", terminal.styled(lost, "red")))
     rows.append(("folder", terminal.styled(terminal.printable(found.folder))))
     return _pairs_table(rows)
+
+
+def _describe_parent(folder: Path, parent: RunReference) -> Text:
+    """Return the parent's name, and a note if the parent is not in the run's store."""
+    text = terminal.cell(parent.name)
+    own = None if parent.folder is None else store_root(folder) / parent.folder
+    if own is None or not is_run_folder(own):
+        text.append("  not found in this store", "yellow")
+    return text
 
 
 def _settings_section(values: dict[str, Any]) -> RenderableType | None:

@@ -21,6 +21,7 @@ _LONGEST_SOURCE: Final = 2**20
 _LONGEST_DIFF: Final = 2_000
 _STATE_COLUMNS: Final = (
     "experiment",
+    "parent",
     "status",
     "duration_s",
     "script",
@@ -41,8 +42,8 @@ class Comparison(HasTable):
 
     Attributes:
         runs: the names of the runs, in the order in which they are compared.
-        state: the experiment, status, duration in seconds, script and git commit, and whether the
-            code had uncommitted changes.
+        state: the experiment, the parent's id, the status, the duration in seconds, the script, the
+            git commit, and whether the code had uncommitted changes.
         params, tags: the last value of each parameter and tag, as exact text.
         resources: the summaries of the machine readings, such as ``system.cpu_percent.mean``.
         packages: the versions of the installed packages.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-TABLES_VERSION: Final = 3
+TABLES_VERSION: Final = 4
 """The version of the table format. The tables' folder is named after the version, so provml never
 touches tables in another version of the format."""
 
@@ -30,6 +30,8 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn("experiment", "VARCHAR", "the experiment's name"),
         SqlColumn("project", "VARCHAR", "the project's name"),
         SqlColumn("owner", "VARCHAR", "who is responsible for the run"),
+        SqlColumn("parent", "VARCHAR", "the id of the run that the run is a part of"),
+        SqlColumn("parent_run", "VARCHAR", "the parent's folder in the store, as in `run`"),
         SqlColumn("iri", "VARCHAR", "the beginning of the IRIs of the run's own nodes"),
         SqlColumn("status", "VARCHAR", "`running`, `finished`, `failed`, `interrupted`, `crashed`"),
         SqlColumn("reason", "VARCHAR", "why the run ended, if known"),

@@ -37,6 +37,7 @@ TIMED_RECORDS = frozenset(
         "event",
         "dataset",
         "artifact",
+        "child",
         "model",
         "source",
         "environment",

@@ -52,6 +52,7 @@ from provml.errors import (
     StoreError,
 )
 from provml.recording import process_hooks
+from provml.recording.child_runs import find_parent
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 from provml.recording.start import RunStart, open_run, validate_start
@@ -136,8 +137,15 @@ def record_command(
         return _become_command(program, dict(os.environ))
     signals = SignalQueue()
     try:
+        parent = find_parent(None, settings, store)
         run = open_run(
-            settings, start, program.describe(), store=store, run_id=run_id, resume=resume
+            settings,
+            start,
+            program.describe(),
+            store=store,
+            run_id=run_id,
+            resume=resume,
+            parent=parent,
         )
     except RunExistsError:
         raise
