@@ -53,6 +53,11 @@ _BYTES_A_MIB = 2**20
     is_flag=True,
     help="Don't record calls to TensorBoard, MLflow and other trackers.",
 )
+@click.option(
+    "--no-frameworks",
+    is_flag=True,
+    help="Don't record what frameworks such as Lightning and Keras report.",
+)
 @click.option("--no-files", is_flag=True, help="Don't record which files are read and written.")
 @click.option("--no-settings", is_flag=True, help="Don't record settings such as arguments.")
 @click.option(
@@ -90,6 +95,7 @@ def run_command(
     patterns: tuple[str, ...],
     no_output: bool,
     no_trackers: bool,
+    no_frameworks: bool,
     no_files: bool,
     no_settings: bool,
     output_limit: float,
@@ -104,8 +110,8 @@ def run_command(
     signals.
 
     provml keeps the output of the command, and reads metrics from it. In Python programs, provml
-    also records the settings, calls to other trackers, and the files that the program reads and
-    writes. If the program calls provml.start_run, the call joins this run.
+    also records the settings, what frameworks and other trackers report, and the files that the
+    program reads and writes. If the program calls provml.start_run, the call joins this run.
 
     If provml can't write to the store, the command runs without being recorded.
     """
@@ -120,6 +126,7 @@ def run_command(
         patterns=patterns,
         output=not no_output,
         trackers=not no_trackers,
+        frameworks=not no_frameworks,
         files=not no_files,
         settings=not no_settings,
         output_limit_bytes=round(output_limit * _BYTES_A_MIB),

@@ -72,6 +72,8 @@ class CommandOptions(NamedTuple):
     """Whether to read and keep the output. If False, the command uses the caller's streams."""
     trackers: bool = True
     """Whether to record the command's calls to other experiment trackers, such as MLflow."""
+    frameworks: bool = True
+    """Whether to record what machine-learning frameworks such as Lightning report."""
     files: bool = True
     """Whether to record the files that the command reads and writes."""
     settings: bool = True
@@ -316,13 +318,16 @@ class _CommandRecording:
         environment = dict(os.environ)
         environment[JOINED_VARIABLE] = str(self._run.path)
         environment[COMMAND_VARIABLE] = self._token
-        chosen = bootstrap.PARTS if self._settings.capture is None else self._settings.capture
+        chosen = (
+            tuple(bootstrap.PARTS) if self._settings.capture is None else self._settings.capture
+        )
         own = [
             part
             for part in chosen
             if (part != "trackers" or self._options.trackers)
             and (part != "files" or self._options.files)
             and (part != "arguments" or self._options.settings)
+            and (part != "frameworks" or self._options.frameworks)
         ]
         if self._settings.capture is not None or len(own) < len(chosen):
             environment[CAPTURE_VARIABLE] = ",".join(own)
