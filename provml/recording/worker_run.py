@@ -130,7 +130,7 @@ class _WorkerRuns:
 
     def _choose(self, verb: str, published: PublishedRuns | None) -> Run | None:
         if published is None:
-            if not self._joined and not _is_worker_process():
+            if not self._joined and not is_worker_process():
                 return None
             return self._silence(
                 "no run",
@@ -234,7 +234,7 @@ def find_own_run() -> Run | None:
         process_hooks.watch(run)
 
 
-def _is_worker_process() -> bool:
+def is_worker_process() -> bool:
     """Return whether ``multiprocessing``, or a library that builds on it, started this process."""
     modules = (sys.modules.get(name) for name in _WORKER_MODULES)
     return any(module is not None and module.parent_process() for module in modules)
