@@ -27,13 +27,14 @@ class _AnnouncementTexts:
         self.texts: list[bytes] | None = None
 
 
-def load_announced_tools(group: str) -> list[Tool]:
+def load_announced_tools(group: str, kind: str) -> list[Tool]:
     """Load the tools in an entry point group. Note in the run which ones fail to load.
 
     The first call in a process costs a few milliseconds, to search ``sys.path``.
 
     Args:
         group: the entry point group, such as ``provml.trackers``.
+        kind: what the tools are, such as ``tracker``, for the note about a failure.
     """
     known = STATE.part(_AnnouncementTexts)
     if known.texts is None:
@@ -45,7 +46,7 @@ def load_announced_tools(group: str) -> list[Tool]:
         try:
             found.append(point.load())
         except Exception as error:  # the tool's import failed
-            note_missed(f"{point.name} of {group}", error)
+            note_missed(f"{kind} {point.name}", error)
     return found
 
 

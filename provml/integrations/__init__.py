@@ -33,6 +33,7 @@ ENTRY_POINTS: Final = "provml.integrations"
 BUILT_IN: Final[dict[str, tuple[str, ...]]] = {
     "lightning": ("lightning.pytorch",),
     "pytorch_lightning": ("pytorch_lightning",),
+    "transformers": ("transformers.trainer",),
 }
 """The modules of this package, and the modules of the framework to wait for.
 
@@ -69,7 +70,7 @@ def install() -> None:
     Costs well under a millisecond, plus a few milliseconds to find other packages that register a
     framework.
     """
-    _install([*_list_built_in(), *load_announced_tools(ENTRY_POINTS)])
+    _install([*_list_built_in(), *load_announced_tools(ENTRY_POINTS, "integration")])
 
 
 def uninstall() -> None:
@@ -98,7 +99,7 @@ def autolog(*frameworks: str) -> None:
         return
     known = {tool.name: tool for tool in _list_built_in()}
     if not set(frameworks) <= set(known):
-        for tool in load_announced_tools(ENTRY_POINTS):
+        for tool in load_announced_tools(ENTRY_POINTS, "integration"):
             known.setdefault(tool.name, tool)
     for name in frameworks:
         if name not in known:

@@ -23,6 +23,7 @@ from provml.base.context import Context
 from provml.capture.recorded_calls import RecordedCalls
 from provml.capture.state import STATE
 from provml.capture.trackers.identity_map import IdentityMap
+from provml.integrations._printed_lines import announce_printed_lines
 from provml.integrations._recorder import FrameworkRecorder, never_raise
 from provml.recording.run import Run
 
@@ -77,6 +78,7 @@ def _is_recorded_here(trainer: Any) -> bool:
 
 
 def _created(result: None, trainer: Any, *_: Any, **arguments: Any) -> None:
+    announce_printed_lines(FRAMEWORK)
     if _is_recorded_here(trainer):
         _log_arguments(STATE.part(_Trainers).recorder_of(trainer), arguments)
 

@@ -67,7 +67,7 @@ print(*map(repr, model.seen))
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_an_unchanged_script_is_recorded(tmp_path: Path, package: str) -> None:
-    """Metrics, settings or checkpoints would be missing, or the training would give other weights."""
+    """Metrics, settings or checkpoints would be missing, or the weights would differ."""
     script = MODEL.format(package=package) + "trainer = pl.Trainer(**options)"
     script += "\ntrainer.fit(model, data, data)\ntrainer.test(model, data)" + RESULT
     done = script_done(tmp_path, script)

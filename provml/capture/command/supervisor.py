@@ -479,8 +479,10 @@ class _CommandRecording:
                 if stream.trouble.errno != errno.EPIPE:  # the command may not have seen this error
                     _print_message(f"{stream.name}: {stream.trouble.strerror or stream.trouble}")
                     self._lost_output = True
-        if self._output is not None:
-            self._try_part("output", self._output.finish)
+        output = self._output
+        if output is not None:
+            is_rank = self._settings.rank is not None
+            self._try_part("output", lambda: output.finish(keep_marks=is_rank))
         if self._environment_thread is not None and self._environment_thread.ident is not None:
             self._environment_thread.join(_ENVIRONMENT_WAIT_S)
             if self._environment_thread.is_alive():

@@ -94,6 +94,8 @@ class LineReader:
         patterns: templates and regular expressions (see `compile_patterns`).
         source: a name for the text, used in the event that counts refused lines.
         built_in: whether to read the formats that need no pattern.
+        is_repeat: returns whether a line only repeats what is recorded in another way. Such lines
+            are read only with patterns.
 
     Raises:
         InvalidArgumentError: a pattern is invalid.
@@ -106,8 +108,10 @@ class LineReader:
         *,
         source: str = "stdout",
         built_in: bool = True,
+        is_repeat: Callable[[str], bool] | None = None,
     ) -> None:
         self._sink = LineSink(run, source)
+        self._is_repeat = is_repeat
         compiled = _patterns.compile_patterns(patterns)
         self._patterns = _patterns.PatternParser(self._sink, compiled) if compiled else None
         self._parsers = [kind(self._sink) for kind in (_load_parsers() if built_in else ())]
@@ -228,6 +232,8 @@ class LineReader:
         if "\x1b" in text:
             text = _TERMINAL_ESCAPES.sub("", text)
         if self._patterns is not None and self._patterns.read(text):
+            return
+        if self._is_repeat is not None and self._is_repeat(text):
             return
         # JSON that is printed while a progress bar is drawn follows the bar on the same line
         json_start = text.find("{")

@@ -28,7 +28,7 @@ def install() -> None:
     """
     hooks = STATE.part(_TrackerHooks)
     if not hooks.installed:
-        hooks.install([*_load_built_in(), *load_announced_tools(TRACKER_ENTRY_POINTS)])
+        hooks.install([*_load_built_in(), *load_announced_tools(TRACKER_ENTRY_POINTS, "tracker")])
 
 
 def uninstall() -> None:
