@@ -73,12 +73,12 @@ def find_parent(given: ParentArgument, settings: Settings, store: Any = None) ->
         return _find_given(given, store)
     own = find_own_run()
     if own is not None:
-        return _describe_run(own)
+        return describe_parent(own)
     if settings.joined_run is not None or active_runs.is_ambiguous():
         return None
     started_by = find_run_or_none()
     if started_by is not None:
-        found = _describe_run(started_by)
+        found = describe_parent(started_by)
         # a script that another script starts can have a store of its own
         if found is not None and settings.store is not None:
             return found._replace(store=None)
@@ -101,7 +101,7 @@ def record_child(parent: Parent, child: Run) -> None:
 
 def _find_given(given: object, store: Any) -> Parent | None:
     if isinstance(given, Run):
-        return _describe_run(given)
+        return describe_parent(given)
     name = getattr(given, "path", given)  # a `RecordedRun` has a path
     if not isinstance(name, (str, os.PathLike)) or not isinstance(os.fspath(name), str):
         raise InvalidArgumentError(f"parent must be {_KINDS}, or False for none, not {given!r:.80}")
@@ -111,8 +111,8 @@ def _find_given(given: object, store: Any) -> Parent | None:
     return _find_named(text, store)
 
 
-def _describe_run(run: Run) -> Parent | None:
-    """Return a run of this process as a parent; None if the run is disabled."""
+def describe_parent(run: Run) -> Parent | None:
+    """Return a run that this process can record into, as a parent; None if it is disabled."""
     if folder_of(run) is None:
         return None
     reference = read_reference(run._folder.description)
