@@ -31,9 +31,13 @@ from provml.errors import InvalidArgumentError
 
 ENTRY_POINTS: Final = "provml.integrations"
 BUILT_IN: Final[dict[str, tuple[str, ...]]] = {
+    "catboost": ("catboost.core",),
+    "lightgbm": ("lightgbm",),
     "lightning": ("lightning.pytorch",),
     "pytorch_lightning": ("pytorch_lightning",),
+    "sklearn": ("sklearn.base", "sklearn.metrics", "sklearn.model_selection"),
     "transformers": ("transformers.trainer",),
+    "xgboost": ("xgboost",),
 }
 """The modules of this package, and the modules of the framework to wait for.
 
