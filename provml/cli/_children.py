@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from provml.base.context import context_from_path
 from provml.cli import _terminal as terminal
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 MOST_READ: Final = 200
+_LOWER_IS_BETTER_TAG: Final = "lower_is_better"
+"""The tag of a run that names the metrics whose lowest value is the best one, with commas."""
 _MOST_SHOWN: Final = 20
 _MOST_PARAMS: Final = 4
 _MOST_METRICS: Final = 3
@@ -33,6 +35,16 @@ _LOWER_IS_BETTER: Final = re.compile(
     r"|(?<![a-z])(?:err|cer|wer|fid|bpd|time|duration)(?![a-z])"
 )
 """A pattern for the names of metrics whose lowest value is the best one."""
+_DETAIL: Final = re.compile(r"std_|rank_|split\d+_")
+"""A pattern for the names of metrics that only explain another metric."""
+
+
+class Metric(NamedTuple):
+    """A metric of the children, and whether its lowest value is the best one."""
+
+    name: str
+    context: tuple[str, ...] | None
+    is_lower_better: bool
 
 
 @dataclass(slots=True)
@@ -56,11 +68,10 @@ class SeenChild:
         """The duration in seconds; None if the child is running or crashed."""
         return terminal.duration_s(self.started_ns, self.ended_ns)
 
-    def find_best(self, metric: tuple[str, tuple[str, ...] | None]) -> Any:
-        """Return the best value of a metric in a context; None if the child has no such value."""
-        name, context = metric
-        found = [s for s in self.series if (s.name, s.context) == (name, context)]
-        lowest = is_lower_better(name)
+    def find_best(self, metric: Metric) -> Any:
+        """Return the best value of a metric; None if the child has no such value."""
+        found = [s for s in self.series if (s.name, s.context) == (metric.name, metric.context)]
+        lowest = metric.is_lower_better
         values = [s.minimum if lowest else s.maximum for s in found]
         numbers = [value for value in values if value is not None]
         if not numbers:
@@ -140,15 +151,24 @@ def _read_child(folder: Path) -> SeenChild:
     )
 
 
-def build_section(children: SeenChildren, own_id: str) -> list[RenderableType]:
+def build_section(
+    children: SeenChildren, own_id: str, tags: Mapping[str, Any]
+) -> list[RenderableType]:
     """Build the table of a run's children, and a line about the children that it leaves out.
 
     The columns are the parameters that differ between the children, and the metrics that most of
     the children have. The best value of each metric is bold.
+
+    Args:
+        children: the children.
+        own_id: the id of the run.
+        tags: the tags of the run. The tag ``lower_is_better`` names the metrics whose lowest value
+            is the best one, in addition to those that have a name such as ``loss``.
     """
+    lower = [name.strip() for name in str(tags.get(_LOWER_IS_BETTER_TAG, "")).split(",")]
     shown = children.seen[:_MOST_SHOWN]
     params = _find_differing_params(children.seen)
-    metrics = _find_common_metrics(children.seen)
+    metrics = _find_common_metrics(children.seen, lower)
     best = {metric: _find_best_of_all(children.seen, metric) for metric in metrics}
     rows: list[list[Text]] = []
     for child in shown:
@@ -164,7 +184,7 @@ def build_section(children: SeenChildren, own_id: str) -> list[RenderableType]:
             cells.append(terminal.cell(terminal.value_text(value), style))
         rows.append(cells)
     headings = [terminal.fold_heading(terminal.printable(name)) for name in params]
-    values = [_metric_heading(*metric) for metric in metrics]
+    values = [_metric_heading(metric) for metric in metrics]
     parts: list[RenderableType] = [
         terminal.table(
             ["  id", "status", "duration", *headings, *values],
@@ -194,28 +214,30 @@ def _find_differing_params(children: Sequence[SeenChild]) -> list[str]:
     return [name for name in names if len(texts[name]) > 1][:_MOST_PARAMS]
 
 
-def _find_common_metrics(
-    children: Sequence[SeenChild],
-) -> list[tuple[str, tuple[str, ...] | None]]:
-    """Return the names and contexts of the metrics that most of the children have."""
+def _find_common_metrics(children: Sequence[SeenChild], lower: Collection[str]) -> list[Metric]:
+    """Return the metrics that most of the children have. Details and times come last."""
     counts: Counter[tuple[str, tuple[str, ...] | None]] = Counter()
+    details: set[str] = set()
     for child in children:
-        counts.update(dict.fromkeys(((s.name, s.context) for s in child.series), 1))
-    return [metric for metric, _ in counts.most_common(_MOST_METRICS)]
+        counts.update({(series.name, series.context): 1 for series in child.series})
+        details.update(s.name for s in child.series if "s" in s.units or _DETAIL.match(s.name))
+    ranked = sorted(counts, key=lambda metric: (metric[0] in details, -counts[metric]))
+    return [
+        Metric(name, context, name in lower or is_lower_better(name))
+        for name, context in ranked[:_MOST_METRICS]
+    ]
 
 
-def _find_best_of_all(
-    children: Sequence[SeenChild], metric: tuple[str, tuple[str, ...] | None]
-) -> Any:
+def _find_best_of_all(children: Sequence[SeenChild], metric: Metric) -> Any:
     found = [child.find_best(metric) for child in children]
     numbers = [value for value in found if isinstance(value, int | float)]
     if len(numbers) < 2:
         return None
-    return min(numbers) if is_lower_better(metric[0]) else max(numbers)
+    return min(numbers) if metric.is_lower_better else max(numbers)
 
 
-def _metric_heading(name: str, path: tuple[str, ...] | None) -> str:
-    context = context_from_path(path)
+def _metric_heading(metric: Metric) -> str:
+    context = context_from_path(metric.context)
     place = "" if context is None else f" {context}"
-    side = "min" if is_lower_better(name) else "max"
-    return f"{terminal.fold_heading(terminal.printable(name + place))}\n{side}"
+    side = "min" if metric.is_lower_better else "max"
+    return f"{terminal.fold_heading(terminal.printable(metric.name + place))}\n{side}"

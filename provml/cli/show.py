@@ -83,7 +83,7 @@ def _overview_sections(found: Overview) -> list[RenderableType]:
         if title == "series" and found.children.count:
             heading = f"\nchildren ({found.children.count:,})"
             parts.append(terminal.styled(heading, "bold"))
-            parts += build_section(found.children, str(found.description["id"]))
+            parts += build_section(found.children, str(found.description["id"]), found.tags)
         if body is not None:
             parts += [terminal.styled(f"\n{title}", "bold")] if title else []
             parts.append(body)
