@@ -7,8 +7,8 @@
         provml.log_metric("loss", 0.3, provml.Context.TRAINING, step=0)
 
 ``import provml`` loads only the code that records, and no package outside the standard library. The
-functions and classes that read a recorded run, and the modules `provml.testing`, `provml.reading`
-and `provml.sparql`, are imported when you first use them.
+functions and classes that read a recorded run, and the modules `provml.integrations`,
+`provml.reading`, `provml.sparql` and `provml.testing`, are imported when you first use them.
 """
 
 from typing import TYPE_CHECKING
@@ -66,6 +66,7 @@ from provml.recording.run import Run
 from provml.version import __version__
 
 if TYPE_CHECKING:
+    from provml import integrations as integrations
     from provml import reading as reading
     from provml import sparql as sparql
     from provml import testing as testing
@@ -79,6 +80,8 @@ if TYPE_CHECKING:
         RecordedException,
     )
     from provml.capture.printed_output import capture_output
+    from provml.integrations import autolog
+    from provml.integrations.model_watch import watch
     from provml.journal.history import RecordedEvent, RecordedSpan
     from provml.lineage.questions import Store, open_store
     from provml.recorded_run import (
@@ -133,6 +136,7 @@ __all__ = [
     "StoreError",
     "__version__",
     "active_run",
+    "autolog",
     "capture_output",
     "count_flops",
     "end_run",
@@ -162,6 +166,7 @@ __all__ = [
     "update_metadata",
     "use_model",
     "validate",
+    "watch",
 ]
 
 _IMPORTED_ON_USE = {
@@ -180,14 +185,16 @@ _IMPORTED_ON_USE = {
     "SeriesArrays": "provml.recorded_run",
     "SeriesName": "provml.recorded_run",
     "Store": "provml.lineage.questions",
+    "autolog": "provml.integrations",
     "capture_output": "provml.capture.printed_output",
     "equivalent": "provml.validation.constraints.normal_forms",
     "load": "provml.recorded_run",
     "normal_form": "provml.validation.constraints.normal_forms",
     "open_store": "provml.lineage.questions",
     "validate": "provml.validation",
+    "watch": "provml.integrations.model_watch",
 }
-_MODULES = ("reading", "sparql", "testing")
+_MODULES = ("integrations", "reading", "sparql", "testing")
 
 
 def __getattr__(name: str) -> object:

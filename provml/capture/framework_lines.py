@@ -23,6 +23,7 @@ from provml.base import store_files
 
 PRINTED_BY: Final[dict[str, str]] = {
     "catboost": r"\d+:\s+(?:learn|test|bestTest)\w*: ",
+    "ignite": r"(?:Epoch|Iteration).*\[\d+/\d+\].*%\|",
     "keras": r"\d+/(?:\d+|Unknown) |- \d+s\b|Epoch \d+/\d+$|Epoch \d+: \S+ (?:improved|did not)",
     "lightgbm": r"\[\d+\]\t\S.*: ",
     "lightning": (

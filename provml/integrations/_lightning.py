@@ -85,13 +85,13 @@ def _created(result: None, trainer: Any, *_: Any, **arguments: Any) -> None:
 
 def _log_arguments(recorder: FrameworkRecorder, arguments: Mapping[str, Any]) -> None:
     plain = {name: value for name, value in arguments.items() if isinstance(value, _PLAIN)}
-    recorder.log_params(plain, "trainer.")
+    recorder.log_settings(plain, "trainer.")
 
 
 def _started(result: None, trainer: Any) -> None:
     if _is_recorded_here(trainer):
         recorder = STATE.part(_Trainers).recorder_of(trainer)
-        recorder.log_params(_read_hyperparameters(trainer))
+        recorder.log_settings(_read_hyperparameters(trainer))
 
 
 def _read_hyperparameters(trainer: Any) -> dict[str, Any]:

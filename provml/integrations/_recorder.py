@@ -96,6 +96,11 @@ class FrameworkRecorder:
             )
         return None if run is None or run.closed else run
 
+    def end_own_run(self) -> None:
+        """End the run if this recorder started it."""
+        if self._run is not None and not self._run.closed:
+            self._run.end_run()
+
     def log_metrics(
         self,
         values: Mapping[Any, Any],
@@ -154,7 +159,7 @@ class FrameworkRecorder:
         return self._numbers[folder]
 
     def log_params(self, params: object, prefix: str = "") -> None:
-        """Record the fields of a mapping or configuration object as parameters.
+        """Record the fields of a mapping or configuration object that the script has passed.
 
         A value that this process has already recorded under the same name is not recorded again.
         """
@@ -171,6 +176,27 @@ class FrameworkRecorder:
                 run.log_param(name, value)
             except ProvMLError as error:  # continue with the other parameters
                 note_failure(f"{self.framework}: the parameter {name[:100]!r}", error)
+
+    def log_settings(self, settings: object, prefix: str = "") -> None:
+        """Record settings that this integration has read from objects of the framework.
+
+        They never replace a parameter of the script: if the script has another value under the same
+        name, the name of the framework is put before the name of the setting.
+
+        Costs one pass over the events of the run.
+        """
+        run = self.find_run()
+        if run is None:
+            return
+        recorded = STATE.part(_Trainings).settings
+        known = dict(run.params)
+        own: dict[str, Any] = {}
+        for name, value in flatten(settings, prefix).items():
+            if name not in known or (str(run.path), name) in recorded:
+                own[name] = value
+            elif not _are_equal(known[name], value):
+                own[f"{self.framework}.{name}"] = value
+        self.log_params(own)
 
     def log_checkpoint(self, path: Any, name: str, step: Any = None, epoch: Any = None) -> None:
         """Record a checkpoint, a file or folder, as a version of a model.
@@ -226,6 +252,13 @@ def never_raise(method: _Method) -> _Method:
             return None
 
     return call  # type: ignore[return-value]
+
+
+def _are_equal(one: object, other: object) -> bool:
+    try:
+        return bool(one == other) or repr(one) == repr(other)
+    except Exception:  # comparing arrays, for example, gives more than one bool
+        return False
 
 
 def _script_name() -> str:

@@ -104,10 +104,10 @@ def _started(handler: Any, args: Any, state: Any, control: Any, **_: Any) -> Non
 
 def _log_settings(recorder: FrameworkRecorder, args: Any, model: Any) -> None:
     own = {field.name: getattr(args, field.name) for field in dataclasses.fields(args)}
-    recorder.log_params(own)
+    recorder.log_settings(own)
     config: Any = getattr(model, "config", None)
     if hasattr(config, "to_dict"):
-        recorder.log_params(config.to_dict(), "model.")
+        recorder.log_settings(config.to_dict(), "model.")
 
 
 def _reported(

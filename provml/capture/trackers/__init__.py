@@ -14,7 +14,7 @@ from provml.capture.state import STATE
 from provml.capture.tool_hooks import Tool, ToolHooks
 
 TRACKER_ENTRY_POINTS: Final = "provml.trackers"
-BUILT_IN_TRACKERS: Final = ("mlflow", "tensorboard", "wandb")
+BUILT_IN_TRACKERS: Final = ("mlflow", "tensorboard", "tf_summary", "wandb")
 
 
 class _TrackerHooks(ToolHooks):
