@@ -35,8 +35,10 @@ class Trainings(threading.local):
 
     def begin_estimator(
         self, framework: str, estimator: Any, features: Any, target: Any, eval_set: Any
-    ) -> CallEnd:
+    ) -> CallEnd | None:
         """Record an estimator's parameters and data; return a function that records its model.
+
+        Returns None if a method of the same estimator calls ``fit`` of its base class.
 
         Args:
             framework: the name of the framework.
@@ -45,6 +47,8 @@ class Trainings(threading.local):
             eval_set: a sequence of pairs of features and target, or None.
         """
         calls = fit_calls()
+        if calls.owners and calls.owners[-1] is estimator:
+            return None
         is_recorded = calls.is_training_recorded() and not self.stack
         fit = begin_fit(framework, type(estimator).__name__, estimator) if is_recorded else None
         is_outermost = not calls.owners

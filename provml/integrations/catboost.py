@@ -60,12 +60,14 @@ def _begin_estimator(
     y: Any = None,
     *_: Any,
     **options: Any,
-) -> CallEnd:
+) -> CallEnd | None:
     trainings = STATE.part(_Trainings)
     is_pool = type(X).__name__ == "Pool"  # its data can't be read
     features, eval_set = None if is_pool else X, options.get("eval_set")
     end = trainings.begin_estimator(name, estimator, features, y, eval_set)
     fit = trainings.current
+    if end is None:
+        return None
 
     def finish(result: Any, error: BaseException | None) -> None:
         if fit is not None and error is None:

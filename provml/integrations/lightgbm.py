@@ -72,7 +72,9 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
             calls.surround(estimator, "fit", _begin_estimator)
 
 
-def _begin_estimator(estimator: Any, X: Any, y: Any = None, *_: Any, **options: Any) -> CallEnd:  # noqa: N803
+def _begin_estimator(
+    estimator: Any, X: Any, y: Any = None, *_: Any, **options: Any
+) -> CallEnd | None:
     trainings = STATE.part(_Trainings)
     trainings.has_callback = _has_own_callback(options.get("callbacks"))
     return trainings.begin_estimator(name, estimator, X, y, options.get("eval_set"))

@@ -65,7 +65,9 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
             calls.surround(estimator, "fit", _begin_estimator)
 
 
-def _begin_estimator(estimator: Any, X: Any, y: Any = None, *_: Any, **options: Any) -> CallEnd:  # noqa: N803
+def _begin_estimator(
+    estimator: Any, X: Any, y: Any = None, *_: Any, **options: Any
+) -> CallEnd | None:
     eval_set = options.get("eval_set")
     return STATE.part(_Trainings).begin_estimator(name, estimator, X, y, eval_set)
 
