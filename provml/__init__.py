@@ -80,18 +80,18 @@ if TYPE_CHECKING:
         RecordedException,
     )
     from provml.capture.printed_output import capture_output
+    from provml.charts import plot
     from provml.integrations import autolog
     from provml.integrations.model_watch import watch
     from provml.journal.history import RecordedEvent, RecordedSpan
     from provml.lineage.questions import Store, open_store
-    from provml.recorded_run import (
+    from provml.model.recorded_values import (
         RecordedAlert,
         RecordedContent,
-        RecordedRun,
         SeriesArrays,
         SeriesName,
-        load,
     )
+    from provml.recorded_run import RecordedRun, load
     from provml.validation import validate
     from provml.validation.constraints.normal_forms import equivalent, normal_form
 
@@ -161,6 +161,7 @@ __all__ = [
     "log_system_metrics",
     "normal_form",
     "open_store",
+    "plot",
     "set_tag",
     "start_run",
     "update_metadata",
@@ -176,14 +177,14 @@ _IMPORTED_ON_USE = {
     "DroppedCounts": "provml.base.results",
     "Point": "provml.base.results",
     "PointPage": "provml.base.results",
-    "RecordedAlert": "provml.recorded_run",
-    "RecordedContent": "provml.recorded_run",
+    "RecordedAlert": "provml.model.recorded_values",
+    "RecordedContent": "provml.model.recorded_values",
     "RecordedEvent": "provml.journal.history",
     "RecordedException": "provml.base.results",
     "RecordedRun": "provml.recorded_run",
     "RecordedSpan": "provml.journal.history",
-    "SeriesArrays": "provml.recorded_run",
-    "SeriesName": "provml.recorded_run",
+    "SeriesArrays": "provml.model.recorded_values",
+    "SeriesName": "provml.model.recorded_values",
     "Store": "provml.lineage.questions",
     "autolog": "provml.integrations",
     "capture_output": "provml.capture.printed_output",
@@ -191,6 +192,7 @@ _IMPORTED_ON_USE = {
     "load": "provml.recorded_run",
     "normal_form": "provml.validation.constraints.normal_forms",
     "open_store": "provml.lineage.questions",
+    "plot": "provml.charts",
     "validate": "provml.validation",
     "watch": "provml.integrations.model_watch",
 }

@@ -9,118 +9,43 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from provml.base.clock import to_datetime
-from provml.base.context import Context, context_from_path, given_path, group_path, matching_paths
+from provml.base.context import Context, context_from_path, given_path, group_path
 from provml.base.results import Damage, DroppedCounts, PointPage, RecordedException
 from provml.base.sinks import Destination
-from provml.errors import ProvMLWarning, SeriesNotFoundError
+from provml.errors import ProvMLWarning
 from provml.journal import history, layout
 from provml.journal.description import read_reference
-from provml.journal.files import Record, record_context, series_number
 from provml.journal.history import RecordedEvent, RecordedSpan, TimeLike
 from provml.journal.reader import Journal
-from provml.journal.record_building import add_later_digest
 from provml.journal.store import find_run, list_child_folders
-from provml.journal.values import decode
+from provml.model.recorded_values import (
+    RecordedAlert,
+    RecordedContent,
+    SeriesArrays,
+    SeriesName,
+    find_alerts,
+    find_contents,
+    select_series,
+)
 
 if TYPE_CHECKING:
-    import numpy as np
     from networkx import MultiDiGraph
-    from numpy.typing import NDArray
     from prov.model import ProvDocument
     from pydot import Dot
     from rdflib import Graph
 
+    from provml.charts.picture import Picture
     from provml.graph.view import View
     from provml.model.resources import ResourceUse
     from provml.model.statements import Statement
 
-_CONTENT = ("artifact", "model", "dataset", "input", "digest")
 NO_STEP = layout.NO_STEP
 NO_EPOCH = layout.NO_EPOCH
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SeriesArrays:
-    """The samples of a series, as columns of equal length, in the order they were written.
-
-    Attributes:
-        time_ns: int64, nanoseconds since the Unix epoch.
-        step: int64; `NO_STEP` (-2**63) if a sample has no step.
-        epoch: int64; `NO_EPOCH` (-1) if a sample has no epoch.
-        value: float64; int64 if all values are ints; Python objects if neither type can represent
-            all values exactly.
-    """
-
-    time_ns: NDArray[np.int64]
-    step: NDArray[np.int64]
-    epoch: NDArray[np.int64]
-    value: NDArray[Any]
-
-    def __len__(self) -> int:
-        return len(self.time_ns)
-
-
-class SeriesName(NamedTuple):
-    """The name and the context of a series. A context of None means the run itself."""
-
-    name: str
-    context: Context | None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedAlert:
-    """An alert: a reading of the machine that exceeded its threshold.
-
-    The severity is ``critical`` from 1.1 times the threshold upwards, and ``warning`` below that.
-    """
-
-    time_ns: int
-    metric: str
-    value: float
-    threshold: float
-    severity: str
-    collector: str
-    context: Context | None
-    step: int | None
-    epoch: int | None
-
-    @property
-    def timestamp(self) -> float:
-        """The time of the reading in seconds since the Unix epoch."""
-        return self.time_ns / 1e9
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedContent:
-    """A dataset, input, artifact or model that a run logged.
-
-    Attributes:
-        kind: ``dataset``, ``input``, ``artifact`` or ``model``.
-        role: what an input was used for, such as ``base model``; None if no role was logged.
-        facts: the path, sha256, size, shape and other facts, depending on the kind.
-    """
-
-    kind: str
-    name: str
-    time_ns: int
-    context: Context | None
-    step: int | None
-    epoch: int | None
-    facts: dict[str, Any]
-    metadata: dict[str, Any]
-    role: str | None = None
-
-    @property
-    def sha256(self) -> str | None:
-        """The SHA-256 digest of the content, in hexadecimal; None if the content was not hashed."""
-        digest = self.facts.get("sha256")
-        return digest if isinstance(digest, str) else None
 
 
 def load(run: str | os.PathLike[str], store: str | os.PathLike[str] | None = None) -> RecordedRun:
@@ -171,6 +96,12 @@ class RecordedRun:
 
     def __repr__(self) -> str:
         return f"<provml.RecordedRun {self.experiment}/{self.id} {self.status}>"
+
+    def _repr_html_(self) -> str:
+        """Return a summary of the run as HTML, which notebooks show instead of the ``repr``."""
+        from provml.page.run_summary import build_run_summary
+
+        return build_run_summary(self._open_journal())
 
     @property
     def id(self) -> str:
@@ -295,11 +226,6 @@ class RecordedRun:
         """The task of the model, such as ``detection``, or None."""
         return self._journal.description.get("task")
 
-    def _records(self, *kinds: str) -> Iterator[Record]:
-        return history.read_records(
-            self._open_journal(), *kinds
-        )  # open the journal again, because a live run grows
-
     def series_names(self, kind: str = "metric") -> list[SeriesName]:
         """Return the name and context of each series of a kind, in the form that `series` takes."""
         from provml.model.series import SeriesTable
@@ -325,7 +251,8 @@ class RecordedRun:
         Args:
             name: the name of the metric or reading.
             context: the context or its name; `Context` lists the names. None selects the samples
-                that were logged without a context.
+                that were logged without a context or, if there are none, the samples of the only
+                context that has a series with this name.
             rank: the rank of the processes that logged the samples; None selects all processes.
             kind: ``metric``, ``flops`` or ``cumulative-flops``; for readings, the name of the
                 collector, such as ``system`` or ``gpu``. By default ``metric`` or, if no metric has
@@ -336,40 +263,13 @@ class RecordedRun:
                 artifact, all samples.
 
         Raises:
-            SeriesNotFoundError: no series matches, or series of several models do; the message
-                lists the candidates.
+            SeriesNotFoundError: no series matches, or series of several contexts or models do; the
+                message lists the candidates.
         """
         from provml.model.series import SeriesTable, series_columns
 
         table = SeriesTable(self._open_journal())
-        paths = matching_paths(context)
-        found = {s.context for s in table.all if s.name == name}
-        path = next((path for path in paths if path in found), paths[0])
-        chosen = [
-            s
-            for s in table.all
-            if (s.name, s.context) == (name, path)
-            and rank in (None, s.rank)
-            and (of is None or (s.of is not None and of in (s.of[1], s.of)))
-        ]
-        kinds = [s.kind for s in chosen]
-        own = kind or ("metric" if "metric" in kinds or not kinds else kinds[0])
-        chosen = [s for s in chosen if s.kind == own]
-        targets = list(dict.fromkeys(s.of for s in chosen))
-        if of is None and len(targets) > 1:
-            if None not in targets:
-                raise SeriesNotFoundError(
-                    f"run {self.id} has {name!r} in {context} for several models "
-                    f"({', '.join(map(repr, targets[:10]))}): choose one with of={targets[0]!r}"
-                )
-            chosen = [s for s in chosen if s.of is None]
-        if not chosen:
-            known = ", ".join(f"{n!r} in {c}" for n, c in self.series_names(own)[:10])
-            raise SeriesNotFoundError(
-                f"run {self.id} has no series {name!r} of kind {own!r} in {context}"
-                f"{'' if of is None else f' of {of!r}'}; "
-                f"it has: {known or 'none'}"
-            )
+        chosen = select_series(table, self.id, name, context, rank, kind, of)
         return SeriesArrays(*series_columns(table, chosen))
 
     def events(
@@ -380,7 +280,7 @@ class RecordedRun:
         since: TimeLike | None = None,
         until: TimeLike | None = None,
     ) -> list[RecordedEvent]:
-        """Return the events that match all arguments, in the order in which they were logged.
+        """Return the events that match all arguments, in the order of time.
 
         Args:
             name: the event's name; None selects all names.
@@ -430,25 +330,7 @@ class RecordedRun:
 
     def alerts(self) -> list[RecordedAlert]:
         """Return the readings that raised alerts, in the order in which they were recorded."""
-        found: list[RecordedAlert] = []
-        for record in self._records("alert"):
-            try:
-                found.append(
-                    RecordedAlert(
-                        time_ns=int(record["time"]),
-                        metric=str(record["name"]),
-                        value=float(decode(record["value"])),
-                        threshold=float(decode(record["threshold"])),
-                        severity=str(record["severity"]),
-                        collector=str(record["collector"]),
-                        context=context_from_path(record_context(record)),
-                        step=record.get("step"),
-                        epoch=record.get("epoch"),
-                    )
-                )
-            except (KeyError, TypeError, ValueError, ArithmeticError):
-                continue
-        return found
+        return find_alerts(self._open_journal())
 
     def resources(self) -> list[ResourceUse]:
         """Return the mean, minimum, maximum and total of each kind of machine reading.
@@ -464,36 +346,7 @@ class RecordedRun:
 
         They are grouped by process, in the order in which they were logged.
         """
-        found: list[RecordedContent] = []
-        for files in self._open_journal().writers:
-            records = [record for _, record in files.records() if record.get("record") in _CONTENT]
-            digests = {
-                series_number(r): r.get("content") for r in records if r["record"] == "digest"
-            }
-            for record in records:
-                name, time_ns = record.get("name"), record.get("time")
-                if not isinstance(name, str) or not isinstance(time_ns, int):
-                    continue
-                content, role = record.get("content"), record.get("role")
-                facts = content if isinstance(content, dict) else {}
-                number = series_number(record)
-                later = None if number is None else digests.get(number)
-                if isinstance(later, dict):
-                    facts = add_later_digest(facts, later)
-                found.append(
-                    RecordedContent(
-                        kind=record["record"],
-                        name=name,
-                        time_ns=time_ns,
-                        context=context_from_path(record_context(record)),
-                        step=record.get("step"),
-                        epoch=record.get("epoch"),
-                        facts=facts,
-                        metadata=history.decode_metadata(record),
-                        role=role if isinstance(role, str) else None,
-                    )
-                )
-        return found
+        return find_contents(self._open_journal())
 
     def statements(self, detail: str | None = None) -> Iterator[Statement]:
         """Yield the PROV statements of the run. Each statement costs about 10 microseconds.
@@ -569,30 +422,36 @@ class RecordedRun:
 
     def plot(
         self,
-        file: Destination,
+        file: Destination | None = None,
         *series: str,
         contexts: Collection[str] = (),
         by: str | None = None,
         log: bool = False,
-    ) -> None:
-        """Plot series to a file, with one chart per name. Costs one pass over the samples.
+    ) -> Picture:
+        """Plot series, with one chart per name, to a file or for a notebook.
+
+        If the call is the last line of a notebook's cell, the notebook shows the charts. Costs one
+        pass over the samples.
 
         Args:
-            file: a path ending in ``.png``, ``.svg`` or ``.html``.
+            file: a path ending in ``.png``, ``.svg`` or ``.html``; None writes no file.
             series: the names of the series to plot; by default all.
             contexts: the names of the contexts to plot; by default all.
             by: the horizontal axis: ``step``, ``epoch`` or ``time``; by default the first of these
                 that the samples have.
             log: whether the vertical axis is logarithmic.
 
+        Returns:
+            The picture as it was written; as SVG if no file was written.
+
         Raises:
             InvalidArgumentError: the file extension or the axis is unknown.
             SeriesNotFoundError: the run has no such series or context.
             MissingExtraError: matplotlib is not installed or, for ``.html``, mpld3 is not.
         """
-        from provml.plot import draw
+        from provml.charts.picture import draw_picture
 
-        draw(self.path, file, series, contexts=contexts, by=by, log=log)
+        return draw_picture([self.path], file, series, contexts=contexts, by=by, log=log)
 
     def to_networkx(self, detail: str | None = "series") -> MultiDiGraph[str]:
         """Build a ``networkx`` graph of the run; `provml.graph.build` describes the graph.

@@ -20,14 +20,21 @@ MASK_VARIABLE = "PROVML_MASK"
 MASK_ALLOW_VARIABLE = "PROVML_MASK_ALLOW"
 SAMPLE_INTERVAL_VARIABLE = "PROVML_SAMPLE_INTERVAL_S"
 COLLECT_VARIABLE = "PROVML_COLLECT"
+CODE_VARIABLE = "PROVML_CODE"
 CAPTURE_VARIABLE = "PROVML_CAPTURE"
 COMMAND_VARIABLE = "PROVML_COMMAND"
 JOINED_VARIABLE = "PROVML_JOINED_RUN"
 PARENT_VARIABLE = "PROVML_PARENT_RUN"
 _ON = ("1", "true", "yes", "on")
 _OFF = ("0", "false", "no", "off")
-_RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
-_LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
+# mpirun in a batch script: every process inherits SLURM's rank 0 of the script itself
+_RANK_VARIABLES = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
+_LOCAL_RANK_VARIABLES = (
+    "LOCAL_RANK",
+    "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MPI_LOCALRANKID",
+    "SLURM_LOCALID",
+)
 
 
 def default_store() -> str:
@@ -119,6 +126,9 @@ class Settings(NamedTuple):
     """
     store: str | None = None
     """``PROVML_STORE``: the folder that contains the runs; None if the variable is not set."""
+    code: bool = True
+    """``PROVML_CODE=off``: runs don't record the files of code and configuration that the script
+    uses."""
 
 
 def read_settings() -> Settings:
@@ -143,6 +153,7 @@ def read_settings() -> Settings:
         mask=read_mask_settings(),
         parent_run=os.environ.get(PARENT_VARIABLE) or None,
         store=os.environ.get(STORE_VARIABLE) or None,
+        code=_read_switch(CODE_VARIABLE),
     )
 
 
@@ -152,10 +163,24 @@ def read_mask_settings() -> MaskSettings:
     Raises:
         InvalidArgumentError: ``PROVML_MASK`` is neither ``on`` nor ``off``.
     """
-    text = os.environ.get(MASK_VARIABLE, "").lower()
+    return MaskSettings(_read_switch(MASK_VARIABLE), _read_names(MASK_ALLOW_VARIABLE) or ())
+
+
+def may_record_code() -> bool:
+    """Return whether a run in this process could record its code, without checking the settings.
+
+    This is False if ``PROVML_CODE`` or ``PROVML_DISABLED`` turns that off.
+    """
+    is_disabled = os.environ.get(DISABLED_VARIABLE, "").lower() in _ON
+    return not is_disabled and os.environ.get(CODE_VARIABLE, "").lower() not in _OFF
+
+
+def _read_switch(variable: str) -> bool:
+    """Return whether a variable is on, which is the default."""
+    text = os.environ.get(variable, "").lower()
     if text not in ("", *_ON, *_OFF):
-        raise InvalidArgumentError(f"{MASK_VARIABLE} must be on or off, not {text!r}")
-    return MaskSettings(text not in _OFF, _read_names(MASK_ALLOW_VARIABLE) or ())
+        raise InvalidArgumentError(f"{variable} must be on or off, not {text!r}")
+    return text not in _OFF
 
 
 def _read_names(variable: str) -> tuple[str, ...] | None:

@@ -7,7 +7,7 @@ itself may be a link, because the user names it.
 
 Each function costs about two system calls per component of the path. Each raises `StoreError`,
 which is an `OSError`, if a component is a link or a special file, and `OSError` for all other
-problems. Imports only `errors` and `settings` from provml.
+problems. Imports only `errors` and `folder_entries` from provml.
 """
 
 from __future__ import annotations
@@ -17,12 +17,25 @@ import fcntl
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, Self
 
-from provml.base.settings import store_umask
+from provml.base.folder_entries import (
+    describe_kind,
+    exists_in,
+    make_folder_in,
+    open_file_in,
+    open_folder_in,
+    open_new_folder_in,
+    read_limited,
+    remove_folder_in,
+    rename_entry,
+    set_folder_mode,
+    set_mode,
+    shared_folder_mode,
+)
 from provml.errors import StoreError
 
 PARTIAL_SUFFIX: Final = ".part"
@@ -30,25 +43,6 @@ PARTIAL_SUFFIX: Final = ".part"
 
 _TEMPORARY_NAME: Final = re.compile(r"\..+\.[0-9a-f]{16}" + re.escape(PARTIAL_SUFFIX), re.DOTALL)
 _CREATE_ATTEMPTS: Final = 10
-_FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE_FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_KINDS: Final[tuple[tuple[Callable[[int], bool], str], ...]] = (
-    (stat.S_ISREG, "a file"),
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISLNK, "a symbolic link, and provml does not follow links in a store"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-)
-
-
-class EntryName(str):
-    """The name of an entry in an open folder. Audit hooks see only this name, not the whole path.
-
-    The class tells the audit hook of ``provml run`` that the name is not relative to the working
-    folder.
-    """
-
-    __slots__ = ()
 
 
 class FolderEntry(NamedTuple):
@@ -74,7 +68,7 @@ def open_file(root: Path, path: Path, flags: int = os.O_RDONLY) -> int:
             unless ``PROVML_UMASK`` grants more.
     """
     with _open_parent(root, path) as (parent, name):
-        return _open_file_in(parent, name, path, flags)
+        return open_file_in(parent, name, path, flags)
 
 
 def open_to_read(root: Path, path: Path) -> BinaryIO:
@@ -87,7 +81,7 @@ def read_file(root: Path, path: Path, limit: int) -> bytes:
 
     Raises StoreError if the file is larger than ``limit`` bytes.
     """
-    return _read_limited(open_file(root, path), path, limit)
+    return read_limited(open_file(root, path), path, limit)
 
 
 class OpenFolder:
@@ -114,12 +108,12 @@ class OpenFolder:
         """Open a folder in this folder."""
         child = object.__new__(OpenFolder)
         child.path = self.path / name
-        child._fd = _open_folder_in(self._fd, name, child.path)
+        child._fd = open_folder_in(self._fd, name, child.path)
         return child
 
     def open_to_read(self, name: str) -> BinaryIO:
         """Open a regular file in this folder for reading bytes."""
-        return open(_open_file_in(self._fd, name, f"{self.path}/{name}", os.O_RDONLY), "rb")
+        return open(open_file_in(self._fd, name, f"{self.path}/{name}", os.O_RDONLY), "rb")
 
     def read_file(self, name: str, limit: int) -> bytes:
         """Return the content of a regular file in this folder.
@@ -127,7 +121,7 @@ class OpenFolder:
         Raises StoreError if the file is larger than ``limit`` bytes.
         """
         path = f"{self.path}/{name}"
-        return _read_limited(_open_file_in(self._fd, name, path, os.O_RDONLY), path, limit)
+        return read_limited(open_file_in(self._fd, name, path, os.O_RDONLY), path, limit)
 
     def read_link(self, name: str) -> str:
         """Return the path that a link in this folder points to, without following the link."""
@@ -165,7 +159,7 @@ def _open_folder_below(root: Path, names: tuple[str, ...], path: Path) -> int:
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for name in names:
-            fd, parent = _open_folder_in(fd, name, path), fd
+            fd, parent = open_folder_in(fd, name, path), fd
             os.close(parent)
     except BaseException:
         os.close(fd)
@@ -198,7 +192,7 @@ def read_status(root: Path, path: Path) -> os.stat_result:
     with _open_parent(root, path) as (parent, name):
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        raise StoreError(f"{path} is {_describe_kind(status.st_mode)}")
+        raise StoreError(f"{path} is {describe_kind(status.st_mode)}")
     return status
 
 
@@ -229,11 +223,11 @@ def make_folder(root: Path, path: Path) -> bool:
     fd = open_folder(root, root)
     try:
         for name in names:
-            created = _make_folder_in(fd, name)
-            fd, parent = (_open_new_folder_in if created else _open_folder_in)(fd, name, path), fd
+            created = make_folder_in(fd, name)
+            fd, parent = (open_new_folder_in if created else open_folder_in)(fd, name, path), fd
             os.close(parent)
             if created:
-                _set_folder_mode(fd)
+                set_folder_mode(fd)
     finally:
         os.close(fd)
     return created
@@ -262,7 +256,7 @@ def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
                 file.flush()
                 if sync:
                     os.fsync(file.fileno())
-                _rename(parent, temporary, parent, name, path)
+                rename_entry(parent, temporary, parent, name, path)
             except BaseException:
                 with suppress(FileNotFoundError):
                     os.unlink(temporary, dir_fd=parent)
@@ -301,7 +295,7 @@ def sweep_temporaries(root: Path, path: Path) -> list[Path]:
             names = [entry.name for entry in entries if _TEMPORARY_NAME.fullmatch(entry.name)]
         for name in sorted(names):
             try:
-                file = _open_file_in(fd, name, path / name, os.O_RDWR)
+                file = open_file_in(fd, name, path / name, os.O_RDWR)
             except OSError:
                 continue  # this is not a regular file, is not ours, or was renamed in the meantime
             try:
@@ -335,7 +329,7 @@ def remove_file(root: Path, path: Path) -> None:
 def remove_folder(root: Path, path: Path) -> None:
     """Remove a folder below the root with its content, without following links in it."""
     with _open_parent(root, path) as (parent, name):
-        _remove_folder_in(parent, name, path)
+        remove_folder_in(parent, name, path)
 
 
 def remove_empty_folder(root: Path, path: Path) -> bool:
@@ -356,7 +350,7 @@ def move(root: Path, source: Path, target: Path) -> None:
     Raises OSError if the target is a folder that is not empty.
     """
     with _open_parent(root, source) as (old, name), _open_parent(root, target) as (new, new_name):
-        _rename(old, name, new, new_name, target)
+        rename_entry(old, name, new, new_name, target)
 
 
 def _split_below(root: Path, path: Path) -> tuple[str, ...]:
@@ -393,38 +387,6 @@ def _open_parent(root: Path, path: Path) -> Iterator[tuple[int, str]]:
         os.close(fd)
 
 
-def _open_folder_in(parent: int, name: str, path: Path) -> int:
-    try:
-        return os.open(EntryName(name), _FOLDER_FLAGS, dir_fd=parent)
-    except OSError as error:
-        # Linux reports a link as ENOTDIR, other systems as ELOOP
-        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
-        kind = _describe_kind(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
-        raise StoreError(f"{name!r} in {path} is {kind}") from None
-
-
-def _open_file_in(parent: int, name: str, path: str | Path, flags: int) -> int:
-    try:
-        if flags & os.O_CREAT:
-            fd = os.open(EntryName(name), flags | _FILE_FLAGS, 0o600, dir_fd=parent)
-            _set_mode(fd, 0o666 & ~store_umask())
-            return fd
-        # check the type first, because opening a device can change its state
-        _check_regular(os.stat(name, dir_fd=parent, follow_symlinks=False), path)
-        fd = os.open(EntryName(name), flags | _FILE_FLAGS, dir_fd=parent)
-    except StoreError:
-        raise
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
-    try:
-        _check_regular(os.fstat(fd), path)
-    except StoreError:
-        os.close(fd)
-        raise
-    return fd
-
-
 def _create_temporary(parent: int, name: str, path: Path) -> tuple[str, int]:
     """Create a temporary file and lock it; return its name and descriptor.
 
@@ -432,7 +394,7 @@ def _create_temporary(parent: int, name: str, path: Path) -> tuple[str, int]:
     """
     while True:
         temporary = f".{name[:100]}.{os.urandom(8).hex()}{PARTIAL_SUFFIX}"
-        fd = _open_file_in(parent, temporary, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        fd = open_file_in(parent, temporary, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -453,7 +415,7 @@ def _keep_permissions(parent: int, name: str, fd: int) -> None:
     except FileNotFoundError:
         return
     if stat.S_ISREG(old.st_mode):
-        _set_mode(fd, old.st_mode & 0o777)
+        set_mode(fd, old.st_mode & 0o777)
 
 
 def _name_file(parent: int, temporary: str, name: str) -> bool:
@@ -464,17 +426,9 @@ def _name_file(parent: int, temporary: str, name: str) -> bool:
         return False
     except OSError:  # without hard links, only a lock can reserve the name
         fcntl.flock(parent, fcntl.LOCK_EX)  # closing the folder's descriptor releases the lock
-        if _exists_in(parent, name):
+        if exists_in(parent, name):
             return False
         os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
-    return True
-
-
-def _exists_in(parent: int, name: str) -> bool:
-    try:
-        os.stat(name, dir_fd=parent, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
     return True
 
 
@@ -484,84 +438,5 @@ def _make_root(root: Path) -> bool:
         os.makedirs(root, 0o700)
     except FileExistsError:
         return False
-    _set_mode(root, _shared_folder_mode(os.stat(root)))
+    set_mode(root, shared_folder_mode(os.stat(root)))
     return True
-
-
-def _make_folder_in(parent: int, name: str) -> bool:
-    try:
-        os.mkdir(name, 0o700, dir_fd=parent)
-    except FileExistsError:
-        return False
-    return True
-
-
-def _open_new_folder_in(parent: int, name: str, path: Path) -> int:
-    """Open a folder that this process has just created, even if the umask denies access."""
-    try:
-        return _open_folder_in(parent, name, path)
-    except PermissionError:
-        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(EntryName(name), flags, dir_fd=parent)
-        try:
-            os.chmod(f"/proc/self/fd/{fd}", 0o700)
-        finally:
-            os.close(fd)
-        return _open_folder_in(parent, name, path)
-
-
-def _rename(old: int, name: str, new: int, new_name: str, path: Path) -> None:
-    """Rename an entry of a folder. If that fails, the error names the new path."""
-    try:
-        os.replace(name, new_name, src_dir_fd=old, dst_dir_fd=new)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
-
-
-def _set_folder_mode(fd: int) -> None:
-    _set_mode(fd, _shared_folder_mode(os.fstat(fd)))
-
-
-def _set_mode(file: int | Path, mode: int) -> None:
-    """Set the mode of a new file or folder. If that fails, the file or folder stays private."""
-    try:
-        os.chmod(file, mode)
-    except OSError:
-        pass  # some network file systems don't support permissions
-
-
-def _shared_folder_mode(status: os.stat_result) -> int:
-    """Return a new folder's mode. Keep the bit that makes new files inherit the folder's group."""
-    return (status.st_mode & stat.S_ISGID) | (0o777 & ~store_umask())
-
-
-def _remove_folder_in(parent: int, name: str, path: Path) -> None:
-    fd = _open_folder_in(parent, name, path)
-    try:
-        with os.scandir(fd) as entries:
-            content = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        for entry_name, is_folder in content:
-            if is_folder:
-                _remove_folder_in(fd, entry_name, path / entry_name)
-            else:
-                os.unlink(entry_name, dir_fd=fd)
-    finally:
-        os.close(fd)
-    os.rmdir(name, dir_fd=parent)
-
-
-def _check_regular(status: os.stat_result, path: str | Path) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise StoreError(f"{path} is {_describe_kind(status.st_mode)}")
-
-
-def _read_limited(fd: int, path: str | Path, limit: int) -> bytes:
-    with open(fd, "rb") as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise StoreError(f"{path} is larger than the limit of {limit:,} bytes")
-    return content
-
-
-def _describe_kind(mode: int) -> str:
-    return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "a device")

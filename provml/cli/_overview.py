@@ -6,27 +6,30 @@ Memory use grows with the number of names and digests, not with the number of sa
 
 from __future__ import annotations
 
+import heapq
 import os
-from collections import deque
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from provml.base.store_files import OpenFolder, store_root
 from provml.cli._children import SeenChildren, read_children
+from provml.cli._kept_output import OUTPUT_NAMES, copy_path, read_last_lines
 from provml.cli._terminal import duration_s, exact, time_text
 from provml.export import DOCUMENT_STEM
 from provml.journal import layout
-from provml.journal.files import Record, record_context, series_number
 from provml.journal.history import RecordedSpan, find_spans
+from provml.journal.layout import Record
 from provml.journal.reader import Journal
 from provml.journal.reading_summaries import READING_SUMMARY, find_old_summaries
 from provml.journal.record_building import add_later_digest
+from provml.journal.record_parsing import record_context, series_number
 from provml.journal.status import RunState
 from provml.journal.values import decode
 from provml.model.series import SAMPLING, RunSeries, SeriesTable
 
 _LAST_EVENTS = 5
+_OUTPUT_LINES = 10
 _CONTENTS = ("dataset", "input", "artifact", "model")
 
 
@@ -47,8 +50,9 @@ class SeenContent:
     """Content that a run used or made, as described when the content was last logged.
 
     Attributes:
-        kind: ``dataset``, ``input``, ``artifact`` or ``model``.
-        role: what an input was used for, according to the most recent record; None if unknown.
+        kind: ``dataset``, ``input``, ``artifact``, ``model`` or ``code``.
+        role: what an input or a code file was used for, according to the most recent record; None
+            if unknown.
         facts: the description in the most recent record under this name.
         contexts: the contexts in which the name was logged, each once, in order of appearance.
         digests: the SHA-256 digests of all contents that were logged under this name.
@@ -116,9 +120,15 @@ class Overview:
     """Everything that ``provml show`` prints about a run.
 
     Attributes:
+        code: the files of code and configuration that the run used.
         collectors: the names of the collectors that recorded system readings.
         children: the runs that are a part of this run.
+        last_events: the last events in order of time.
         command: the command line of the process that started the run or last resumed it.
+        script: the description of that process's script; empty if it had none.
+        git: the description of the script's git repository; empty if there is none.
+        output: the name of the kept output that `output_lines` come from, such as ``stderr``.
+        output_lines: the last lines of that output; empty unless the run failed.
         damage: the number of unreadable records, by the reason why they are unreadable.
         unsummarised: the number of summaries that are missing although the values to summarise
             were stored.
@@ -136,10 +146,15 @@ class Overview:
     series: list[RunSeries] = field(default_factory=list)
     collectors: list[str] = field(default_factory=list)
     contents: list[SeenContent] = field(default_factory=list)
+    code: list[SeenContent] = field(default_factory=list)
     events: int = 0
     last_events: list[SeenEvent] = field(default_factory=list)
     last_spans: list[RecordedSpan] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
+    script: Record = field(default_factory=dict)
+    git: Record = field(default_factory=dict)
+    output: str | None = None
+    output_lines: list[str] = field(default_factory=list)
     damage: dict[str, int] = field(default_factory=dict)
     unsummarised: int = 0
     documents: dict[str, SeenDocument] = field(default_factory=dict)
@@ -160,6 +175,8 @@ class Overview:
             "reason": state.reason,
             "exception": state.exception,
             "command": self.command,
+            "script": _plain_facts(self.script) or None,
+            "git": self.git or None,
             "started": time_text(state.started_ns),
             "ended": time_text(state.ended_ns),
             "duration_s": duration_s(state.started_ns, state.ended_ns),
@@ -172,6 +189,7 @@ class Overview:
             "metadata": self.metadata,
             "series": [_series_json(series) for series in self.series],
             "contents": [_content_json(seen) for seen in self.contents],
+            "code": [_content_json(seen) for seen in self.code],
             "events": {"count": self.events, "last": [_event_json(e) for e in self.last_events]},
             "spans": [_span_json(span) for span in self.last_spans],
             "damage": self.damage,
@@ -191,7 +209,8 @@ def read_overview(journal: Journal) -> Overview:
     """
     found = Overview(journal.folder, journal.description, journal.state())
     contents: dict[tuple[str, str], SeenContent] = {}
-    last: deque[SeenEvent] = deque(maxlen=_LAST_EVENTS)
+    code: dict[str, SeenContent] = {}
+    last: list[tuple[int, int, SeenEvent]] = []
     settings = {"param": found.params, "tag": found.tags, "metadata": found.metadata}
     settings[READING_SUMMARY] = found.reading_summaries
     old_summaries = find_old_summaries(journal)
@@ -210,8 +229,10 @@ def read_overview(journal: Journal) -> Overview:
             logged = awaiting_digest.pop((files.index, number), None)
             if logged is not None:
                 logged[0].complete(logged[1], record["content"])
-        if kind == "start" and isinstance(record.get("command"), list):
-            found.command = [str(word) for word in record["command"]]
+        if kind == "start":
+            _add_start(found, record)
+        elif kind == "source" and isinstance(record.get("git"), dict):
+            found.git = record["git"]
         if not isinstance(name, str) or not isinstance(time_ns, int):
             continue
         if kind in settings:
@@ -221,12 +242,17 @@ def read_overview(journal: Journal) -> Overview:
             seen.add(time_ns, record)
             if number is not None:
                 awaiting_digest[files.index, number] = seen, seen.facts
+        elif kind == "code":
+            code.setdefault(name, SeenContent(kind, name)).add(time_ns, record)
         elif kind == "event":
             found.events += 1
-            last.append(_seen_event(name, time_ns, record))
+            heapq.heappush(last, (time_ns, found.events, _seen_event(name, time_ns, record)))
+            if len(last) > _LAST_EVENTS:
+                heapq.heappop(last)
     found.unsummarised = len(windows)
     found.contents = list(contents.values())
-    found.last_events = list(last)
+    found.code = list(code.values())
+    found.last_events = [event for *_, event in sorted(last)]
     found.last_spans = [span for span in find_spans(journal) if span.finished][-_LAST_EVENTS:]
     table = SeriesTable(journal)
     for block in table.blocks():
@@ -236,7 +262,34 @@ def read_overview(journal: Journal) -> Overview:
     found.damage = dict(sorted(journal.damage().items()))
     found.documents = _find_documents(journal.folder)
     found.children = read_children(journal.folder, journal.description)
+    if found.state.status not in ("running", "finished"):
+        _add_output(found, contents)
     return found
+
+
+def _add_start(found: Overview, record: Record) -> None:
+    if isinstance(record.get("command"), list):
+        found.command = [str(word) for word in record["command"]]
+    if isinstance(record.get("script"), dict):
+        found.script = record["script"]
+
+
+def _add_output(found: Overview, contents: dict[tuple[str, str], SeenContent]) -> None:
+    """Add the last lines of the output that the run kept, or else of the recorded traceback."""
+    for name in OUTPUT_NAMES:
+        seen = contents.get(("artifact", name))
+        path = None if seen is None else copy_path(found.folder, seen.facts)
+        lines = [] if path is None else read_last_lines(found.folder, path, _OUTPUT_LINES)
+        if lines:
+            found.output, found.output_lines = name, lines
+            return
+    traceback = (found.state.exception or {}).get("traceback")
+    if isinstance(traceback, str):
+        found.output_lines = traceback.splitlines()[-_OUTPUT_LINES:]
+
+
+def _plain_facts(facts: Record) -> Record:
+    return {key: value for key, value in facts.items() if key != "modified"}
 
 
 def _store_setting(values: dict[str, Any], name: str, record: Record) -> None:

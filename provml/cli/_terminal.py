@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from provml.base.clock import iso_text
+from provml.base.text import format_duration as format_duration
 from provml.base.text import printable as printable
 from provml.base.text import size_text as size_text
 from provml.journal.values import Array, Moment, Opaque
@@ -40,8 +41,10 @@ STYLES: Final = {
 
 _PIPE_WIDTH: Final = 10_000
 _NARROWEST: Final = 8
-_GAP: Final = 2
-_HEADING_WIDTH: Final = 16
+GAP: Final = 2
+"""The number of spaces between the columns of a table."""
+HEADING_WIDTH: Final = 16
+"""The width to which headings are folded by default."""
 _LONGEST_CELL: Final = 200
 _EXACT_INTEGER: Final = 2**53
 _NS_PER_S: Final = 1_000_000_000
@@ -167,21 +170,6 @@ def duration_s(started_ns: int, ended_ns: int | None) -> float | None:
     return (ended_ns - started_ns) / _NS_PER_S
 
 
-def format_duration(seconds: float | None) -> str:
-    """Format a duration with one or two units, for example ``2 m 05 s``."""
-    if seconds is None:
-        return "-"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} m {rest:02} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} m" if hours < 48 else f"{hours // 24} d {hours % 24:02} h"
-
-
 # -- tables -----------------------------------------------------------------------------------
 
 
@@ -223,11 +211,14 @@ def cell(text: object, style: str = "") -> Text:
     return styled(shortened(printable(text), _LONGEST_CELL), style)
 
 
-def fold_heading(heading: str) -> str:
-    """Break a heading into lines of about 16 characters, after dots, dashes and slashes."""
+def fold_heading(heading: str, width: int = HEADING_WIDTH) -> str:
+    """Break a heading into lines of about ``width`` characters, for example after dots and dashes.
+
+    A line is longer than ``width`` only if it contains no character to break after.
+    """
     lines = [""]
-    for part in re.split(r"(?<=[./-])", heading):
-        if lines[-1] and len(lines[-1]) + len(part) > _HEADING_WIDTH:
+    for part in re.split(r"(?<=[./_[-])", heading):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
             lines.append("")
         lines[-1] += part
     return "\n".join(lines)
@@ -254,7 +245,7 @@ def table(
     from rich.table import Table
 
     widths = [
-        max([_heading_width(name), *(row[place].cell_len for row in rows)])
+        max([heading_width(name), *(row[place].cell_len for row in rows)])
         for place, name in enumerate(columns)
     ]
     room = console().width
@@ -276,7 +267,20 @@ def table(
     return built
 
 
-def _heading_width(heading: str) -> int:
+def pairs_table(rows: Sequence[tuple[str, Text]]) -> Table:
+    """Build a table of names and values, indented by two spaces. Long values are wrapped."""
+    from rich.table import Table
+
+    built = Table.grid(padding=(0, 2, 0, 0))
+    built.add_column(no_wrap=True, style="dim")
+    built.add_column(overflow="fold")
+    for name, value in rows:
+        built.add_row(styled(f"  {name}"), value)
+    return built
+
+
+def heading_width(heading: str) -> int:
+    """Return the length of the longest line of a heading."""
     return max(map(len, heading.split("\n")))
 
 
@@ -290,12 +294,12 @@ def _kept_columns(
     kept = list(range(len(columns)))
     for name in drop:
         least = [
-            min(widths[place], max(_heading_width(columns[place]), _NARROWEST))
+            min(widths[place], max(heading_width(columns[place]), _NARROWEST))
             if columns[place] in cut
             else widths[place]
             for place in kept
         ]
-        if sum(least) + _GAP * (len(kept) - 1) <= room:
+        if sum(least) + GAP * (len(kept) - 1) <= room:
             break
         kept = [place for place in kept if columns[place] != name]
     return kept
@@ -308,9 +312,9 @@ def _cut_widths(
 
     A column becomes narrower than its heading only if the table would not fit otherwise.
     """
-    excess = sum(widths[place] for place in kept) + _GAP * (len(kept) - 1) - room
+    excess = sum(widths[place] for place in kept) + GAP * (len(kept) - 1) - room
     places = [place for name in cut for place in kept if columns[place] == name]
-    steps = [(place, max(_heading_width(columns[place]), _NARROWEST)) for place in places]
+    steps = [(place, max(heading_width(columns[place]), _NARROWEST)) for place in places]
     for place, narrowest in [*steps, *((place, _NARROWEST) for place in places)]:
         given = min(max(0, excess), max(0, widths[place] - narrowest))
         widths[place] -= given

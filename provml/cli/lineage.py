@@ -304,11 +304,15 @@ def _describe_run_facts(lineage: Lineage, name: str, code: list[str]) -> Iterato
         yield click.style(f"code    {', '.join(code)}", dim=True)
     params = lineage.params.get(name, [])
     if params:
-        shown = [
-            f"{_short_text(p['name'])}={_short_text(p['text'])}" for p in params[:_MOST_PARAMS]
-        ]
+        shown = [f"{_short_text(p['name'])}={_format_param(p)}" for p in params[:_MOST_PARAMS]]
         more = f" and {len(params) - _MOST_PARAMS} more" if len(params) > _MOST_PARAMS else ""
         yield click.style(f"params  {', '.join(shown)}{more}", dim=True)
+
+
+def _format_param(row: dict[str, Any]) -> str:
+    """Format the value of a parameter. Floats are rounded to six digits."""
+    is_float = row["type"] == "float" and row["number"] is not None
+    return _short_text(terminal.value_text(row["number"]) if is_float else row["text"])
 
 
 GROUP = "Ask"

@@ -20,16 +20,20 @@ from provml.cli import _terminal as terminal
 from provml.cli._options import examples, json_option, store_option
 from provml.errors import StoreError
 from provml.journal import layout
-from provml.journal.files import list_writer_files
+from provml.journal.journal_folder import list_writer_files
 from provml.journal.store import RunEntry, UnreadRun, scan_runs
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.text import Text
 
 _UNREADABLE = "unreadable"
 _MOST_REASONS = 5
 _MOST_CHILDREN = 5
 _DEEPEST = 20
+_STATUS_PLACE, _DROPPED_PLACE = 2, 6
+_GAP = 2
+_NARROWEST_HEADING = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,6 +383,9 @@ def _build_tree(runs: Sequence[ListedRun]) -> list[_TreeLine]:
 def _show_runs(runs: Sequence[ListedRun], show: Sequence[str], as_tree: bool) -> None:
     """Print the runs as a table. Leave out the least important columns if the table is too wide.
 
+    If not even the ids, the statuses and the values fit side by side, print the values of each run
+    below its id instead.
+
     Args:
         runs: the runs.
         show: the values requested with ``--show``.
@@ -391,7 +398,10 @@ def _show_runs(runs: Sequence[ListedRun], show: Sequence[str], as_tree: bool) ->
         rows.append(_left_out_cells(line, lossy) if line.run is None else _run_cells(line, lossy))
     columns = ["id", "experiment", "status", "started", "duration", "samples"]
     columns += ["dropped"] if lossy else []
-    headings = _fold_headings(show, rows) if show else []
+    headings = _fold_headings(show, rows, lossy)
+    if headings is None:
+        terminal.show(*_list_values(rows, show))
+        return
     numeric = [
         heading
         for place, heading in enumerate(headings)
@@ -432,17 +442,37 @@ def _left_out_cells(line: _TreeLine, lossy: bool) -> list[Text]:
     return [terminal.styled(text, "dim") for text in (*cells, "")]
 
 
-def _fold_headings(show: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[str]:
-    """Return the headings of the values to show, folded if the full headings would not fit."""
-    headings = [terminal.printable(name) for name in show]
-    ids = max(row[0].cell_len for row in rows)
-    values = sum(
-        max(len(heading), *(row[place].cell_len for row in rows))
-        for place, heading in enumerate(headings, -len(headings))
-    )
-    if ids + values + 2 * len(headings) + len("  interrupted") <= terminal.console().width:
-        return headings
-    return [terminal.fold_heading(heading) for heading in headings]
+def _fold_headings(
+    show: Sequence[str], rows: Sequence[Sequence[Text]], lossy: bool
+) -> list[str] | None:
+    """Return the headings of the values to show, folded as far as the terminal demands.
+
+    Returns None if the ids, the statuses and the values don't fit, however the headings are folded.
+
+    Args:
+        rows: the cells of each run. The values are at the end.
+        lossy: whether the table has a column for dropped records.
+    """
+    plain = [terminal.printable(name) for name in show]
+    fixed = {"id": 0, "status": _STATUS_PLACE} | ({"dropped": _DROPPED_PLACE} if lossy else {})
+    room = terminal.console().width - _GAP * (len(show) + len(fixed) - 1)
+    for heading, place in fixed.items():
+        room -= max(len(heading), *(row[place].cell_len for row in rows))
+    values = [max(row[place].cell_len for row in rows) for place in range(-len(show), 0)]
+    for width in (None, *range(terminal.HEADING_WIDTH, _NARROWEST_HEADING - 1, -2)):
+        headings = plain if width is None else [terminal.fold_heading(h, width) for h in plain]
+        needed = map(max, map(terminal.heading_width, headings), values)
+        if sum(needed) <= room or not show:
+            return headings
+    return None
+
+
+def _list_values(rows: Sequence[Sequence[Text]], show: Sequence[str]) -> Iterator[RenderableType]:
+    """Yield a line with the id and the status of each run, and a table of its values."""
+    names = [terminal.printable(name) for name in show]
+    for row in rows:
+        yield row[0] + "  " + row[_STATUS_PLACE]
+        yield terminal.pairs_table(list(zip(names, row[-len(show) :], strict=True)))
 
 
 GROUP = "Look"

@@ -6,7 +6,11 @@ Imports `journal`; imports `_overview` and `model` only when the command runs.
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
+from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +18,10 @@ import click
 
 from provml.base.store_files import store_root
 from provml.cli import _terminal as terminal
+from provml.cli._follow import follow_option, redraw_until_end
+from provml.cli._kept_output import copy_path, open_copy, printable_line
 from provml.cli._options import examples, json_option, run_argument, store_option
+from provml.errors import StoreError
 from provml.journal.description import RunReference, read_reference
 from provml.journal.reader import is_run_folder
 from provml.journal.store import find_run
@@ -29,20 +36,41 @@ if TYPE_CHECKING:
 
 _LONGEST_NUMBER = 24
 _SHORT_DIGEST = 12
+_MOST_FILES = 30
 
 
-@click.command("show", epilog=examples("provml show latest", "provml show latest --resources"))
+@click.command(
+    "show",
+    epilog=examples(
+        "provml show latest", "provml show latest --resources", "provml show latest --copy stderr"
+    ),
+)
 @run_argument
 @click.option(
     "--resources", is_flag=True, help="Show the run's resource use instead of the overview."
 )
+@click.option(
+    "--copy",
+    metavar="NAME",
+    help="Print the copy of NAME that the run kept, such as stdout or stderr, instead of the "
+    "overview.",
+)
+@follow_option
 @json_option
 @store_option
-def show_command(run: str, resources: bool, as_json: bool, store: str | None) -> None:
+def show_command(
+    run: str,
+    resources: bool,
+    copy: str | None,
+    follow: bool,
+    as_json: bool,
+    store: str | None,
+) -> None:
     """Show what a run recorded.
 
-    Prints the run's status, parameters, child runs, series, data, models, last events and
-    documents. Numbers are rounded to six digits.
+    Prints the run's status, parameters, child runs, series, data, models, code, last events and
+    documents. If the run failed, also prints the end of its error output. Numbers are rounded to
+    six digits.
 
     With --json, all values are exact. Integers beyond 2**53, decimals, NaN, INF and -INF are
     strings. Times are xsd:dateTime with nanoseconds, and bytes are base64.
@@ -50,15 +78,55 @@ def show_command(run: str, resources: bool, as_json: bool, store: str | None) ->
     from provml.cli._overview import read_overview
     from provml.journal.reader import Journal
 
-    journal = Journal(find_run(run, store))
+    folder = find_run(run, store)
+    if follow:
+        if copy is not None or as_json:
+            raise click.UsageError("--follow can't be combined with --copy or --json")
+        redraw_until_end([folder], partial(_show_now, folder, resources))
+        return
+    journal = Journal(folder)
     if resources:
         _show_resources(journal, as_json)
         return
     found = read_overview(journal)
-    if as_json:
+    if copy is not None:
+        _print_copy(found, copy)
+    elif as_json:
         terminal.echo_json(found.to_dict())
     else:
         terminal.show(*_overview_sections(found))
+
+
+def _show_now(folder: Path, resources: bool) -> None:
+    from provml.cli._overview import read_overview
+    from provml.journal.reader import Journal
+
+    journal = Journal(folder)
+    if resources:
+        _show_resources(journal, as_json=False)
+    else:
+        terminal.show(*_overview_sections(read_overview(journal)))
+
+
+def _print_copy(found: Overview, name: str) -> None:
+    """Print a copy to standard output: exactly in a pipe, and with escapes on a terminal."""
+    kept = {
+        content.name: path
+        for content in (*found.code, *found.contents)
+        if (path := copy_path(found.folder, content.facts)) is not None
+    }
+    if name not in kept:
+        names = ", ".join(map(repr, kept)) or "none"
+        raise StoreError(
+            f"run {found.description['id']} kept no copy named {name!r}; it has: {names}"
+        )
+    with open_copy(found.folder, kept[name]) as file:
+        if terminal.on_terminal():
+            for line in file:
+                click.echo(printable_line(line.rstrip(b"\r\n").decode("utf-8", "replace")))
+        else:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
 
 
 def _overview_sections(found: Overview) -> list[RenderableType]:
@@ -66,6 +134,7 @@ def _overview_sections(found: Overview) -> list[RenderableType]:
 
     sections: list[tuple[str, RenderableType | None]] = [
         ("", _describe_run(found)),
+        (_output_title(found), _output_section(found)),
         ("parameters", _settings_section(found.params)),
         ("tags", _settings_section(found.tags)),
         ("metadata", _settings_section(found.metadata)),
@@ -73,6 +142,7 @@ def _overview_sections(found: Overview) -> list[RenderableType]:
         ("system readings (--resources shows all of them)", _readings_section(found)),
         ("summaries of the readings", _settings_section(found.reading_summaries)),
         ("datasets, inputs, artifacts, models", _contents_section(found)),
+        (_code_title(found), _code_section(found)),
         (_events_title(found), _events_section(found)),
         ("spans", _spans_section(found)),
         ("records that can't be read", _damage_section(found.damage)),
@@ -88,17 +158,6 @@ def _overview_sections(found: Overview) -> list[RenderableType]:
             parts += [terminal.styled(f"\n{title}", "bold")] if title else []
             parts.append(body)
     return parts
-
-
-def _pairs_table(rows: list[tuple[str, Text]]) -> RenderableType:
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True, style="dim")
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(terminal.styled(f"  {name}"), value)
-    return table
 
 
 def _describe_run(found: Overview) -> RenderableType:
@@ -118,6 +177,7 @@ def _describe_run(found: Overview) -> RenderableType:
         rows.append(("parent", _describe_parent(found.folder, parent)))
     if found.command:
         rows.append(("command", terminal.cell(shlex.join(found.command))))
+    rows += _describe_code(found)
     rows.append(("status", terminal.styled(state.status, terminal.STYLES[state.status])))
     if state.reason is not None:
         rows.append(("reason", terminal.cell(state.reason)))
@@ -136,7 +196,33 @@ def _describe_run(found: Overview) -> RenderableType:
         lost = f"the values for {found.unsummarised:,} missing summaries"
         rows.append(("not summarised", terminal.styled(lost, "red")))
     rows.append(("folder", terminal.styled(terminal.printable(found.folder))))
-    return _pairs_table(rows)
+    return terminal.pairs_table(rows)
+
+
+def _describe_code(found: Overview) -> Iterator[tuple[str, Text]]:
+    """Yield the rows about the script and the git commit."""
+    path, digest = found.script.get("path"), found.script.get("sha256")
+    if isinstance(path, str):
+        own = f", sha256 {digest[:_SHORT_DIGEST]}" if isinstance(digest, str) else ""
+        yield "script", terminal.cell(f"{path}{own}")
+    commit, branch = found.git.get("commit"), found.git.get("branch")
+    if isinstance(commit, str):
+        own = f" on {branch}" if isinstance(branch, str) else ""
+        changes = ", with uncommitted changes" if found.git.get("dirty") else ""
+        yield "commit", terminal.cell(f"{commit[:_SHORT_DIGEST]}{own}{changes}")
+
+
+def _output_title(found: Overview) -> str:
+    if found.output is None:
+        return "traceback"
+    return f"end of {found.output} (--copy {found.output} shows all of it)"
+
+
+def _output_section(found: Overview) -> RenderableType | None:
+    if not found.output_lines:
+        return None
+    lines = [f"  {terminal.printable(line)}" for line in found.output_lines]
+    return terminal.styled("\n".join(lines))
 
 
 def _describe_parent(folder: Path, parent: RunReference) -> Text:
@@ -151,7 +237,7 @@ def _describe_parent(folder: Path, parent: RunReference) -> Text:
 def _settings_section(values: dict[str, Any]) -> RenderableType | None:
     if not values:
         return None
-    return _pairs_table(
+    return terminal.pairs_table(
         [(terminal.printable(k), terminal.cell(terminal.value_text(v))) for k, v in values.items()]
     )
 
@@ -166,7 +252,7 @@ def _readings_section(found: Overview) -> RenderableType | None:
         rows.append(
             (terminal.printable(kind), terminal.styled(f"{names:,} values, {count:,} readings"))
         )
-    return _pairs_table(rows) if rows else None
+    return terminal.pairs_table(rows) if rows else None
 
 
 def _series_section(found: Overview) -> RenderableType | None:
@@ -218,6 +304,32 @@ def _contents_section(found: Overview) -> RenderableType | None:
     return terminal.table(columns, rows, right=("size",), cut=("  name", "context"))
 
 
+def _code_title(found: Overview) -> str:
+    count = len(found.code)
+    shown = "" if count <= _MOST_FILES else f" (the first {_MOST_FILES} of {count:,})"
+    return f"code and configuration{shown}"
+
+
+def _code_section(found: Overview) -> RenderableType | None:
+    if not found.code:
+        return None
+    rows: list[list[Text]] = []
+    for file in found.code[:_MOST_FILES]:
+        digest, size, copy = (file.facts.get(key) for key in ("sha256", "size", "copy"))
+        versions = f" ({file.versions} versions)" if file.versions > 1 else ""
+        rows.append(
+            [
+                terminal.cell(f"  {file.name}{versions}"),
+                terminal.cell(file.role or "-"),
+                terminal.styled(terminal.size_text(size) if isinstance(size, int) else "-"),
+                terminal.cell(digest[:_SHORT_DIGEST] if isinstance(digest, str) else "-"),
+                terminal.styled("kept" if isinstance(copy, str) else "-"),
+            ]
+        )
+    columns = ("  name", "role", "size", "sha256", "copy")
+    return terminal.table(columns, rows, right=("size",), cut=("  name",))
+
+
 def _events_title(found: Overview) -> str:
     shown = len(found.last_events)
     return "events" if shown == found.events else f"events (the last {shown} of {found.events:,})"
@@ -258,7 +370,7 @@ def _spans_section(found: Overview) -> RenderableType | None:
 
 def _damage_section(damage: dict[str, int]) -> RenderableType | None:
     rows = [(reason, terminal.styled(f"{count:,}", "red")) for reason, count in damage.items()]
-    return _pairs_table(rows) if rows else None
+    return terminal.pairs_table(rows) if rows else None
 
 
 def _documents_section(found: Overview) -> RenderableType | None:
@@ -270,7 +382,7 @@ def _documents_section(found: Overview) -> RenderableType | None:
         if document.out_of_date:
             line.append("  out of date: run provml export to write it again", "yellow")
         rows.append((terminal.printable(name), line))
-    return _pairs_table(rows)
+    return terminal.pairs_table(rows)
 
 
 def _show_resources(journal: Journal, as_json: bool) -> None:
@@ -315,7 +427,7 @@ def _resources_tables(found: list[ResourceUse]) -> list[RenderableType]:
         if use.name == "energy_joules" and any(path is not None for path in use.contexts):
             parts.append(terminal.styled("\nenergy by context", "bold"))
             parts.append(
-                _pairs_table(
+                terminal.pairs_table(
                     [
                         (_format_context(path), terminal.styled(f"{terminal.value_text(total)} J"))
                         for path, total in use.contexts.items()

@@ -178,7 +178,8 @@ def _show_findings(report: Report, explain: bool) -> None:
         click.echo(
             terminal.printable(f"{report.document}: {further:,} more findings are not shown")
         )
-    remarks = [*(["valid"] if report.conforms else []), *report.notes]
+    checked = f"valid (checked: {', '.join(report.checks) or 'nothing'})"
+    remarks = [*([checked] if report.conforms else []), *report.notes]
     if remarks:
         terminal.echo_note(terminal.printable(f"{report.document}: {'; '.join(remarks)}"))
 

@@ -17,7 +17,7 @@ from provml.collect.readings import Collector, UnavailableError, is_number
 from provml.errors import RunClosedError
 
 if TYPE_CHECKING:
-    from provml.journal.writer import Position
+    from provml.journal.series_keys import Position
 
 NO_POSITION: Final[Position] = (None, None, None)
 

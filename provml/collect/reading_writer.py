@@ -17,7 +17,7 @@ from provml.journal.record_building import build_event
 from provml.journal.values import encode
 
 if TYPE_CHECKING:
-    from provml.journal.writer import Position
+    from provml.journal.series_keys import Position
 
 _SUMMARY_UNITS: Final = ("%", "J")
 """The units of the values that a run summarises at its end: percentages and energy."""

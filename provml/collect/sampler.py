@@ -16,7 +16,7 @@ from provml.collect.readings import Collector, UnavailableError, check_collector
 from provml.errors import RunClosedError
 
 if TYPE_CHECKING:
-    from provml.journal.writer import Position
+    from provml.journal.series_keys import Position
 
 _SAMPLER_JOIN_S: Final = 0.5
 _FORK_JOIN_S: Final = 0.2

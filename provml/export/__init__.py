@@ -29,7 +29,7 @@ format through an entry point that refers to a module or any other object with t
 Then ``start_run(formats=("mermaid",))`` and ``provml export --format mermaid`` work, and an output
 file's extension selects the format. Built-in names cannot be replaced.
 
-Imports only `graph`, `plot` and the layers below them from provml.
+Imports only `graph`, `charts` and the layers below them from provml.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from provml.base.text import size_text
+from provml.charts.curve_columns import curve_data
+from provml.charts.curves import read_curves
 from provml.errors import ExportError
 from provml.export._text import lexical_form
 from provml.journal.values import Moment
@@ -20,8 +22,6 @@ from provml.model.block_names import series_name
 from provml.model.mapping import RunMapping
 from provml.model.relations import FORMAL
 from provml.model.statements import Name, Statement
-from provml.plot.curve_columns import curve_data
-from provml.plot.curves import read_curves
 
 MOST_NODES: Final = 50_000
 """The maximum number of nodes on a page."""
@@ -230,9 +230,8 @@ class Diagram:
         self._edges.append([start, end, number, said] if said else [start, end, number])
 
     def _hang(self, start: int, end: int, relation: str) -> None:
-        """Record which node of a relation belongs to the other node, an activity or a series.
-
-        Ignores relations that do not show this.
+        """Record that one node of a relation belongs to the other, which is an activity or a
+        series. Ignores all other relations.
         """
         if relation in ("wasGeneratedBy", "wasInformedBy"):
             own, other = start, end

@@ -24,7 +24,7 @@ def rdflib_graph(mapping: RunMapping) -> Graph:
     """Build an ``rdflib`` graph of a run's triples. Literals keep every digit.
 
     This function avoids the parsers of rdflib, because they normalise literals: they would, for
-    example, cut times to microseconds.
+    example, truncate times to microseconds.
 
     Raises:
         MissingExtraError: rdflib or pyoxigraph is not installed.

@@ -48,8 +48,10 @@ from provml.export._text import (
     quote_json,
 )
 from provml.journal import layout
-from provml.journal.files import Series, WriterFiles, to_int64
+from provml.journal.files import WriterFiles
 from provml.journal.history import holds_points
+from provml.journal.record_parsing import Series
+from provml.journal.sample_reading import to_int64
 from provml.model.attributes import typed_literal
 from provml.model.series import SAMPLING, RunSeries, text_values
 

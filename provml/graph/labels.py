@@ -145,7 +145,7 @@ def node_texts(graph: Graph, key: str, node: Node) -> tuple[list[str], list[str]
 
 
 def _kind_words(node: Node) -> str:
-    """Return the most specific type of a node in words, followed by the node's version, if any."""
+    """Return a node's most specific type in words, followed by the node's version if it has one."""
     own = [kind for kind in node["types"] if kind.startswith("provml:")] or node["types"]
     words = re.sub("([a-z])([A-Z])", r"\1 \2", own[0].partition(":")[2]).lower() if own else ""
     version = _version_of(node)

@@ -57,7 +57,7 @@ _LABELLED_EDGES: Final = 24
 _NARROW: Final = 3
 """A graph is narrow if it has fewer than this many nodes per rank, on average."""
 _ROW: Final = 3
-"""The number of leaves per row, unless a node's leaves would then form too many rows."""
+"""The number of leaves per row, unless that would give a node too many rows of leaves."""
 _MOST_ROWS: Final = 6
 _LISTED_MEMBERS: Final = 4
 """If a run has more results than this, the picture shows their number instead of their edges."""
@@ -66,8 +66,8 @@ _LISTED_MEMBERS: Final = 4
 def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
     """Build the graph for a picture of some runs. The view selects the part to show.
 
-    Adds sketches to the nodes of series. Folds similar nodes if all runs are mapped at the detail
-    ``series``.
+    Adds sketches to the nodes of series. Folds similar nodes if all runs are mapped at the
+    ``series`` level of detail.
     """
     graph: Graph = networkx().MultiDiGraph(bundles={})
     fold = True
@@ -87,7 +87,7 @@ def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
 
 
 def _withhold_members(graph: Graph) -> None:
-    """Remove the edges from the node of a run's results to the outputs, if there are many.
+    """Remove the edges from a run's results node to its outputs, if there are many of them.
 
     Each output keeps its edge to the activity that generated it.
     """

@@ -55,7 +55,7 @@ def add_sketches(graph: Graph, mapping: RunMapping, points: int = POINTS) -> Non
 
 @dataclass(slots=True)
 class _Course:
-    """Builds the sketch of a series from the sum and the number of the samples at each point."""
+    """Builds the sketch of a series from the sum and number of the samples at each point."""
 
     count: int
     sums: NDArray[np.float64]

@@ -43,7 +43,9 @@ class ChildRuns:
             framework: the name of the framework.
         """
         self.parent = parent
-        self._settings = read_settings()._replace(sync_interval_s=0, run_id=None, joined_run=None)
+        self._settings = read_settings()._replace(
+            sync_interval_s=0, run_id=None, joined_run=None, rank=None, code=False
+        )
         self._start = validate_start(
             self._settings, parent.experiment, labels={"framework": framework}, formats=()
         )

@@ -25,8 +25,9 @@ from provml.integrations._recorder import note_failure
 from provml.integrations._values import plain_settings
 from provml.journal.values import plain_number
 from provml.recording.checks import flatten
+from provml.recording.published_runs import is_worker_process
 from provml.recording.run import Run
-from provml.recording.worker_run import find_own_run, is_worker_process
+from provml.recording.worker_run import find_own_run
 
 TRAINING_DATA: Final = "training data"
 _DEFAULT_NAME: Final = re.compile(r"valid(?:ation)?_0")

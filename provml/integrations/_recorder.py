@@ -22,13 +22,13 @@ from typing import Any, Final, TypeVar
 
 from provml._api import start_run
 from provml.base.context import Context, context_path
+from provml.base.notices import warn_without_raising
 from provml.capture.metric_contexts import context_from_name
 from provml.capture.outer_run import get_outer_run, note_missed
 from provml.capture.state import STATE
 from provml.capture.trackers.sources import find_active_run
 from provml.errors import ProvMLError
 from provml.journal.values import plain_number
-from provml.journal.writer import warn_without_raising
 from provml.recording.checks import flatten
 from provml.recording.run import Run
 

@@ -73,7 +73,11 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
 
 
 def _begin_estimator(
-    estimator: Any, X: Any, y: Any = None, *_: Any, **options: Any
+    estimator: Any,
+    X: Any,  # noqa: N803
+    y: Any = None,
+    *_: Any,
+    **options: Any,
 ) -> CallEnd | None:
     trainings = STATE.part(_Trainings)
     trainings.has_callback = _has_own_callback(options.get("callbacks"))

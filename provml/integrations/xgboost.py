@@ -66,7 +66,11 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
 
 
 def _begin_estimator(
-    estimator: Any, X: Any, y: Any = None, *_: Any, **options: Any
+    estimator: Any,
+    X: Any,  # noqa: N803
+    y: Any = None,
+    *_: Any,
+    **options: Any,
 ) -> CallEnd | None:
     eval_set = options.get("eval_set")
     return STATE.part(_Trainings).begin_estimator(name, estimator, X, y, eval_set)

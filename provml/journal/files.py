@@ -8,32 +8,39 @@ read samples.
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from provml.base.results import Damage
-from provml.base.sparse_files import is_sparse, skip_line
+from provml.base.sparse_files import skip_line
 from provml.base.store_files import OpenFolder, open_to_read, store_root
 from provml.errors import StoreError
 from provml.journal import checksums, layout
-from provml.journal.checksums import BLOCK_BYTES
 from provml.journal.description import check_format_version
-from provml.journal.layout import Record as Record
-from provml.journal.verification import (
+from provml.journal.layout import Record
+from provml.journal.line_verification import LineChecker, find_seals
+from provml.journal.record_parsing import Series, parse_line, parse_series, peek_line
+from provml.journal.sample_reading import (
+    MAX_SLOTS,
+    Header,
+    Part,
+    find_records_end,
+    join_parts,
+    list_extents,
+    read_aligned_blocks,
+    read_parts,
+    split_chunk,
+)
+from provml.journal.sample_verification import (
     BlockChecksums,
     BlockFindings,
-    LineChecker,
     SampleChecker,
     check_ahead,
-    find_seals,
 )
 from provml.journal.writer_lock import is_lock_held
 
@@ -47,55 +54,15 @@ _END_SEARCH_BYTES: Final = (2**16, 2**20)
 
 The second attempt is for end lines that contain a long traceback.
 """
-_IRREGULAR_FILES: Final = {
+IRREGULAR_FILES: Final = {
     layout.SAMPLES_SUFFIX: "samples file that is not a regular file",
     layout.EVENTS_SUFFIX: "events file that is not a regular file",
 }
 """The damage to report if a journal file is a link or special file, keyed by the file's suffix."""
 _PIECE_BYTES: Final = 2**16
-_FIRST_BLOCK_BYTES: Final = 64 * layout.RECORD_SIZE
 _BLOCK_BYTES: Final = 2**20
 _MAX_HOLE_BYTES: Final = 2**30
-_MAX_SLOTS: Final = 2**63 // layout.RECORD_SIZE
-"""The number of records that the largest possible file contains."""
 _CHECKSUM_RECORDS: Final = ("checksums", "closed")
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The header of a samples file. All fields are zero if the header can't be read.
-
-    Attributes:
-        is_damaged: whether the header does not match its checksum. If so, all numbers except
-            ``created_ns`` are zero.
-    """
-
-    created_ns: int = 0
-    dropped_samples: int = 0
-    dropped_events: int = 0
-    ended_ns: int = 0
-    status_code: int = 0
-    is_damaged: bool = False
-
-    @property
-    def status(self) -> str | None:
-        """How the writer ended, such as ``finished``; None if it has not ended."""
-        names = {code: name for name, code in layout.STATUS_CODES.items()}
-        return names.get(self.status_code)
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """A series, as declared in its writer's events file."""
-
-    number: int
-    kind: str
-    name: str
-    context: tuple[str, ...] | None
-    storage: str
-    unit: str | None
-    target: Record | None
-    role: str | None = None
 
 
 @dataclass(slots=True)
@@ -137,11 +104,15 @@ class WriterFiles:
 
         Raises StoreError and notes damage if the path is a link or a special file.
         """
-        return self._open(self.samples_path, _IRREGULAR_FILES[layout.SAMPLES_SUFFIX])
+        return self._open(self.samples_path, IRREGULAR_FILES[layout.SAMPLES_SUFFIX])
 
     def open_events(self) -> BinaryIO:
         """Open the events file for reading. Raises the same exceptions as `open_samples`."""
-        return self._open(self.events_path, _IRREGULAR_FILES[layout.EVENTS_SUFFIX])
+        return self._open(self.events_path, IRREGULAR_FILES[layout.EVENTS_SUFFIX])
+
+    def hold_folder(self, folder: OpenFolder | None) -> None:
+        """Open the files in this open folder from now on; by their paths again if it is None."""
+        self._held_folder = folder
 
     def _open(self, path: Path, damage: str) -> BinaryIO:
         try:
@@ -159,17 +130,7 @@ class WriterFiles:
         the holes of a sparse file. Raises OSError if the file can't be opened.
         """
         with self.open_samples() as file:
-            size = _FIRST_BLOCK_BYTES
-            for first, last in reversed(_list_extents(file)):
-                end = last
-                while end > first:
-                    start = max(first, end - size)
-                    file.seek(start)
-                    used = _count_used_bytes(file.read(end - start))
-                    if used:
-                        return start + used
-                    end, size = start, _BLOCK_BYTES
-        return layout.HEADER_SIZE
+            return find_records_end(file)
 
     def count_data_slots(self) -> int:
         """Return the number of records in the samples file that are not in a hole of a sparse file.
@@ -178,9 +139,7 @@ class WriterFiles:
         """
         try:
             with self.open_samples() as file:
-                return sum(
-                    (end - start) // layout.RECORD_SIZE for start, end in _list_extents(file)
-                )
+                return sum((end - start) // layout.RECORD_SIZE for start, end in list_extents(file))
         except OSError:
             return 0
 
@@ -194,7 +153,7 @@ class WriterFiles:
 
         with self.open_samples() as file:
             size = os.fstat(file.fileno()).st_size
-            if size - sum(end - start for start, end in _list_extents(file)) > _MAX_HOLE_BYTES:
+            if size - sum(end - start for start, end in list_extents(file)) > _MAX_HOLE_BYTES:
                 return None, size
             file.seek(0)
             digest = hashlib.sha256()
@@ -269,7 +228,7 @@ class WriterFiles:
                 has_checksums = self._find_seals(file)
         except OSError:
             return {}
-        record = _parse_line(line)
+        record = parse_line(line)
         if record is None or record.get("record") != "writer":
             return {}
         check_format_version(self.events_path, record.get("format"))
@@ -287,7 +246,7 @@ class WriterFiles:
                 line = file.readline(layout.MAX_EVENT_LINE_BYTES + 1)
         except OSError:
             return None
-        record = _parse_line(line)
+        record = parse_line(line)
         if record is not None and record.get("record") == "writer":
             return record
         return {} if line.endswith(b"\n") else None
@@ -316,7 +275,7 @@ class WriterFiles:
             if has_checksums:
                 self._check_last_lines(lines, length <= size)
             for line in reversed(lines):
-                record = _parse_line(line)
+                record = parse_line(line)
                 if record is None or record.get("record") != "end":
                     continue
                 if not has_checksums or self._is_intact(line, record):
@@ -363,12 +322,12 @@ class WriterFiles:
             checker = None
             if self._find_seals(file):
                 checker = LineChecker(self.name, self.events_path.name)
-            read_next = partial(_peek_line, file)
+            read_next = partial(peek_line, file)
             offset = 0
             while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
                 is_torn = not line.endswith(b"\n") and len(line) <= layout.MAX_EVENT_LINE_BYTES
                 accepted = checker is None or (not is_torn and checker.accept(line, read_next))
-                record = _parse_line(line) if accepted else None
+                record = parse_line(line) if accepted else None
                 if record is not None:
                     if checker is not None:
                         checksums.remove_seal(record)
@@ -413,7 +372,7 @@ class WriterFiles:
                     continue
                 file.seek(offset)
                 line = file.readline(layout.MAX_EVENT_LINE_BYTES + 1)
-                record = _parse_line(line)
+                record = parse_line(line)
                 if record is not None and has_checksums:
                     record = record if self._is_intact(line, record, offset) else None
                 yield record
@@ -435,7 +394,7 @@ class WriterFiles:
         damaged: Counter[str] = Counter()
         for _, record in self.records():
             if record.get("record") == "series":
-                series = _parse_series(record)
+                series = parse_series(record)
                 if series is None:
                     damaged["unreadable series"] += 1
                 elif declared.setdefault(series.number, series) != series:
@@ -462,15 +421,15 @@ class WriterFiles:
             length = os.fstat(file.fileno()).st_size
             sums = self.read_checksums()
             if sums is None:
-                yield from self._join_parts(_read_parts(file, records, length))
+                yield from join_parts(read_parts(file, records, length), self._note_holes)
                 self._note_end(length)
                 return
             checker = SampleChecker(self.samples_path.name, sums, length)
             if not checker.check_header(os.pread(file.fileno(), layout.HEADER_SIZE, 0)):
                 self._note_located(Damage(self.samples_path.name, "the header is damaged"))
-            parts = _read_parts(file, CHUNK_RECORDS, checker.end)
-            for chunk in self._join_parts(self._check_parts(file, parts, checker)):
-                yield from _split_chunk(chunk, records)
+            parts = read_parts(file, CHUNK_RECORDS, checker.end)
+            for chunk in join_parts(self._check_parts(file, parts, checker), self._note_holes):
+                yield from split_chunk(chunk, records)
             self.unchecked = checker.unchecked
             for found in checker.finish():
                 self._note_located(found)
@@ -493,13 +452,13 @@ class WriterFiles:
         return self._sums
 
     def _check_parts(
-        self, file: BinaryIO, parts: Iterator[_Part], checker: SampleChecker
-    ) -> Iterator[_Part]:
+        self, file: BinaryIO, parts: Iterator[Part], checker: SampleChecker
+    ) -> Iterator[Part]:
         """Check parts of the samples file, and mark the records in damaged blocks as abandoned."""
         fd = file.fileno()
 
-        def find_bad_blocks(part: _Part) -> BlockFindings:
-            content = _aligned_content(part, fd, checker.end)
+        def find_bad_blocks(part: Part) -> BlockFindings:
+            content = read_aligned_blocks(part, fd, checker.end)
             return checker.find_bad_blocks(part.first // layout.BLOCK_RECORDS, content)
 
         for part, found in check_ahead(parts, find_bad_blocks):
@@ -512,25 +471,7 @@ class WriterFiles:
             checker.note(found, sum(map(part.count_samples, found.unchecked)))
             yield part
 
-    def _join_parts(self, parts: Iterator[_Part]) -> Iterator[NDArray[np.void]]:
-        """Yield the samples of each part, without holes. Counts the holes between samples."""
-        # zeros after the last record are unused space, not holes
-        holes = unused = 0
-        for part in parts:
-            import numpy as np  # not for a file without samples: it would double an empty run
-
-            chunk = part.chunk
-            unused += part.skipped
-            written = chunk["series"] != 0
-            if not written.any():
-                unused += len(chunk)
-                continue
-            used = len(chunk) - int(written[::-1].argmax())
-            holes += unused + used - int(np.count_nonzero(written))
-            unused = len(chunk) - used
-            written &= chunk["series"] != layout.ABANDONED_SLOT
-            if written.any():
-                yield chunk if written.all() else chunk[written]
+    def _note_holes(self, holes: int) -> None:
         self._note_damage(+Counter({"hole": holes}))
 
     def _note_end(self, length: int) -> None:
@@ -538,261 +479,6 @@ class WriterFiles:
         slots, torn = divmod(length - layout.HEADER_SIZE, layout.RECORD_SIZE)
         expected = self.end_record().get("slots")
         missing = expected - slots if isinstance(expected, int) else 0
-        if missing >= _MAX_SLOTS:
+        if missing >= MAX_SLOTS:
             missing = 1  # no file has that many records, so the count itself is damaged
         self._note_damage(+Counter({"torn last record": int(torn > 0), "record cut off": missing}))
-
-
-@dataclass(slots=True)
-class _Part:
-    """Consecutive records of a samples file.
-
-    Attributes:
-        chunk: the records.
-        first: the number of records in the file that precede this part.
-        skipped: the number of records, directly before this part, that were skipped because they
-            are in a hole of a sparse file.
-    """
-
-    chunk: NDArray[np.void]
-    first: int
-    skipped: int
-
-    def rows_of(self, block: int) -> NDArray[np.void]:
-        """Return a view of the records that belong to a block."""
-        begin = block * layout.BLOCK_RECORDS - self.first
-        return self.chunk[max(0, begin) : max(0, begin + layout.BLOCK_RECORDS)]
-
-    def count_samples(self, block: int) -> int:
-        """Return the number of samples in a block, not counting unused and abandoned slots."""
-        series = self.rows_of(block)["series"]
-        return int(((series != 0) & (series != layout.ABANDONED_SLOT)).sum())
-
-
-def _read_parts(file: BinaryIO, records: int, end: int) -> Iterator[_Part]:
-    """Yield the records before an offset in parts of up to ``records`` records, without holes."""
-    if end <= layout.HEADER_SIZE:
-        return
-    import numpy as np
-
-    sparse = is_sparse(file)
-    position = file.seek(layout.HEADER_SIZE)
-    while position < end:
-        skipped, count = _find_data(file, records) if sparse else (0, records)
-        position += skipped * layout.RECORD_SIZE
-        count = min(count, (end - position) // layout.RECORD_SIZE)
-        chunk = np.fromfile(file, _record_dtype(), max(count, 0))
-        yield _Part(chunk, (position - layout.HEADER_SIZE) // layout.RECORD_SIZE, skipped)
-        position += len(chunk) * layout.RECORD_SIZE
-        if len(chunk) < max(count, 1):
-            break
-
-
-def _aligned_content(part: _Part, fd: int, end: int) -> memoryview:
-    """Return the bytes of all blocks that contain records of a part."""
-    begin = part.first // layout.BLOCK_RECORDS * BLOCK_BYTES
-    last = part.first + len(part.chunk)
-    blocks_end = -(-last // layout.BLOCK_RECORDS) * BLOCK_BYTES
-    content = part.chunk.data.cast("B") if len(part.chunk) else memoryview(b"")
-    length = min(blocks_end, end - layout.HEADER_SIZE) - begin
-    if part.first * layout.RECORD_SIZE == begin and len(content) == length:
-        return content
-    return memoryview(os.pread(fd, max(0, length), layout.HEADER_SIZE + begin))
-
-
-def _split_chunk(chunk: NDArray[np.void], records: int) -> Iterator[NDArray[np.void]]:
-    if len(chunk) <= records:
-        yield chunk
-        return
-    for start in range(0, len(chunk), records):
-        yield chunk[start : start + records]
-
-
-def _peek_line(file: BinaryIO) -> bytes:
-    """Return the next line without advancing the file."""
-    position = file.tell()
-    line = file.readline(layout.MAX_EVENT_LINE_BYTES + 1)
-    file.seek(position)
-    return line
-
-
-def _find_data(file: BinaryIO, records: int) -> tuple[int, int]:
-    """Move to the next record that is not in a hole of a sparse samples file.
-
-    Returns the number of records skipped, and the number of records to read, at most ``records``.
-    At the end of the file, the second number is 0.
-    """
-    position = file.tell()
-    try:
-        start = file.seek(position, os.SEEK_DATA)
-        end = file.seek(start, os.SEEK_HOLE)
-    except OSError as error:
-        file.seek(position)
-        return 0, 0 if error.errno == errno.ENXIO else records
-    skipped = (start - position) // layout.RECORD_SIZE
-    first = file.seek(position + skipped * layout.RECORD_SIZE)
-    return skipped, min(records, -(-(end - first) // layout.RECORD_SIZE))
-
-
-def _list_extents(file: BinaryIO) -> list[tuple[int, int]]:
-    """Return the parts of a samples file that contain records, as pairs of start and end offsets.
-
-    A file that is not sparse has only one part.
-    """
-    length = os.fstat(file.fileno()).st_size
-    whole = length - (length - layout.HEADER_SIZE) % layout.RECORD_SIZE
-    if not is_sparse(file):
-        return [(layout.HEADER_SIZE, whole)]
-    found: list[tuple[int, int]] = []
-    position = file.seek(layout.HEADER_SIZE)
-    while position < whole:
-        skipped, count = _find_data(file, _MAX_SLOTS)
-        if not count:
-            break
-        start = position + skipped * layout.RECORD_SIZE
-        position = file.seek(min(start + count * layout.RECORD_SIZE, whole))
-        found.append((start, position))
-    return found
-
-
-def _count_used_bytes(block: bytes) -> int:
-    """Return the offset at which a block's last written record ends; 0 if there is no record."""
-    records = -(-len(block.rstrip(b"\0")) // layout.RECORD_SIZE)
-    for number in range(records, 0, -1):
-        place = (number - 1) * layout.RECORD_SIZE + layout.SERIES_OFFSET
-        if any(block[place : place + 4]):
-            return number * layout.RECORD_SIZE
-    return 0
-
-
-def _record_dtype() -> np.dtype[np.void]:
-    import numpy as np
-
-    return np.dtype(
-        [("time", "<i8"), ("step", "<i8"), ("value", "<f8"), ("epoch", "<i4"), ("series", "<u4")]
-    )
-
-
-def to_int64(chunk: NDArray[np.void]) -> NDArray[np.int64]:
-    """Return the values in a chunk of an ``i64`` or ``text`` series as int64.
-
-    The values of a ``text`` series are offsets into the events file.
-    """
-    import numpy as np
-
-    # reinterpret the eight bytes; the field is not contiguous, so copy it first
-    return np.ascontiguousarray(chunk["value"]).view(np.int64)
-
-
-def _parse_line(line: bytes) -> Record | None:
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        record = json.loads(line.decode())  # decode first: json would guess the encoding of bytes
-        if b"\\ud" in line.lower():  # reject unpaired surrogates in escapes
-            json.dumps(record, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) and isinstance(record.get("record"), str) else None
-
-
-def _parse_series(record: Record) -> Series | None:
-    number, context, storage = record.get("series"), record.get("context"), record.get("storage")
-    if not isinstance(number, int) or not 0 < number < layout.ABANDONED_SLOT:
-        return None
-    if not isinstance(storage, str) or storage not in layout.STORAGES:
-        return None
-    path = record_context(record)
-    if path is None and context is not None:
-        return None
-    kind, name, unit = record.get("kind"), record.get("name"), record.get("unit")
-    if not isinstance(kind, str) or not isinstance(name, str):
-        return None
-    if not isinstance(unit, str | None):
-        return None
-    target, role = record.get("target"), record.get("role")
-    own_target = target if isinstance(target, dict) else None
-    own_role = role if isinstance(role, str) else None
-    return Series(number, kind, name, path, storage, unit, own_target, own_role)
-
-
-def series_number(record: Record) -> int | None:
-    """Return the ``id`` that links a record to a later one; None if the record has no ``id``."""
-    number = record.get("id")
-    return number if isinstance(number, int) else None
-
-
-def record_context(record: Record) -> tuple[str, ...] | None:
-    """Return a record's context as a path; None if the record has no valid context."""
-    context = record.get("context")
-    if not isinstance(context, list) or not context:
-        return None
-    return tuple(context) if all(isinstance(name, str) for name in context) else None
-
-
-def list_writer_files(run_folder: Path) -> list[WriterFiles]:
-    """Return the files of every writer of a run, ordered by start time.
-
-    Returns an empty list if the journal folder can't be read, for example because it is a link.
-    """
-    try:
-        with open_writer_files(run_folder) as writers:
-            return writers
-    except OSError:
-        return []
-
-
-@contextmanager
-def open_writer_files(run_folder: Path) -> Iterator[list[WriterFiles]]:
-    """Provide the files of a run's writers, ordered by start time, and keep their folder open.
-
-    Opening one of the files is cheaper inside the ``with`` block than after it.
-
-    Raises:
-        FileNotFoundError: the run has no journal folder.
-        StoreError: the journal folder, the run's folder or its experiment is a link, or no journal
-            file is a regular file.
-        OSError: the journal folder can't be read for another reason.
-    """
-    folder = Path(os.path.abspath(run_folder), layout.JOURNAL_FOLDER)
-    with hold_writers_in(OpenFolder(store_root(run_folder), folder)) as writers:
-        yield writers
-
-
-@contextmanager
-def hold_writers_in(folder: OpenFolder) -> Iterator[list[WriterFiles]]:
-    """Provide the files of every writer in an open journal folder; close the folder at the end."""
-    with folder:
-        writers = list_writers_in(folder)
-        for files in writers:
-            files._held_folder = folder
-        try:
-            yield writers
-        finally:
-            for files in writers:
-                files._held_folder = None
-
-
-def list_writers_in(folder: OpenFolder) -> list[WriterFiles]:
-    """Return the files of every writer in a run's open journal folder, ordered by start time.
-
-    A journal file that is a link or a special file counts as damage. Raises StoreError if
-    no journal file is a regular file.
-    """
-    found: dict[str, Counter[str]] = {}
-    irregular: str | None = None
-    regular = 0
-    for entry in folder.list():
-        for suffix, damage in _IRREGULAR_FILES.items():
-            if entry.name.endswith(suffix):
-                of_writer = found.setdefault(entry.name.removesuffix(suffix), Counter())
-                regular += entry.is_file
-                if not entry.is_file:
-                    of_writer[damage] = 1
-                    irregular = entry.name
-    if irregular is not None and not regular:
-        folder.open_to_read(irregular).close()  # raises StoreError, which says what the entry is
-    return [
-        WriterFiles(folder.path, name, index, damage)
-        for index, (name, damage) in enumerate(sorted(found.items()))
-    ]

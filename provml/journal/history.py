@@ -18,9 +18,12 @@ from provml.base.context import Context, context_from_path
 from provml.base.results import Point, PointPage
 from provml.errors import InvalidArgumentError
 from provml.journal import layout
-from provml.journal.files import Record, Series, WriterFiles, record_context, to_int64
+from provml.journal.files import WriterFiles
+from provml.journal.layout import Record
 from provml.journal.reader import Journal, read_events_stamp
 from provml.journal.reading_summaries import READING_SUMMARY, find_old_summaries
+from provml.journal.record_parsing import Series, record_context
+from provml.journal.sample_reading import to_int64
 from provml.journal.values import decode, to_logged_value
 
 if TYPE_CHECKING:
@@ -139,14 +142,14 @@ def find_events(
 ) -> list[RecordedEvent]:
     """Return the events with this name and source that happened between two times.
 
-    An argument that is None matches everything. The events of each process are listed together, in
-    the order in which the process logged them.
+    An argument that is None matches everything. The events are in the order of time; events at the
+    same time stay in the order in which they were logged.
 
     Raises InvalidArgumentError if ``since`` or ``until`` is not a valid time.
     """
     first = None if since is None else to_time_ns(since)
     last = None if until is None else to_time_ns(until)
-    return [
+    found = [
         event
         for event in _read_events(journal)
         if name in (None, event.name)
@@ -154,6 +157,11 @@ def find_events(
         and (first is None or first <= event.time_ns)
         and (last is None or event.time_ns <= last)
     ]
+    return sorted(found, key=_event_time_ns)
+
+
+def _event_time_ns(event: RecordedEvent) -> int:
+    return event.time_ns
 
 
 def find_spans(
@@ -163,7 +171,7 @@ def find_spans(
     since: TimeLike | None = None,
     until: TimeLike | None = None,
 ) -> list[RecordedSpan]:
-    """Return the spans with this name and source that overlap a period, ordered by start event.
+    """Return the spans with this name and source that overlap a period, ordered by start time.
 
     An argument that is None matches everything. An end event closes the most recent open span with
     the same name, source and context, but never a span that starts later. If one process logged
@@ -195,7 +203,7 @@ def find_spans(
         if elapsed_ns is not None or span.started.time_ns <= event.time_ns:
             places.pop()
             found[place] = RecordedSpan(span.name, span.started, event, elapsed_ns)
-    return [
+    spans = [
         span
         for span in found
         if name in (None, span.name)
@@ -203,6 +211,7 @@ def find_spans(
         and (last is None or span.started.time_ns <= last)
         and (first is None or span.finished is None or first <= span.finished.time_ns)
     ]
+    return sorted(spans, key=lambda span: span.started.time_ns)
 
 
 def _read_events(journal: Journal) -> Iterator[RecordedEvent]:

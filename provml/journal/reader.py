@@ -20,7 +20,9 @@ from provml.base.text import is_unicode, printable_path
 from provml.errors import JournalError, RunNotFoundError, StoreError
 from provml.journal import layout
 from provml.journal.description import RunFile, read_reference, read_run_file
-from provml.journal.files import Record, WriterFiles, hold_writers_in
+from provml.journal.files import WriterFiles
+from provml.journal.journal_folder import hold_writers_in
+from provml.journal.layout import Record
 from provml.journal.status import RunState, read_run_state
 
 _MAX_CACHED_RECORDS: Final = 20_000

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from provml.journal.files import Record, WriterFiles
-from provml.journal.layout import SAMPLING
+from provml.journal.files import WriterFiles
+from provml.journal.layout import SAMPLING, Record
 from provml.journal.reader import Journal
 
 READING_SUMMARY: Final = "reading_summary"

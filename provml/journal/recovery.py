@@ -30,11 +30,13 @@ from provml.journal.checksums import (
     seal_line,
     seed_of,
 )
-from provml.journal.files import Header, WriterFiles, list_writer_files
+from provml.journal.files import WriterFiles
+from provml.journal.journal_folder import list_writer_files
 from provml.journal.layout import Record
+from provml.journal.line_verification import count_lines
 from provml.journal.process import Liveness
+from provml.journal.sample_reading import Header
 from provml.journal.status import check_writer, describe_writer
-from provml.journal.verification import count_lines
 
 _LOCK_WAIT_S: Final = 60.0
 _LOCK_PAUSE_S: Final = 0.02

@@ -16,7 +16,7 @@ from provml.base.store_files import OpenFolder, store_root
 from provml.errors import JournalError, ProvMLError, RunNotFoundError, StoreError
 from provml.journal import layout
 from provml.journal.description import RunReference, read_reference, read_run_file
-from provml.journal.files import list_writers_in
+from provml.journal.journal_folder import list_writers_in
 from provml.journal.reader import (
     contains_run,
     describe_damage,

@@ -2,72 +2,42 @@
 
 If the environment causes a problem (a full disk, a removed folder), the writer warns once, counts
 the lost records, and continues. It does not check its arguments: the caller must reject misuse.
-Imports only `journal`, `base.store_files` and `errors` from provml.
+Imports only `journal`, `base.notices`, `base.store_files` and `errors` from provml.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-import sys
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from provml.base import store_files
-from provml.errors import ProvMLWarning, RunClosedError
-from provml.journal import checksums, layout, process
+from provml.base.notices import warn_without_raising
+from provml.errors import RunClosedError
+from provml.journal import checksums, closing, layout, process
+from provml.journal.absent_writer import RETRY_NS
 from provml.journal.block_sealing import BlockSealer, SealedBlocks, build_checksum_lines
-from provml.journal.description import find_description_checksum
 from provml.journal.event_files import EventsFile
-from provml.journal.layout import Record as Record
-from provml.journal.record_building import build_event
+from provml.journal.last_position import LastPosition
+from provml.journal.layout import Record
 from provml.journal.sample_files import NO_SLOTS, SampleFile, Slot
-from provml.journal.values import PartialEpoch
-
-
-class ExtraFields(NamedTuple):
-    """Additional fields in the declaration of a series.
-
-    Attributes:
-        of: the kind and name of the model or artifact that the samples describe, such as
-            ``("model", "digits")``.
-        role: what the samples are in a metric group: ``row`` for values of points, ``stored`` for
-            values to summarise later, and ``summary`` for the summaries of stored values.
-    """
-
-    of: tuple[str, str] | None = None
-    role: str | None = None
-
-
-SeriesKey = (
-    tuple[str, str, tuple[str, ...] | None, str | None, str]
-    | tuple[str, str, tuple[str, ...] | None, str | None, str, int | ExtraFields]
+from provml.journal.series_keys import (
+    EPOCH_METRIC,
+    Position,
+    Sample,
+    SeriesKey,
+    build_series_record,
 )
-"""The key that identifies a series: its kind, name, context path, unit and storage.
-
-A sixth item is optional: the number of the record that the samples refer to, or the extra fields.
-"""
-
-Sample = tuple[SeriesKey, int, int | None, int | None, Any, list[Slot] | None]
-"""A sample to write: its series, time, step, epoch and value, and a list that receives its slot."""
-
-Position = tuple[tuple[str, ...] | None, int | None, int | None]
-"""The context path, step and epoch of a metric."""
-
-EPOCH_METRIC = "epoch"
-"""The name of the metric that records fractional epochs. Other records keep only the whole part."""
+from provml.journal.values import PartialEpoch
 
 _MOST_LOOKED_AT = 10_000
 """The number of records in which to look for a metric before the samples file grows."""
-_RETRY_NS = 1_000_000_000
 _SYNC_JOIN_S = 0.2
-_MAX_NAMED_WRITERS = 256
 
 
 class JournalWriter:
@@ -118,7 +88,7 @@ class JournalWriter:
                 "role": role,
                 **process.describe_process(),
                 **facts,
-                **self._describe_run_file(),
+                **closing.describe_run_file(run_folder),
             },
         )
         try:
@@ -130,9 +100,7 @@ class JournalWriter:
         self._sealer = BlockSealer()
         self._sealing = threading.Lock()
         self._series: dict[SeriesKey, int] = {}
-        self._metrics: dict[int, tuple[str, ...] | None] = {}
-        self._under_way: Position | None = None
-        self._last_look = (0, 0)
+        self._last_position = LastPosition()
         self._last_epoch: tuple[tuple[str, ...] | None, int | None, float] | None = None
         self._dropped = [0, 0]
         self._retry_after_ns = 0
@@ -195,25 +163,9 @@ class JournalWriter:
         microseconds, plus a little for each sample that was written after the last metric.
         """
         with self._lock:
-            if self.closed:
-                return self._under_way
-            self._find_last_position(None)
-            return self._under_way
-
-    def _find_last_position(self, most: int | None) -> None:
-        """Look for the last metric in the last segment, among at most this many records."""
-        begins = self._samples.segment_start
-        seen = self._last_look[1] if self._last_look[0] == begins else 0
-        end, records = self._samples.read_latest(seen)
-        self._last_look = (begins, end)
-        for series, step, epoch in islice(records, most):
-            if series in self._metrics:
-                self._under_way = (
-                    self._metrics[series],
-                    None if step == layout.NO_STEP else step,
-                    None if epoch == layout.NO_EPOCH else epoch,
-                )
-                break
+            if not self.closed:
+                self._last_position.update(self._samples)
+            return self._last_position.value
 
     def sample(
         self,
@@ -320,27 +272,15 @@ class JournalWriter:
         number = self._series.get(key)
         if number is not None:
             return number
-        kind, name, context, unit, storage = key[:5]
         number = len(self._series) + 1
-        record: Record = {
-            "record": "series",
-            "series": number,
-            "kind": kind,
-            "name": name,
-            "context": list(context) if context is not None else None,
-            "storage": storage,
-        }
-        if unit is not None:
-            record["unit"] = unit
-        if len(key) == 6:
-            record |= _extra_fields(key[5])
+        record = build_series_record(key, number)
         if record.get("role") == "row":
             self._sealer.late_series.add(number)
         if self._append(record) is None:
             return None
         self._series[key] = number
-        if kind == "metric":
-            self._metrics[number] = context
+        if key[0] == "metric":
+            self._last_position.add_metric(number, key[2])
         return number
 
     def _pack(
@@ -380,11 +320,12 @@ class JournalWriter:
         now = time.monotonic_ns()
         if now < self._retry_after_ns:
             return False
-        self._find_last_position(_MOST_LOOKED_AT)  # later searches skip this segment
+        # later searches skip this segment
+        self._last_position.update(self._samples, _MOST_LOOKED_AT)
         try:
             self._samples.grow()
         except OSError as error:
-            self._retry_after_ns = now + _RETRY_NS
+            self._retry_after_ns = now + RETRY_NS
             self._warn(error)
             return False
         return True
@@ -495,18 +436,22 @@ class JournalWriter:
                 self._samples.cut()
             except OSError as error:
                 self._warn(error)
-            paths = (self._samples.path, self._events.path)
+            paths = [path for path, _ in self._list_files()]
             removed = [path for path in paths if not store_files.is_file(self._root, path)]
             if removed:
                 self._note_removed(removed[0])
             self._write_last_checksums()
-            closed = self._describe_closed_files()
+            closed = self._build_closed_record()
             if record is not None:
                 self._append_or_drop({**record, "slots": self._samples.slot_count})
             self._samples.mark_ended(time.time_ns(), status)
             self._append_closed(closed)
             self._sync_files()
-            self._restore_removed()
+            for path, fd in self._list_files():
+                try:
+                    closing.restore_file(self._root, path, fd)
+                except OSError as error:
+                    self._warn(error)
             with self._sync_lock:
                 self._released = True
                 self._samples.close()
@@ -521,11 +466,18 @@ class JournalWriter:
         except OSError as error:
             self._warn(error)
 
-    def _describe_closed_files(self) -> Record:
+    def _list_files(self) -> list[tuple[Path, int]]:
+        """Return the path and the descriptor of both files."""
+        return [(file.path, file.fd) for file in (self._samples, self._events)]
+
+    def _build_closed_record(self) -> Record:
         """Return the record that ends the events file, but without the checksum of the header."""
         size = layout.HEADER_SIZE + self._samples.slot_count * layout.RECORD_SIZE
-        closed: Record = {"record": "closed", "size": size, **self._describe_run_file()}
-        return closed | (self._describe_other_writers() if self._role == "owner" else {})
+        others = (
+            closing.name_other_writers(self._folder, self.name) if self._role == "owner" else {}
+        )
+        run_file = closing.describe_run_file(self._run_folder)
+        return {"record": "closed", "size": size, **run_file, **others}
 
     def _append_closed(self, closed: Record) -> None:
         header = self._samples.read_header()[: layout.HEADER_CHECKSUM_OFFSET]
@@ -534,52 +486,9 @@ class JournalWriter:
         except OSError as error:
             self._warn(error)
 
-    def _describe_run_file(self) -> Record:
-        checksum = find_description_checksum(self._run_folder)
-        return {} if checksum is None else {"run_file": checksum}
-
-    def _describe_other_writers(self) -> Record:
-        """Return a field with the names of the run's other writers, so that lost files are noticed.
-
-        The result is empty if there are more than 256 other writers.
-        """
-        try:
-            names = [
-                name.removesuffix(layout.EVENTS_SUFFIX)
-                for name in os.listdir(self._folder)
-                if name.endswith(layout.EVENTS_SUFFIX)
-            ]
-        except OSError:
-            return {}
-        others = sorted(name for name in names if name != self.name)
-        return {"writers": others} if 0 < len(others) <= _MAX_NAMED_WRITERS else {}
-
     def _note_removed(self, path: Path) -> None:
         self._warn(OSError(f"{path} was removed during the run"))
-        self._append_or_drop(
-            build_event(
-                "journal removed during the run",
-                {"restored": "journal", "lost": "copies under artifacts"},
-            )
-        )
-
-    def _restore_removed(self) -> None:
-        for path, fd in (
-            (self._samples.path, self._samples.fd),
-            (self._events.path, self._events.fd),
-        ):
-            if store_files.is_file(self._root, path):
-                continue
-            try:
-                store_files.make_folder(self._root, path.parent)
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-                with open(store_files.open_file(self._root, path, flags), "wb") as copy:
-                    offset = 0
-                    while block := os.pread(fd, 2**20, offset):
-                        copy.write(block)
-                        offset += len(block)
-            except OSError as error:
-                self._warn(error)
+        self._append_or_drop(closing.build_removal_event())
 
     def forget(self) -> None:
         """Stop using the files in a forked child; the parent continues to write them."""
@@ -588,100 +497,3 @@ class JournalWriter:
         self.closed = True
         self._samples.slots = NO_SLOTS
         self._events.close()  # otherwise the child would hold the parent's lock
-
-
-class AbsentWriter:
-    """A writer for a child process that can't open its journal files. It only counts losses.
-
-    If the files can't be opened, `start_run` raises an error. But in a child process, training is
-    already under way, and the problem must not stop it.
-    """
-
-    closed = False
-
-    def __init__(self, error: OSError) -> None:
-        self._lock = threading.Lock()
-        self._dropped = [0, 0]
-        self._retry_after_ns = time.monotonic_ns() + _RETRY_NS
-        warn_without_raising(
-            f"there was a problem while recording: {error}; "
-            "the run continues, and losses are counted"
-        )
-
-    @property
-    def dropped(self) -> tuple[int, int]:
-        """The number of lost samples, and the number of lost events."""
-        return self._dropped[0], self._dropped[1]
-
-    def is_due(self) -> bool:
-        """Return whether it is time to try to open the files again: at most once a second."""
-        now = time.monotonic_ns()
-        if now < self._retry_after_ns:
-            return False
-        self._retry_after_ns = now + _RETRY_NS
-        return True
-
-    def start_syncing(self) -> None:
-        """Do nothing: there is nothing to sync."""
-
-    def stop_syncing(self) -> None:
-        """Do nothing: there is no sync thread to stop."""
-
-    def find_number(self, key: SeriesKey) -> None:
-        """Return None: this writer declares no series."""
-
-    def last_position(self) -> None:
-        """Return None: this writer has written no metric."""
-
-    def sample(
-        self,
-        key: SeriesKey,
-        time_ns: int,
-        step: int | None,
-        epoch: int | None,
-        value: Any,
-        slots: list[Slot] | None = None,
-    ) -> None:
-        """Count the sample as lost."""
-        with self._lock:
-            self._dropped[0] += 1
-
-    def append(self, record: Record) -> None:
-        """Count the record as a lost event."""
-        with self._lock:
-            self._dropped[1] += 1
-
-    def close(self, record: Record | None, status: str) -> None:
-        """Do nothing: there is nothing to close."""
-
-    def forget(self) -> None:
-        """Start counting from zero in a forked child."""
-        self._lock = threading.Lock()
-        self._dropped = [0, 0]
-
-
-def _extra_fields(extra: int | ExtraFields) -> Record:
-    if isinstance(extra, int):
-        return {"target": {"record": extra}}
-    record: Record = {}
-    if extra.of is not None:
-        record["target"] = {"kind": extra.of[0], "name": extra.of[1]}
-    if extra.role is not None:
-        record["role"] = extra.role
-    return record
-
-
-def warn_without_raising(message: str) -> None:
-    """Issue a ProvMLWarning. If a filter makes the warning an error, print it to standard error."""
-    try:
-        # show no source line: the code that notices the problem did not cause it
-        warnings.warn_explicit(message, ProvMLWarning, "provml", 1, registry={})
-    except ProvMLWarning:
-        _print_warning(message)
-
-
-def _print_warning(message: str) -> None:
-    try:
-        sys.stderr.write(warnings.formatwarning(message, ProvMLWarning, "provml", 1, line=""))
-    except Exception:  # noqa: BLE001 - standard error may be missing, closed or any object
-        pass

@@ -1,6 +1,6 @@
 """Answers as tables that can be converted to pyarrow, pandas and polars.
 
-Imports only `errors` from provml; imports pyarrow, pandas or polars only when needed.
+Imports only `base` and `errors` from provml; imports pyarrow, pandas or polars only when needed.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from provml.base.notebook_html import build_table_html
 from provml.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ class TableAnswer:
     def __repr__(self) -> str:
         return f"<provml.lineage.TableAnswer {len(self.rows)} rows: {', '.join(self.columns)}>"
 
+    def _repr_html_(self) -> str:
+        """Return the first rows as an HTML table, which notebooks show instead of the ``repr``."""
+        return build_table_html(self.columns, self.rows, notes=self.notes)
+
     def column(self, name: str) -> list[Any]:
         """Return the values in a column. Raises ValueError if there is no column with this name."""
         place = self.columns.index(name)
@@ -121,6 +126,10 @@ class HasTable:
     def table(self) -> TableAnswer:
         """Return the answer as a table."""
         raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        """Return the table as HTML, which notebooks show instead of the ``repr``."""
+        return self.table()._repr_html_()
 
     def to_arrow(self) -> pa.Table:
         """Return the answer as a ``pyarrow`` table.

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from provml.base.notebook_html import build_table_html
 from provml.base.settings import default_store
 from provml.base.text import printable_path
 from provml.errors import QueryError, RunNotFoundError, StoreError
@@ -23,6 +24,7 @@ from provml.lineage.database import QuestionDatabase
 from provml.lineage.trace import Lineage, find_start, trace
 
 DIRECTIONS: Final = ("up", "down", "both")
+_SHOWN_RUNS: Final = 10
 
 _HISTORY: Final = """
 SELECT a.run, r.experiment, r.id, r.status, a.name, a.version, a.sha256, a.size, a.context, a.step,
@@ -67,6 +69,16 @@ class Store:
 
     def __repr__(self) -> str:
         return f"<provml.lineage.Store {os.fspath(self.path)!r}>"
+
+    def _repr_html_(self) -> str:
+        """Return a list of the latest runs as HTML, which notebooks show instead of the ``repr``.
+
+        Brings the tables up to date first, like each question.
+        """
+        latest = self.runs(sort="-started", limit=_SHOWN_RUNS)
+        columns = ("experiment", "id", "status", "started", "duration_s", "sample_count")
+        rows = [tuple(row.get(column) for column in columns) for row in latest]
+        return build_table_html(columns, rows, len(self._database.runs), latest.notes)
 
     @property
     def tables_folder(self) -> Path:

@@ -10,7 +10,7 @@ from base64 import b64encode
 from decimal import Decimal
 from typing import Any, Final
 
-from provml.journal.files import Record
+from provml.journal.layout import Record
 from provml.journal.values import Moment, Opaque, encode
 from provml.model.damage import check_time, json_text_of
 from provml.model.statements import Iri, Literal, Name, Value
@@ -97,6 +97,7 @@ def content_attributes(content: Record) -> Attributes:
     for key in ("links", "skipped", "shape", "members", "schema", "summary", "transforms"):
         if content.get(key) is not None:
             attributes.append((f"provml:{key}", json_literal(content[key])))
-    if isinstance(content.get("unread"), str):
-        attributes.append(("provml:unread", content["unread"]))
+    for key in ("unread", "uncopied"):
+        if isinstance(content.get(key), str):
+            attributes.append((f"provml:{key}", content[key]))
     return attributes

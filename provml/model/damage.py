@@ -13,11 +13,11 @@ import json
 from typing import Any
 
 from provml.errors import InvalidArgumentError
-from provml.journal.files import Record
+from provml.journal.layout import Record
 from provml.journal.values import Array, Moment, decode, encode
 
 REASON = "record that makes no sense"
-"""The reason that reports state for skipped records."""
+"""The reason that reports give for skipped records."""
 
 _FIRST_TIME_NS, _LAST_TIME_NS = -62_135_596_800 * 10**9, 253_402_300_800 * 10**9
 """The range of times that provml can write as xsd:dateTime: the years 1 to 9999."""

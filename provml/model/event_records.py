@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from provml.journal.files import Record
 from provml.journal.history import parse_target, read_clock_ns, span_ended, span_started
+from provml.journal.layout import Record
 from provml.journal.values import Moment
 from provml.model.attributes import Attributes
 from provml.model.damage import DamagedRecordError, check_text

@@ -16,7 +16,7 @@ from provml.model.statements import Name, NameColumn, Statement, TimeColumn
 FLOPS: Final = "flops"
 CUMULATIVE: Final = "cumulative-flops"
 FLOPS_KINDS: Final = frozenset({"activity", "wasInformedBy", "used", "wasAssociatedWith"})
-"""The kinds of statement that describe counts, in addition to the kinds for all samples."""
+"""The kinds of statement that only counts have, besides the kinds that all samples have."""
 
 WorkloadKey = tuple[int, int]
 """The key of a workload: the index of its writer, and its number in that writer's records."""

@@ -76,7 +76,7 @@ def _alert_statements(
 
 
 def _find_trigger(state: MappingState, entry: JournalEntry) -> Name | None:
-    """Find the sample that set off an alert, or the sample's series if readings are omitted."""
+    """Find the sample that set off an alert, or its series if the document omits readings."""
     key = trigger_key(entry.writer, entry.record)
     sample = state.survey.triggers.get(key)
     if sample is None or state.states_readings:

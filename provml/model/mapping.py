@@ -295,7 +295,8 @@ class RunMapping:
     # -- series and samples -------------------------------------------------------------------
 
     def _series(self) -> Iterator[Statement]:
-        for series in self._survey.series.all:
+        # metrics come first, so that a picture with few rows shows them rather than readings
+        for series in sorted(self._survey.series.all, key=lambda s: s.kind in self._collectors):
             if series.kind == SAMPLING:
                 continue  # these samples become activities, not entities
             name = series_name(series)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from provml.journal.files import Record, record_context
+from provml.journal.layout import Record
+from provml.journal.record_parsing import record_context
 from provml.journal.values import Moment
 from provml.model.attributes import Attributes, json_literal
 from provml.model.damage import (
@@ -180,12 +181,15 @@ class ScriptVersion:
         attributes: the attributes of the script's file.
         source: the attributes of the same file as source code, such as its git commit; None if the
             file was not logged as source code.
+        code: the attributes of the same file as a used code file, such as its copy; None if the
+            file was not recorded as one.
     """
 
     version: Version
     label: str
     attributes: Attributes
     source: Attributes | None = None
+    code: Attributes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +293,7 @@ def node_attributes(kind: str, label: str) -> Attributes:
 
 
 def use_by_run(entity: Name, moment: Moment) -> Statement:
-    """Build the statement which says that the run used an entity at a given time."""
+    """Build the statement that the run used an entity at a given time."""
     return make_relation("used", activity=RUN, entity=entity, time=moment)
 
 

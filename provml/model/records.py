@@ -15,6 +15,7 @@ from typing import Final
 
 from provml.model.content_records import (
     map_artifact,
+    map_code,
     map_dataset,
     map_input,
     map_model,
@@ -61,6 +62,7 @@ MAPPERS: Final[dict[str, Mapper]] = {
     "alert": map_alert,
     "artifact": map_artifact,
     "child": map_child,
+    "code": map_code,
     "collector": map_collector,
     "dataset": map_dataset,
     "device": map_device,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from provml.journal.files import Record
+from provml.journal.layout import Record
 from provml.journal.reader import Journal
 from provml.model.damage import DamagedRecordError, check_float, check_object, decode_field
 from provml.model.series import SAMPLING, Block, SeriesTable

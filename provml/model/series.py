@@ -14,9 +14,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.journal import history, layout
-from provml.journal.files import Series, WriterFiles, to_int64
+from provml.journal.files import WriterFiles
 from provml.journal.layout import SAMPLING as SAMPLING
 from provml.journal.reader import Journal
+from provml.journal.record_parsing import Series
+from provml.journal.sample_reading import to_int64
 from provml.journal.values import to_logged_value
 from provml.model.damage import DamagedRecordError, decode_field
 
@@ -327,7 +329,7 @@ def _make_block(
 
 
 def target_of(declared: Series) -> int | None:
-    """Return the number of the record that a series is about; None if it is about no record."""
+    """Return the number of the record that a series is about; None if there is no such record."""
     number = (declared.target or {}).get("record")
     return number if isinstance(number, int) else None
 
@@ -404,9 +406,8 @@ def _select_rows(chunk: NDArray[np.void], numbers: list[int]) -> NDArray[np.void
 def _values_in_order(
     files: WriterFiles, storages: dict[int, Series], rows: NDArray[np.void]
 ) -> tuple[list[int] | None, Any]:
-    """Return the values of the rows: an array if all are stored as one numeric type, else a list.
-
-    The first result is a list of the positions of the readable values; None means all positions.
+    """Return the positions and the values of the readable rows. The positions are None if all rows
+    are readable. The values are an array if all are stored as one numeric type, else a list.
     """
     import numpy as np
 

@@ -3,7 +3,8 @@
 // position goes back.
 
 const AXES = { step: "step", epoch: "epoch", time: "time since the start" };
-const HUES = 8;
+const HUES = 16;
+const DASHES = [null, "6 3", "2 3", "7 3 2 3"];
 
 // Returns the axes for which the curves have values, the most useful axis first.
 function axesOf(curves) {
@@ -36,6 +37,11 @@ function colourOf(curve, place) {
   return `var(--c${(curve.hue === undefined ? place : curve.hue) % HUES})`;
 }
 
+function dashOf(curve, place) {
+  const dash = curve.dash === undefined ? Math.floor(place / HUES) : curve.dash;
+  return DASHES[dash % DASHES.length];
+}
+
 // Draws a chart in an element, and redraws it if its width changes. Returns a redraw function.
 function chart(element, curves, options) {
   const svg = d3.select(element).append("svg").attr("role", "img");
@@ -45,6 +51,7 @@ function chart(element, curves, options) {
   curves.forEach((curve, place) => {
     const mark = page.make("i");
     mark.style.borderTopColor = colourOf(curve, place);
+    if (dashOf(curve, place)) mark.style.borderTopStyle = "dashed";
     const value = page.make("b");
     values.push(value);
     const label = page.make("span", {}, mark, curve.label, value);
@@ -115,7 +122,7 @@ function chart(element, curves, options) {
     own.forEach((curve, place) => {
       const hue = colourOf(curves[place], place);
       svg.append("path").attr("class", "curve").attr("d", line(curve)).style("stroke", hue)
-        .style("stroke-dasharray", (curves[place].hue || place) < HUES ? null : "5 3");
+        .style("stroke-dasharray", dashOf(curves[place], place));
       const few = curve.length <= 40;
       curve.forEach((p, at) => {  // a line does not show a point between two gaps
         const alone = !(at > 0 && drawn(curve[at - 1]))

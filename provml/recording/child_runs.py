@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from provml.base.notices import warn_without_raising
 from provml.base.settings import Settings, default_store
 from provml.base.store_files import store_root
 from provml.collect.secrets import mask_text
@@ -21,7 +22,6 @@ from provml.errors import InvalidArgumentError, ProvMLError, RunClosedError, Run
 from provml.journal import layout
 from provml.journal.description import RunReference, read_description, read_reference
 from provml.journal.store_identity import open_store_id
-from provml.journal.writer import warn_without_raising
 from provml.recording.active_runs import active_runs, folder_of
 from provml.recording.run import Run
 from provml.recording.worker_run import find_own_run, find_run_or_none

@@ -22,14 +22,16 @@ from provml.base.context import Context, context_path, validate_name
 from provml.errors import InvalidArgumentError
 from provml.journal import layout
 from provml.journal.sample_files import SampleFile, mark_abandoned
+from provml.journal.series_keys import SeriesKey
 from provml.journal.values import encode
-from provml.journal.writer import SeriesKey
 from provml.recording.checks import path_to_list, validate_epoch, validate_step
 
 if TYPE_CHECKING:
     from provml.collect.batches import Arguments
     from provml.collect.flop_counter import CountedFlops
-    from provml.journal.writer import AbsentWriter, JournalWriter, Record
+    from provml.journal.absent_writer import AbsentWriter
+    from provml.journal.layout import Record
+    from provml.journal.writer import JournalWriter
     from provml.recording.object_registry import ObjectRegistry
 
 _pack_into: Final = layout.RECORD_I64.pack_into

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, SupportsIndex
 
 from provml.base.context import Context, group_path
+from provml.base.notices import warn_without_raising
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal.sample_files import Slot, fill_in
+from provml.journal.series_keys import EPOCH_METRIC, ExtraFields, SeriesKey
 from provml.journal.values import PartialEpoch
-from provml.journal.writer import EPOCH_METRIC, ExtraFields, SeriesKey, warn_without_raising
 from provml.recording.checks import (
     encode_value,
     validate_epoch,
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from provml.base.results import AppendedBatch, AppendedPoint, PointPage
-    from provml.journal.writer import AbsentWriter, JournalWriter
+    from provml.journal.absent_writer import AbsentWriter
+    from provml.journal.writer import JournalWriter
 
 _MOST_PENDING: Final = 200_000
 
@@ -211,7 +213,7 @@ class Metrics:
             return first
 
     def _time_ns(self) -> int:
-        """Return the current time. A point is identified by its time, so no two get the same."""
+        """Return the current time; no two calls return the same time."""
         time_ns = time.time_ns()
         if time_ns == self._last_ns:
             time_ns += 1

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, Final, SupportsIndex, cast
 
 from provml.base.clock import Timestamp, boot_ns, to_time_ns
 from provml.base.context import Context, context_path, validate_name
+from provml.base.notices import warn_without_raising
 from provml.collect.secrets import mask_text
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal import layout
+from provml.journal.layout import Record
 from provml.journal.sample_files import mark_abandoned
+from provml.journal.series_keys import ExtraFields, SeriesKey
 from provml.journal.values import PartialEpoch
-from provml.journal.writer import ExtraFields, Record, SeriesKey, warn_without_raising
 from provml.recording import process_hooks
 from provml.recording.active_runs import active_runs, folder_of
 from provml.recording.annotations import Annotations
@@ -67,6 +69,14 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
         return f"<provml.Run {self.experiment}/{self.id} {state}>"
+
+    def _repr_html_(self) -> str:
+        """Return the name, state and folder of the run as HTML, which notebooks show."""
+        from provml.base.notebook_html import build_facts_html
+
+        state = "ended" if self._closed else "recording"
+        facts = [("state", state), ("folder", str(self.path))]
+        return build_facts_html(f"run {self.experiment}/{self.id}", facts)
 
     # -- metrics ------------------------------------------------------------------------------
 
@@ -299,6 +309,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         if not self._closed:
             self._finish_hashing(self._folder.settings.hash_wait_s if status == "finished" else 0)
             self._finish_metrics()
+            self._finish_code()
         process_hooks.deactivate(self)
         with self._lock:
             if self._closed:

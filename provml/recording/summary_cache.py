@@ -10,12 +10,14 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from provml.errors import InvalidArgumentError, InvalidMetricError
-from provml.journal.writer import ExtraFields
+from provml.journal.series_keys import ExtraFields
 from provml.recording.checks import validate_epoch, validate_step
 
 if TYPE_CHECKING:
     from provml.base.context import Context
-    from provml.journal.writer import AbsentWriter, JournalWriter, SeriesKey
+    from provml.journal.absent_writer import AbsentWriter
+    from provml.journal.series_keys import SeriesKey
+    from provml.journal.writer import JournalWriter
 
 Number = int | float
 
@@ -58,7 +60,7 @@ class SummarizedMetrics(Protocol):
     def _run(self) -> WriterOpener: ...
 
     def _time_ns(self) -> int:
-        """Return the current time, but never the same time for two points."""
+        """Return the current time; no two calls return the same time."""
 
 
 class SummarizedGroup(Protocol):

@@ -12,23 +12,21 @@ Imports `run`, `disabled_run`, `run_directory`, `published_runs` and `base.setti
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import weakref
-from typing import Final
 
+from provml.base.notices import warn_without_raising
 from provml.base.settings import read_settings
 from provml.errors import NoActiveRunError, ProvMLError, RunClosedError
-from provml.journal.writer import AbsentWriter, JournalWriter, warn_without_raising
+from provml.journal.absent_writer import AbsentWriter
+from provml.journal.writer import JournalWriter
 from provml.recording import process_hooks
 from provml.recording.active_runs import active_runs, folder_of
 from provml.recording.disabled_run import DisabledRun
-from provml.recording.published_runs import AncestorRuns, PublishedRuns
+from provml.recording.published_runs import AncestorRuns, PublishedRuns, is_worker_process
 from provml.recording.recorder import UnopenedWriter
 from provml.recording.run import Run
 from provml.recording.run_directory import open_joined_directory
-
-_WORKER_MODULES: Final = ("multiprocessing.process", "multiprocess.process")
 
 
 class WorkerRun(Run):
@@ -232,9 +230,3 @@ def find_own_run() -> Run | None:
             return run
         process_hooks.deactivate(run)
         process_hooks.watch(run)
-
-
-def is_worker_process() -> bool:
-    """Return whether ``multiprocessing``, or a library that builds on it, started this process."""
-    modules = (sys.modules.get(name) for name in _WORKER_MODULES)
-    return any(module is not None and module.parent_process() for module in modules)

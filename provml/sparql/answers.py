@@ -53,7 +53,7 @@ class SparqlAnswer:
     - IRIs become `provml.model.statements.Iri`.
     - Numbers become int, float or Decimal.
     - Values of xsd:boolean become True or False.
-    - Values of xsd:dateTime become datetime objects, cut to microseconds.
+    - Values of xsd:dateTime become datetime objects, truncated to microseconds.
     - Values of all other datatypes become text.
     - Unbound variables become None.
 

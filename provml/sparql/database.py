@@ -56,7 +56,7 @@ _LONGEST_BEGINNING: Final = 64
 _INDEX_VERSION: Final = {"format": _INDEX_FORMAT, "provml": __version__}
 
 _open_counts: Final = Counter[str]()
-"""How many times this process has each database open, by the database's folder."""
+"""The number of times that this process has each database open, by the database's folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +133,14 @@ class LoadedDatabase:
             )
             if not is_own and not (entry.name == _DATA and entry.is_folder):
                 raise StoreError(
-                    f"{self._folder} contains {entry.name!r}, which is not from provml"
+                    f"{self._folder} contains {entry.name!r}, which provml did not create"
                 )
         content = self._list_data()
         for entry in content:
             if not entry.is_file or not _ROCKSDB_FILE.fullmatch(entry.name):
-                raise StoreError(f"{self._data} contains {entry.name!r}, which is not from provml")
+                raise StoreError(
+                    f"{self._data} contains {entry.name!r}, which provml did not create"
+                )
         if content and not self._is_recognised():
             raise StoreError(f"{self._data} is not a database that provml created")
 

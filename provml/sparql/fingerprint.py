@@ -1,9 +1,9 @@
 """Finds out quickly whether a run has changed since it was loaded.
 
-If a run has ended, it is enough to compare the names, sizes and times of its files. For other runs
-this is not enough: samples are written to memory-mapped, preallocated files, whose size and time do
-not change when data is written. If such a file is not closed, the end of its data is therefore
-compared too. Imports only `journal` from provml.
+For a run that has ended, it is enough to compare the names, sizes and times of its files. For other
+runs it is not: samples are written to memory-mapped, preallocated files, whose size and time do not
+change when data is written. The end of the data in each open file is therefore compared too.
+Imports only `journal` from provml.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class _WantedRun:
 
     journal: Journal
     entry: GraphEntry | None = None
-    """The index entry of the run's graph if the graph is up to date, else None."""
+    """The index entry of the run's graph; None if the graph is missing or out of date."""
 
 
 class LoadedRuns:
@@ -300,10 +300,10 @@ class _Loader:
             return None
 
     def _run_alone(self, database: LoadedDatabase, work: Callable[[LoadedDatabase], None]) -> None:
-        """Do work under an exclusive lock. Repeat the work until the database has all wanted runs.
+        """Call a function under an exclusive lock until the database contains all wanted runs.
 
-        Once may not be enough, because another process can take the lock after the work is done,
-        and delete the database before this process reads it.
+        One call may not be enough: after it, another process can take the lock and delete the
+        database before this process reads it.
         """
         for _ in range(_LOCK_ATTEMPTS):
             database.lock_alone()

@@ -50,11 +50,9 @@ _TOKEN: Final = re.compile(
 )
 _ERROR_PLACE: Final = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
 _MARGIN: Final = "\n" + " " * 40
-"""Padding to append to the beginning of a query, to test whether the beginning is valid.
-
-If the beginning is valid, the parser reports its error at the end of the padding. The padding is
-longer than any keyword, because the parser reports an error at the end of the keyword that it
-expected.
+"""Padding that is appended to the first part of a query to test whether that part is valid. If it
+is, the parser reports its error at the end of the padding. The padding is longer than any keyword,
+because the parser reports an error at the end of the keyword that it expected.
 """
 _MAX_TOKEN_CHARS: Final = 40
 _FORMS: Final = "a query starts with SELECT, ASK, CONSTRUCT or DESCRIBE"
@@ -137,7 +135,7 @@ def refuse_service(text: str) -> None:
 
 
 def refuse_from(text: str) -> None:
-    """Raise QueryError if a query uses FROM, which the choice of runs would silently override."""
+    """Raise QueryError if a query uses FROM, because the choice of runs would override it."""
     code = _NOT_CODE.sub(lambda found: " " * len(found[0]), text)
     found = re.search(r"(?<![\w:?$-])FROM(?![\w:-])", code, re.IGNORECASE)
     if found is not None:
@@ -214,7 +212,7 @@ def _describe_syntax_error(text: str, error: SyntaxError, prefixes: Mapping[str,
 def _find_misplaced_token(
     text: str, tokens: Sequence[re.Match[str]], prefixes: Mapping[str, str]
 ) -> re.Match[str] | None:
-    """Return the first token that no valid query can have at this place, or None."""
+    """Return the first token that can't follow the text before it in any valid query, or None."""
     from pyoxigraph import Store
 
     store = Store()

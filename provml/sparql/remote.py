@@ -270,7 +270,7 @@ def ask_endpoint(
     """
     known = {**PREFIXES, **prefixes}
     whole = bind_parameters(text, parameters)
-    # no line breaks here, so that the line numbers in a server's errors are those in ``text``
+    # add no line breaks, so that the line numbers in a server's errors also apply to ``text``
     declared = " ".join(f"PREFIX {prefix}: <{iri}>" for prefix, iri in known.items())
     fields = [("query", f"{declared} {whole}")]
     for graph in graphs:

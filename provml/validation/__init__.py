@@ -148,16 +148,19 @@ def _judge_prov_json(
     content: Any = load_json(data)
     ours = uses_provml_terms(content)
     if schema:
+        report.checks.append("schema")
         report.add(find_schema_violations(content, PROVML_JSON if ours else PROV_JSON))
     try:
         if shapes and ours:
             step = "shapes"
             graphs = _nonempty_graphs(read(data, "provjson", max_bytes).rdf())
             report.add(find_shape_violations(graphs))
+            report.checks.append(step)
         if constraints:
             step = "constraints"
             check_document(content)
             check_constraints(provjson_instances(content), report)
+            report.checks.append(step)
     except DocumentError as error:
         if report.conforms:
             raise
@@ -180,12 +183,15 @@ def _judge_document(
         content = document.provjson()
         ours = uses_provml_terms(content)
         if schema:  # skip provml's own schema, because it expects fixed prefixes
+            report.checks.append("schema")
             report.add(find_schema_violations(content, PROV_JSON))
         if shapes and ours:
+            report.checks.append("shapes")
             report.add(find_shape_violations(_nonempty_graphs(document.rdf())))
         elif shapes:
             report.notes.append(_NOT_OURS)
     if constraints:
+        report.checks.append("constraints")
         check_constraints(prov_instances(prov, document.places), report)
 
 
@@ -240,10 +246,12 @@ def validate_run(
                 "samples; use detail 'sample' to check every sample"
             )
     if schema:
+        report.checks.append("schema")
         sink = BytesIO()
         export.find_format("provjson").write(mapping, sink)
         report.add(find_schema_violations(load_json(sink.getvalue()), PROVML_JSON))
     if shapes:
+        report.checks.append("shapes")
         load_shapes()  # report a missing package before the slow export
         from rdflib import Graph
 
@@ -251,6 +259,7 @@ def validate_run(
         export.find_format("ntriples").write(mapping, sink)
         report.add(find_shape_violations([Graph().parse(data=sink.getvalue(), format="nt11")]))
     if constraints:
+        report.checks.append("constraints")
         check_constraints([run_instance(RunMapping(journal, detail))], report)
     return report
 

@@ -40,7 +40,7 @@ def escape_pointer(part: str) -> str:
 
 
 class _PointerLines:
-    """Finds the lines of one JSON text that JSON Pointers refer to."""
+    """Finds the lines that JSON Pointers refer to in one JSON text."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

@@ -107,12 +107,14 @@ class Report:
         findings: the first `KEPT_FINDINGS` findings, in the order in which they were found.
         further: the number of findings that were counted but not kept.
         notes: other remarks, for example about skipped checks.
+        checks: the checks that ran: ``schema``, ``shapes`` and ``constraints``, or some of them.
     """
 
     document: str
     findings: list[Finding] = field(default_factory=list)
     further: int = 0
     notes: list[str] = field(default_factory=list)
+    checks: list[str] = field(default_factory=list)
 
     @property
     def conforms(self) -> bool:
@@ -132,6 +134,7 @@ class Report:
         return {
             "document": self.document,
             "conforms": self.conforms,
+            "checks": self.checks,
             "findings": [finding.to_dict() for finding in self.findings],
             "further": self.further,
             "notes": self.notes,

@@ -122,7 +122,7 @@ def _inline_references(part: Any, resolver: Any, done: dict[int, Any]) -> Any:
 
 @cache
 def rule_iris() -> dict[str, str]:
-    """Return the IRIs of all rules, by the rules' short names."""
+    """Return the IRI of each rule, by the rule's short name."""
     found: dict[str, str] = {}
     for schema in (load_schema(PROV_JSON), load_schema(PROVML_JSON)):
         found |= {anchor: f"{schema['$id']}#{anchor}" for anchor in _find_anchors(schema)}

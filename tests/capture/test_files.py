@@ -16,11 +16,11 @@ import pytest
 from waiting import LIMIT_S
 
 import provml
+from provml import RecordedContent
 from provml.capture.files import record_files
 from provml.capture.files.access_log import list_access_logs, read_access_log
 from provml.capture.files.access_records import CAPTURED, MAX_FILES_PER_FOLDER, OVERWRITTEN, SECRET
 from provml.capture.files.ignore_rules import IgnoreRules
-from provml.recorded_run import RecordedContent
 
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from capture.scripts import missed, script_done, seen, steps, values
 
-from provml import Context
-from provml.recorded_run import RecordedContent, RecordedRun
+from provml import Context, RecordedContent, RecordedRun
 
 pytestmark = pytest.mark.slow  # each script imports TensorFlow's or torch's writer
 

@@ -1,11 +1,10 @@
-"""The commands as people and scripts call them: real processes, real runs."""
+"""The commands as people and scripts call them, on real runs."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run_command, run_on_terminal
 from prov.model import ProvDocument
 from waiting import LIMIT_S
 
@@ -26,7 +26,9 @@ HOSTILE = "[red]\x1b[31m\u202e 実験 [/bold]\t\n"
 
 
 def call(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line with both streams in pipes."""
+    """Run the command line with both streams in pipes; in a process if it starts one itself."""
+    if arguments[:1] not in (("run",), ("query",)):
+        return run_command(*arguments, **variables)
     command = [*COMMAND, *map(str, arguments)]
     environment = os.environ | variables
     return subprocess.run(
@@ -36,26 +38,7 @@ def call(*arguments: object, **variables: str) -> subprocess.CompletedProcess[st
 
 def on_terminal(*arguments: object, columns: int = 100, **variables: str) -> str:
     """Run the command line on a terminal of its own; what it showed."""
-    master, slave = pty.openpty()
-    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns)} | variables
-    if "NO_COLOR" not in variables:
-        environment.pop("NO_COLOR", None)
-    with subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], stdin=slave, stdout=slave, stderr=slave, env=environment
-    ) as process:
-        os.close(slave)
-        shown = b""
-        while True:
-            try:
-                block = os.read(master, 65536)
-            except OSError:  # Linux: the other side is closed
-                break
-            if not block:
-                break
-            shown += block
-        os.close(master)
-        assert process.wait(60) == 0, shown
-    return shown.decode().replace("\r\n", "\n")
+    return run_on_terminal(*arguments, columns=columns, **variables)
 
 
 @pytest.fixture
@@ -160,6 +143,14 @@ class TestRuns:
         assert heading.split() == names
         assert rows[2].endswith("12345")
         assert max(map(len, [heading, *rows])) <= 80
+
+    def test_a_list_with_losses_is_shown(self, store: Path) -> None:
+        """A run that lost samples ends the list with a traceback."""
+        with provml.start_run("lossy", store=store, run_id="lossy-run", formats=()) as run:
+            run._writer.add_dropped(samples=7, events=0)
+        shown = on_terminal("runs", "--store", store, NO_COLOR="1")
+        assert "dropped" in shown
+        assert re.search(r"lossy-run .* 0 +7$", shown, re.MULTILINE)
 
     def test_runs_that_cant_be_read_are_listed_with_the_reason(self, store: Path) -> None:
         """Runs are missing from the list, and nobody learns which or why."""
@@ -290,6 +281,76 @@ class TestShow:
         shown = call("show", run.path).stdout
         assert re.search(r"^  same +dataset +training, validation ", shown, re.MULTILINE)
         assert re.search(r"^  other \(2 versions\) +dataset +- ", shown, re.MULTILINE)
+
+    def test_events_are_in_the_order_of_time(self, tmp_path: Path) -> None:
+        """What a second process did first is listed last, after the end."""
+        with provml.start_run("events", store=tmp_path) as run:
+            for name, time_s in (("third", 30), ("first", 10), ("fourth", 40), ("second", 20)):
+                run.log_event(name, timestamp=time_s)
+            for number in range(2):
+                run.log_event(f"early {number}", timestamp=number)
+        shown = call("show", run.path).stdout
+        assert re.findall(r"(first|second|third|fourth|early) ", shown) == [
+            "early",
+            "first",
+            "second",
+            "third",
+            "fourth",
+        ]
+        names = [event.name for event in provml.load(run.path).events()]
+        assert names == ["early 0", "early 1", "first", "second", "third", "fourth"]
+
+    def test_a_failed_run_shows_the_end_of_its_errors(self, tmp_path: Path) -> None:
+        """To learn why a run failed, one has to search its folder."""
+        script = tmp_path / "train.py"
+        script.write_text(
+            "import sys\n"
+            "print('all is well')\n"
+            "for n in range(20): print(f'step {n}\\rstep {n}, done', file=sys.stderr)\n"
+            "sys.exit('no \\x1b[31mspace')\n"
+        )
+        store = tmp_path / "runs"
+        call("run", "--store", store, "--", sys.executable, script)
+        shown = call("show", "latest", "--store", store).stdout
+        assert "end of stderr (--copy stderr shows all of it)" in shown
+        assert "\n  step 19, done\n  no \\x1b[31mspace\n" in shown
+        assert "step 10," not in shown
+        assert re.search(rf"^  script +{script}, sha256 [0-9a-f]{{12}}$", shown, re.MULTILINE)
+        errors = call("show", "latest", "--copy", "stderr", "--store", store).stdout
+        assert errors.startswith("step 0") and errors.endswith("no \x1b[31mspace\n")
+        assert call("show", "latest", "--copy", "stdout", "--store", store).stdout == (
+            "all is well\n"
+        )
+        displayed = on_terminal("show", "latest", "--copy", "stderr", "--store", store)
+        assert "\x1b" not in displayed
+        wrong = call("show", "latest", "--copy", "weights", "--store", store)
+        assert wrong.returncode == 1
+        assert "kept no copy named 'weights'; it has: 'stdout', 'stderr'" in wrong.stderr
+
+    def test_a_failed_run_without_output_shows_its_traceback(self, store: Path) -> None:
+        """Where in the script the exception was raised, stays hidden."""
+        shown = call("show", "second-run", "--store", store).stdout
+        assert 'raise ValueError(f"boom' in shown.partition("\ntraceback\n")[2]
+        assert safe(shown)
+
+    def test_a_copy_outside_the_run_is_not_shown(self, tmp_path: Path) -> None:
+        """A store from elsewhere has a file of the reader's printed."""
+        (tmp_path / "secret").write_text("mine")
+        with provml.start_run("copies", store=tmp_path / "runs") as run:
+            (tmp_path / "stderr").write_text("theirs")
+            run.log_artifact(tmp_path / "stderr")
+        (events,) = (run.path / "journal").glob("*.jsonl")
+        recorded = events.read_text()
+        (copy,) = re.findall(r'"copy":"([^"]*)"', recorded)
+        for place in ("../../../secret", str(tmp_path / "secret"), "."):
+            events.write_text(recorded.replace(copy, place))
+            assert "mine" not in call("show", run.path, "--copy", "stderr").stdout
+        kept = run.path / copy
+        events.write_text(recorded)
+        assert call("show", run.path, "--copy", "stderr").stdout == "theirs"
+        kept.unlink()
+        kept.symlink_to(tmp_path / "secret")
+        assert "mine" not in call("show", run.path, "--copy", "stderr").stdout
 
     def test_a_nested_context_differs_from_a_name_with_a_slash(self, tmp_path: Path) -> None:
         """Two series look as if they were of one context."""
@@ -493,6 +554,7 @@ class TestErrors:
 
     def test_ctrl_c_leaves_with_130(self, tmp_path: Path) -> None:
         """A shell loop goes on after Ctrl-C."""
+        pytest.importorskip("sklearn", reason="the demo trains a model of scikit-learn")
         command = [*COMMAND, "demo", "--epochs", "100000", "--store", str(tmp_path)]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import waiting
 
 import provml
 from provml import Context
@@ -77,7 +81,10 @@ def test_a_file_is_written_in_the_format_its_ending_says(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nope"], "no series 'nope'; it has: 'loss', '\\x1b[31mred', 'final'"),
+        (["nope"], "'nope' is neither a run nor a series of the runs; the series are: "),
+        (["--series", "nope"], "no series 'nope'; it has: 'loss', '\\x1b[31mred', 'final'"),
+        (["--follow"], "--follow redraws on a terminal"),
+        (["--follow", "-o", "x.svg"], "leave out -o"),
         (
             ["loss", "--context", "x"],
             "no context 'x' with these series; it has: 'training', 'validation'",
@@ -94,3 +101,74 @@ def test_misuse_is_one_line(folder: Path, arguments: list[str], said: str) -> No
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert said in done.stderr
+
+
+@pytest.fixture
+def runs(store: Path) -> list[Path]:
+    """Two runs of one experiment with other learning rates; the second has a metric more."""
+    folders = []
+    for lr in (0.1, 0.2):
+        with provml.start_run("digits", store=store, formats=()) as run:
+            run.log_params({"lr": lr, "layers": 2})
+            for step in range(6):
+                run.log_metric("loss", lr / (step + 1), Context.TRAINING, step)
+            if lr == 0.2:
+                run.log_metric("final", 1.0, Context.VALIDATION)
+        folders.append(run.path)
+    return folders
+
+
+def test_runs_are_drawn_over_one_another(runs: list[Path], store: Path) -> None:
+    """Two runs could only be compared side by side, each in axes of its own."""
+    first, second = runs
+    done = plot(first.name, second.name, "loss", "--store", store)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("step") == 1  # one chart with one axis
+    assert f"lr=0.1 {first.name}  training" in done.stdout
+    assert f"lr=0.2 {second.name}  training" in done.stdout
+    assert "layers" not in done.stdout
+
+
+def test_an_argument_is_a_run_or_a_series_of_any_run(runs: list[Path], store: Path) -> None:
+    """A series of the second run would be taken for an unknown run, or a run for a series."""
+    done = plot(*(run.name for run in runs), "final", "--store", store)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "validation" in done.stdout
+    with provml.start_run("digits", store=store, run_id="loss", formats=()) as run:
+        run.log_metric("loss", 1.0, Context.TRAINING, 0)
+    done = plot(runs[0].name, "loss", "--store", store)
+    assert done.returncode == 2
+    assert "'loss' is the name of a run and of a series" in done.stderr
+    assert "--series loss" in done.stderr
+    done = plot(runs[0].name, "--series", "loss", "--store", store)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", [["plot", "live", "loss"], ["show", "live"]])
+def test_commands_follow_a_run_until_it_ends(store: Path, command: list[str]) -> None:
+    """To watch a training, the command would have to be called again and again."""
+    master, slave = pty.openpty()
+    with provml.start_run("digits", store=store, run_id="live", formats=()) as run:
+        run.log_metric("loss", 0.5, Context.TRAINING, 0)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "provml", *command, "--follow", "--store", store],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=os.environ | {"TERM": "xterm-256color", "COLUMNS": "100"},
+        )
+        os.close(slave)
+        shown = bytearray()
+
+        def has_shown(text: bytes) -> bool:
+            shown.extend(os.read(master, 65536))
+            return text in shown
+
+        waiting.until(lambda: has_shown(b"0.5"))
+        run.log_metric("loss", 0.0625, Context.TRAINING, 1)
+        waiting.until(lambda: has_shown(b"0.0625"))
+    with contextlib.suppress(OSError):  # the command has closed its side
+        while os.read(master, 65536):
+            pass
+    os.close(master)
+    assert process.wait(waiting.LIMIT_S) == 0

@@ -117,7 +117,7 @@ def test_environment_lists_packages_and_allowed_variables(
 IMPORTING = """
 import provml, sys
 import helper, package.inner, colorsys
-with provml.start_run("e", store=sys.argv[1], formats=()) as run:
+with provml.start_run("e", store=sys.argv[1], formats=(), code=False) as run:
     run.log_source_code()
 """
 

@@ -147,7 +147,7 @@ def test_events_cut_at_every_byte(run, every):
         with changed(path, content[:length]):
             seen = read_all(run)
         assert seen["damage"] == ({} if length in ends else {"torn last line": 1})
-        assert prefix_of(seen["events"], whole["events"])
+        assert all(event in whole["events"] for event in seen["events"])
         assert len(seen["events"]) == sum(end <= length for end in ends[-4:-1])
         assert seen["params"] == whole["params"]
         assert seen["series"] == whole["series"]

@@ -22,7 +22,8 @@ from waiting import LIMIT_S
 import provml
 from provml.errors import JournalError, ProvMLError, ProvMLWarning, StoreError
 from provml.journal import layout
-from provml.journal.files import WriterFiles, list_writer_files
+from provml.journal.files import WriterFiles
+from provml.journal.journal_folder import list_writer_files
 from provml.journal.reader import Journal
 from provml.journal.recovery import lock_journal, recover
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,3 +71,17 @@ def test_decimals_have_extremes(run: provml.Run) -> None:
         and ("prov:type", Name("provml:Series")) in s.attributes
     )
     assert (stated["provml:min"].lexical, stated["provml:max"].lexical) == ("0.25", "1.5")
+
+
+def test_metrics_come_before_readings(store: Path) -> None:
+    """A picture's table has room for a few series, and shows the machine's instead of the loss."""
+    with provml.start_run("test", store=store, formats=()) as run:
+        run.log_system_metrics()
+        run.log_metric("loss", 0.5)
+    stated = [
+        dict(statement.attributes).get("prov:label")
+        for statement in provml.load(run.path).statements("series")
+        if statement.kind == "entity"
+        and ("prov:type", Name("provml:Series")) in statement.attributes
+    ]
+    assert stated[0] == "loss" and len(stated) > 1

@@ -9,7 +9,7 @@ import pytest
 
 import provml
 from provml import Context
-from provml.plot import draw
+from provml.charts import draw
 
 SCRIPT = "</script><script>alert(1)</script>"
 
@@ -29,7 +29,7 @@ def folder(store: Path) -> Path:
 
 def test_a_chart_for_each_name_with_its_contexts(folder: Path, browser: Any) -> None:
     """Contexts could not be compared, or a name would run as a script."""
-    draw(folder, folder / "page.html")
+    draw([folder], folder / "page.html")
     browser.open(folder / "page.html")
     titles = browser.run("return [...document.querySelectorAll('h2')].map(h => h.textContent)")
     assert titles == ["loss", SCRIPT, "text"]
@@ -43,7 +43,7 @@ def test_a_chart_for_each_name_with_its_contexts(folder: Path, browser: Any) -> 
 
 def test_what_is_no_number_is_a_gap(folder: Path, browser: Any) -> None:
     """A NaN would be bridged, as if there were a value."""
-    draw(folder, folder / "page.html", ["loss"], contexts=["training"])
+    draw([folder], folder / "page.html", ["loss"], contexts=["training"])
     browser.open(folder / "page.html")
     path = browser.until("return document.querySelector('path.curve').getAttribute('d')")
     assert path.count("M") == 2
@@ -51,7 +51,7 @@ def test_what_is_no_number_is_a_gap(folder: Path, browser: Any) -> None:
 
 def test_the_axes_are_chosen_on_the_page(folder: Path, browser: Any) -> None:
     """A chart over time, or on a log scale, would need another export."""
-    draw(folder, folder / "page.html", ["loss"])
+    draw([folder], folder / "page.html", ["loss"])
     browser.open(folder / "page.html")
     look = "return document.querySelector('svg').getAttribute('aria-label')"
     assert browser.until(look) == "loss: 19 points over step"

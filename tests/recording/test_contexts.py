@@ -179,15 +179,15 @@ def test_a_plot_follows_the_rule(
     start: Callable[[], provml.Run], early_run: provml.RecordedRun, tmp_path: Path
 ) -> None:
     """`provml plot --context train` would not find what `train` was given to a verb for."""
+    from provml.charts.selection import read_charts
     from provml.journal.reader import Journal
-    from provml.plot.charts import read_charts
 
     with start() as run:
         run.log_metric("loss", 0.25, "train", 0)
         run.log_metric("loss", 0.5, "val", 0)
     for path, drawn in ((run.path, "training"), (early_run.path, "train")):
-        charts = read_charts(Journal(path), (), ("train",), None, False, 100)
-        assert list(charts.labels()) == [drawn]
+        charts = read_charts([Journal(path)], (), ("train",), None, False, 100)
+        assert [entry.label for entry in charts.legend()] == [drawn]
 
 
 def test_the_journal_notes_a_word_once(start: Callable[[], provml.Run]) -> None:

@@ -181,7 +181,7 @@ def test_the_command_judges_files_and_runs(
     assert command(["validate", str(good), str(everything.path)]) == 0
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err.count(": valid") == 2
+    assert told.err.count(": valid (checked: schema, shapes, constraints)\n") == 2
     assert (
         command(["validate", everything.id[:-1], "--store", str(everything.path.parents[1])]) == 0
     )
@@ -201,6 +201,7 @@ def test_the_command_gives_json(bad: Path, capsys: pytest.CaptureFixture[str]) -
     (report,) = json.loads(capsys.readouterr().out)
     assert (report["document"], report["conforms"]) == (str(bad), False)
     assert [finding["kind"] for finding in report["findings"]] == ["schema"]
+    assert report["checks"] == ["schema"]
     assert report["findings"][0]["rule"].startswith("https://w3id.org/provml/schemas/provml/1#")
 
 
@@ -217,7 +218,7 @@ def test_what_cannot_be_read_is_one_line_and_status_2(
     assert len(lines) == 3
     assert lines[0].startswith(f"provml: error: {path}: ")
     assert "there is no such file" in lines[1]
-    assert lines[2] == f"{good}: valid"
+    assert lines[2] == f"{good}: valid (checked: schema, shapes, constraints)"
 
 
 def test_compressed_files_and_standard_input_are_judged(bad: Path) -> None:

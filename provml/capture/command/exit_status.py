@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, NoReturn
 from provml.base import store_files
 from provml.capture.command.signals import describe_signal, die_by_signal
 from provml.journal import layout
-from provml.journal.files import list_writer_files
+from provml.journal.journal_folder import list_writer_files
 from provml.recording.joined_run import RUN_FINISHED, SOURCE
 
 

@@ -27,6 +27,7 @@ from provml.base.text import printable_path
 from provml.capture import bootstrap
 from provml.capture.arguments.command_line import read_options
 from provml.capture.arguments.recorded_settings import SETTINGS_READ
+from provml.capture.code.code_recorder import CodeRecorder
 from provml.capture.command.bounded_log import DEFAULT_LIMIT_BYTES
 from provml.capture.command.exit_status import CommandExit, read_script_ends
 from provml.capture.command.output_recorder import CommandOutputRecorder
@@ -76,8 +77,12 @@ class CommandOptions(NamedTuple):
     """Whether to record what machine-learning frameworks such as Lightning report."""
     files: bool = True
     """Whether to record the files that the command reads and writes."""
+    code: bool = True
+    """Whether to record the code and configuration files that the command uses."""
     settings: bool = True
     """Whether to record the command's settings, such as its arguments, as parameters."""
+    summary: bool = True
+    """Whether to print a summary at the end if standard error is a terminal."""
     output_limit_bytes: int = DEFAULT_LIMIT_BYTES
     """The maximum number of bytes to keep of each output stream."""
 
@@ -125,6 +130,7 @@ def record_command(
     program = find_program(command)
     if program.is_notebook:
         _require_notebook_extra()
+    settings = settings._replace(code=settings.code and options.code)
     start = validate_start(
         settings,
         program.name if experiment is None else experiment,
@@ -241,8 +247,14 @@ class _CommandRecording:
         self._stopped = False
         self._lost_output = False
         self._started_ns = 0
+        self._ended_ns = 0
+        self._interrupted_ns = 0
+        self._ending: tuple[str, str | None] = "crashed", None
         self._usage: Any = None
         self._environment_thread: threading.Thread | None = None
+        captured = settings.capture is None or "code" in settings.capture
+        self._records_code = settings.code and captured
+        self._code: CodeRecorder | None = None
 
     def follow(self) -> CommandExit:
         """Start the command, wait for it to end, record it, and return how it ended."""
@@ -261,9 +273,12 @@ class _CommandRecording:
             return command_exit
         self._begin_recording()
         command_exit = self._wait_for_end()
+        self._ended_ns = time.time_ns()
         self._signals.release()
         try:
             self._record_end(command_exit)
+            if self._options.summary:
+                self._print_summary()
         except KeyboardInterrupt:  # everything recorded so far is safe on disk
             pass
         except Exception as error:  # the caller still needs the command's exit status
@@ -327,6 +342,7 @@ class _CommandRecording:
             if (part != "trackers" or self._options.trackers)
             and (part != "files" or self._options.files)
             and (part != "arguments" or self._options.settings)
+            and (part != "code" or self._records_code)
             and (part != "frameworks" or self._options.frameworks)
         ]
         if self._settings.capture is not None or len(own) < len(chosen):
@@ -351,6 +367,8 @@ class _CommandRecording:
             lambda: self._run.log_event("command_started", source=SOURCE, timestamp=started_s),
         )
         self._try_part("readings", self._start_sampling)
+        if self._records_code:
+            self._try_part("code", self._start_code)
         self._environment_thread = threading.Thread(
             target=self._record_environment, name="provml-describe", daemon=True
         )
@@ -371,6 +389,11 @@ class _CommandRecording:
             )
             output.start()
             self._output = output
+
+    def _start_code(self) -> None:
+        program = self._program
+        self._code = CodeRecorder(self._run, self._token, program.script, program.arguments)
+        self._code.start()
 
     def _start_sampling(self) -> None:
         interval_s = self._start.interval_s
@@ -408,6 +431,8 @@ class _CommandRecording:
                     if all(stream.is_done for stream in self._streams):
                         return command_exit
             elif command_exit is None:
+                if received.number in (signal.SIGINT, signal.SIGQUIT):
+                    self._interrupted_ns = time.time_ns()  # the terminal has echoed ^C
                 self._pass_on_signal(received.number, received)
             elif received.number in TERMINATING_SIGNALS:
                 # the command has ended: do not wait for a slow reader of its output
@@ -497,6 +522,8 @@ class _CommandRecording:
                 f"{self._program.interpreter} did not import provml: it is older than Python 3.11, "
                 "or was started with -E, -I or -S",
             )
+        if self._code is not None:
+            self._try_part("code", self._code.finish)
         if self._options.files:
             self._try_part("files", lambda: record_files(self._run, self._token))
         if self._options.settings:
@@ -523,7 +550,30 @@ class _CommandRecording:
                 exception = joined["exception"]
         if status == "finished":
             exception = None
-        self._run._end(status, None if reason is None else reason[:1000], exception)
+        reason = None if reason is None else reason[:1000]
+        self._run._end(status, reason, exception)
+        self._ending = status, reason
+
+    def _print_summary(self) -> None:
+        """Print what was recorded, if standard error is a terminal. Ignore failures."""
+        if not os.isatty(2):
+            return
+        from provml.capture.command import end_summary
+
+        try:
+            if not end_summary.can_print():
+                return
+            name = f"{self._run.experiment}/{self._run.id}"
+            seconds = (self._ended_ns - self._started_ns) / 1e9
+            end = end_summary.RunEnd(name, *self._ending, seconds)
+            logs = [stream.name for stream in self._streams]
+            found = end_summary.read_names(self._run.path, MISSED, logs)
+            lines = end_summary.build_lines(end, found, None, end_summary.find_width())
+            terminals = [stream for stream in self._streams if stream.is_terminal]
+            starts_line = all(one.ends_with_line(self._interrupted_ns) for one in terminals)
+            end_summary.print_lines(lines, starts_line)
+        except Exception:
+            pass  # the run is recorded, and `provml show` can describe it
 
     def _note_missed(self, what: str, reason: str) -> None:
         """Log an event that says what could not be recorded, and why."""

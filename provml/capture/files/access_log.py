@@ -49,7 +49,7 @@ from provml.journal.safe_open import avoid_std_fds
 
 ACCESS_LOG_SUFFIX: Final = ".opened"
 _FIRST_FILE_BYTES: Final = 64 * 2**10
-_NEXT_FILE_BYTES: Final = 2**20
+MAX_LOG_BYTES: Final = 2**20
 
 
 class NoteKind:
@@ -96,7 +96,11 @@ class AccessLog:
     """A writer for the notes of one process. Thread-safe and reentrant."""
 
     def __init__(
-        self, run_folder: str, command: str, first_notes: Callable[[], Iterable[tuple[str, str]]]
+        self,
+        run_folder: str,
+        command: str,
+        first_notes: Callable[[], Iterable[tuple[str, str]]],
+        suffix: str = ACCESS_LOG_SUFFIX,
     ) -> None:
         """Prepare the log. The first note creates the first file.
 
@@ -105,7 +109,9 @@ class AccessLog:
             command: the text at the start of each file name.
             first_notes: a function that returns the kind and text of each note that every file
                 must begin with.
+            suffix: the suffix of the files.
         """
+        self._suffix = suffix
         self._root = store_files.store_root(run_folder)
         self._folder = Path(run_folder, layout.JOURNAL_FOLDER)
         self._command = command
@@ -145,8 +151,8 @@ class AccessLog:
     def _open_next_file(self) -> Callable[[bytes], object]:
         """Create the next file; return a function that writes to it."""
         self._count += 1
-        path = self._folder / f"{self._name}.{self._count:05d}{ACCESS_LOG_SUFFIX}"
-        size = _FIRST_FILE_BYTES if self._count == 1 else _NEXT_FILE_BYTES
+        path = self._folder / f"{self._name}.{self._count:05d}{self._suffix}"
+        size = _FIRST_FILE_BYTES if self._count == 1 else MAX_LOG_BYTES
         fd = store_files.open_file(self._root, path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             if hasattr(os, "posix_fallocate"):
@@ -171,13 +177,16 @@ def _refuse(content: bytes) -> object:
     raise ValueError
 
 
-def list_access_logs(run_folder: Path, command: str = "") -> list[Path]:
+def list_access_logs(
+    run_folder: Path, command: str = "", suffix: str = ACCESS_LOG_SUFFIX
+) -> list[Path]:
     """List the access logs in a run's folder, in the order in which their processes started.
 
     Args:
         run_folder: the run's folder.
         command: list only the logs of processes with this value of ``PROVML_COMMAND``. The default
             lists the logs of all processes.
+        suffix: the suffix of the logs.
     """
     folder = run_folder / layout.JOURNAL_FOLDER
     try:
@@ -185,11 +194,7 @@ def list_access_logs(run_folder: Path, command: str = "") -> list[Path]:
     except OSError:
         return []
     names = (entry.name for entry in entries if entry.is_file)
-    return [
-        folder / name
-        for name in names
-        if name.startswith(command) and name.endswith(ACCESS_LOG_SUFFIX)
-    ]
+    return [folder / name for name in names if name.startswith(command) and name.endswith(suffix)]
 
 
 def read_process_id(path: Path) -> int:
@@ -208,11 +213,11 @@ def read_access_log(path: Path) -> Iterator[AccessNote]:
         OSError: the file can't be read.
     """
     root = store_files.store_root(path.parent.parent)
-    if store_files.read_status(root, path).st_size > _NEXT_FILE_BYTES:
+    if store_files.read_status(root, path).st_size > MAX_LOG_BYTES:
         return
     rules: IgnoreRules | None = None
     folder = "/"
-    content = store_files.read_file(root, path, _NEXT_FILE_BYTES)
+    content = store_files.read_file(root, path, MAX_LOG_BYTES)
     parts = iter(content.rstrip(b"\0").split(b"\0"))
     for part in parts:
         note = _parse_note(part.decode("utf-8", "surrogateescape"))

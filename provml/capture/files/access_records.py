@@ -35,7 +35,7 @@ from provml.collect.content import Facts, digest_manifest, write_captured
 from provml.collect.hashing import DIGEST_PENDING
 from provml.collect.secrets import is_secret_file
 from provml.collect.user_files import CHANGED_WHILE_HASHED
-from provml.journal.files import list_writer_files
+from provml.journal.journal_folder import list_writer_files
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 
@@ -244,7 +244,7 @@ class _LoggedPaths:
     """The paths of the files and folders that the run has already recorded.
 
     Attributes:
-        used: the paths of datasets and other inputs.
+        used: the paths of datasets, other inputs, code and configuration.
         made: the paths of artifacts and models.
         digests: the path and SHA-256 of each artifact and model.
         folders: the paths of folders that the script has logged.
@@ -262,7 +262,7 @@ class _LoggedPaths:
                     self._take(record, content["path"], content)
 
     def _take(self, record: Facts, path: str, content: Facts) -> None:
-        if record["record"] in ("dataset", "input"):
+        if record["record"] in ("dataset", "input", "code"):
             self.used.add(path)
         elif record["record"] in ("artifact", "model"):
             self.made.add(path)

@@ -7,7 +7,7 @@ that was read is overwritten, moved or removed, the hook hashes it, unless it ex
 
 A path may be relative to an open folder, but Python does not tell the hook to which one. So the
 hook treats every relative path as relative to the working folder. It ignores the names that provml
-itself opens in the store, which are `store_files.EntryName` objects.
+itself opens in the store, which are `folder_entries.EntryName` objects.
 
 The hook raises no exceptions of its own, but exceptions from signal handlers pass through it.
 """
@@ -22,7 +22,7 @@ from collections.abc import Callable
 from time import time_ns
 from typing import Any, Final
 
-from provml.base.store_files import EntryName
+from provml.base.folder_entries import EntryName
 from provml.capture.files.access_log import AccessLog, NoteKind
 from provml.capture.files.ignore_rules import IgnoreRules
 from provml.capture.outer_run import note_missed

@@ -78,6 +78,8 @@ class Parser:
     """A parser for the lines that Keras prints in one text, such as a stream."""
 
     finders = (_find_epoch, _find_loss, _find_bar)
+    is_general = False
+    reads_all = False
 
     def __init__(self, sink: LineSink) -> None:
         self._sink = sink

@@ -30,7 +30,7 @@ from provml.capture.metric_contexts import context_from_name
 from provml.capture.outer_run import get_outer_run, note_missed
 from provml.capture.state import STATE
 from provml.errors import InvalidMetricError, ProvMLError
-from provml.journal.files import list_writer_files
+from provml.journal.journal_folder import list_writer_files
 from provml.journal.values import plain_number
 from provml.recording.active_runs import active_runs
 from provml.recording.disabled_run import DisabledRun

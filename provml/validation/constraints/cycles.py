@@ -78,7 +78,7 @@ def shortest_cycles(arrows: StepGraph) -> Iterator[list[Step]]:
 def _find_shortest_path(
     arrows: StepGraph, start: int, end: int, component: dict[int, int], inside: int
 ) -> tuple[list[Step], int]:
-    """Return a shortest path within a component, and the number of steps that were examined."""
+    """Return a shortest path within a component, and the number of steps examined for it."""
     came: dict[int, tuple[int, Step] | None] = {start: None}
     waiting = deque([start])
     steps = 0

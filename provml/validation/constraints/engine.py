@@ -61,7 +61,7 @@ class Fact:
         return fact
 
     def learn(self, place: int, value: str, number: int, other: Fact) -> None:
-        """Set an argument to a value that a rule copies from another fact."""
+        """Set a missing argument to the value that another fact has, as a rule requires."""
         self.arguments = (*self.arguments[:place], value, *self.arguments[place + 1 :])
         self.taught = (*self.taught, (number, other))
 
@@ -163,7 +163,7 @@ class Engine:
                     waiting.append(implied)
 
     def _find_keys(self, fact: Fact) -> Iterator[tuple[int, Any]]:
-        """Yield the keys that must be unique to a fact, each with the number of the rule."""
+        """Yield the keys that no other fact may share, each with the number of its rule."""
         if fact.id is not None:
             yield 22 if fact.kind in rules.ELEMENT_KINDS else 23, (fact.kind, fact.id)
         unique = rules.UNIQUE.get(fact.kind)
@@ -238,14 +238,16 @@ class Engine:
 
     @staticmethod
     def _excludes_value(one: Fact, other: Fact, place: int) -> bool:
-        """Return whether an argument that one of two facts lacks is absent rather than unknown."""
+        """Return whether an argument that only one of two facts has means "none" in the other
+        fact.
+        """
         lacking = one if one.arguments[place] is None else other
         if lacking.inference is not None:
             return False
         return rules.is_placeholder(lacking.kind, lacking.arguments, place)
 
     def _merge_influences(self, fact: Fact) -> list[Fact]:
-        """Copy missing ends between relations of different kinds that share an identifier.
+        """Copy missing arguments between relations of different kinds that share an identifier.
 
         Relations with the same identifier are one influence, so they must connect the same two
         things. If they connect different things, this method reports a violation.

@@ -47,7 +47,7 @@ Term = str | int
 """A term of a fact: a text (an IRI, a time or a value), or a number that stands for an unknown."""
 
 NormalFact = tuple[Any, ...]
-"""A fact: its kind, its identifier (`NONE` if the kind has no identifiers), and its arguments."""
+"""A fact: its kind, its identifier (`NONE` if facts of this kind have none), and its arguments."""
 
 _REVISION_ATTRIBUTE: Final = (f"<{PROV}type>", f"<{PROV}Revision>")
 
@@ -266,7 +266,7 @@ class _SaturatedInstance:
         self.facts = set(index.facts)
 
     def _consequences(self, fact: NormalFact, index: _Index) -> Iterator[list[NormalFact]]:
-        """Yield, in groups, the facts that a fact implies. A `_Variable` stands for an unknown."""
+        """Yield groups of facts that a fact implies. A `_Variable` stands for an unknown."""
         kind, identifier, *terms = fact
         if kind in rules.INFLUENCES:
             yield [("wasInfluencedBy", identifier, *terms[:2])]  # inference 15
@@ -409,7 +409,7 @@ def _find_mappings(
     Yields nothing if there is no such mapping.
     """
     known: dict[_Variable, Term] = {}
-    # one level for each wanted fact: the untried candidates, and the variables that the fact bound
+    # each level belongs to one wanted fact: its untried candidates, and the variables that it bound
     levels: list[tuple[Iterator[NormalFact], list[_Variable]]] = []
     open_facts = list(wanted)
 

@@ -195,8 +195,8 @@ class Order(NamedTuple):
         earlier, later: the event that comes first, and the event that follows.
         strict: True if the earlier event must come strictly first; False if the events may also be
             simultaneous.
-        through: whether the rule applies even if one of the events is not mentioned by any
-            statement. This is the case because specialization is transitive (inference 19).
+        through: whether the rule also applies if no statement mentions one of the events. True only
+            for rules about specialization, which is transitive (inference 19).
     """
 
     number: int

@@ -8,10 +8,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.plot.charts import Chart
+from provml.charts.selection import Chart
 
 if TYPE_CHECKING:
-    from provml.plot.curves import Numbers
+    from provml.charts.curves import Numbers
 
 Cell = tuple[str, int | None]
 """One character of a text chart, and the number of its colour (None for an empty cell)."""
@@ -98,7 +98,7 @@ def _extent(columns: list[Any]) -> tuple[float, float]:
 
 
 def _fraction(value: float, low: float, high: float) -> float:
-    """Return where a value lies from ``low`` (0) to ``high`` (1); 0.5 if these are equal."""
+    """Return a value's position between two limits, from 0 to 1; 0.5 if they are equal."""
     return 0.5 if low == high else (value - low) / (high - low)
 
 
@@ -110,7 +110,7 @@ def _marks(values: Any, extent: tuple[float, float], size: int) -> list[int | No
 
 
 def _path(across: list[int | None], down: list[int | None]) -> set[tuple[int, int]]:
-    """Return the dots of a line through points. A missing coordinate interrupts the line."""
+    """Return the dots of the line that connects some points. A missing coordinate interrupts it."""
     found: set[tuple[int, int]] = set()
     before: tuple[int, int] | None = None
     for x, y in zip(across, down, strict=True):

@@ -1,8 +1,8 @@
-"""Checks the lines of an events file and the blocks of a samples file against their checksums.
+"""Checks the blocks of a samples file against their checksums.
 
-The module `checksums` describes the format of the checksums. Imports only `checksums`, `layout` and
-`base.results` from provml. Starts up to two threads that check a large samples
-file while it is being read.
+The module `checksums` describes the format of the checksums. Imports only `checksums`,
+`damage_ranges`, `layout`, `base.results` and `base.sparse_files` from provml. Starts up to two
+threads that check a large samples file while it is being read.
 """
 
 from __future__ import annotations
@@ -25,157 +25,20 @@ from provml.journal.checksums import (
     BLOCK_BYTES,
     check_header,
     check_line,
-    follows_torn,
     format_checksum,
-    is_sealed,
     late_checksum,
     seed_of,
 )
+from provml.journal.damage_ranges import MAX_COUNT, join_blocks, limit_damage, name_range
 
 _THREADS: Final = 2
 _CHECKED_AHEAD: Final = 3
-_MAX_RANGES: Final = 50
-"""The maximum number of entries in the list of a file's damage."""
-_MAX_COUNT: Final = 2**40
 _MAX_BLOCKS: Final = 2**24
 """The maximum number of blocks to check in a samples file: 128 GiB of samples."""
-_HEAD_BYTES: Final = 2**16
 _ZERO_BLOCK: Final = crc32(bytes(BLOCK_BYTES))
 _LINE_STARTS: Final = (b'{"record":"checksums",', b'{"record":"closed",')
 
 _Job = TypeVar("_Job")
-
-
-# -- lines -----------------------------------------------------------------------------------------
-
-
-def find_seals(file: BinaryIO) -> bool:
-    """Return whether the lines of an events file have checksums: either all of them do, or none.
-
-    Looks at the first line. If that line has no checksum, it may be damaged, so the function also
-    looks at the lines in the first and last 64 KiB. Leaves the file at its beginning.
-    """
-    file.seek(0)
-    found = is_sealed(file.readline(_HEAD_BYTES))
-    if not found:
-        head = file.read(_HEAD_BYTES)
-        length = file.seek(0, 2)
-        file.seek(max(0, length - _HEAD_BYTES))
-        lines = (*head.splitlines(keepends=True), *file.read().splitlines(keepends=True))
-        found = any(map(is_sealed, lines))
-    file.seek(0)
-    return found
-
-
-class LineChecker:
-    """Checks the lines of an events file that has checksums, in the order of reading.
-
-    Attributes:
-        closed: whether the ``closed`` line was read, which ends the file.
-        ended: whether the ``end`` line was read, which says how the run ended.
-        torn: the number of lines that were written only in part.
-    """
-
-    def __init__(self, name: str, file_name: str, from_start: bool = True) -> None:
-        """Prepare to check a file.
-
-        Args:
-            name: the writer's name.
-            file_name: the name of the file, for messages.
-            from_start: whether the lines begin with the first line of the file.
-        """
-        self.closed = False
-        self.ended = False
-        self.torn = 0
-        self._seed = seed_of(name)
-        self._file_name = file_name
-        self._next = 1 if from_start else 0
-        self._unreadable = 0
-        self._damage: list[Damage] = []
-
-    def accept(self, line: bytes, read_next: Callable[[], bytes]) -> bool:
-        """Return whether a line is intact and in the right place. If not, note the damage.
-
-        Args:
-            line: the line.
-            read_next: a function that returns the next line without advancing the file.
-        """
-        number = check_line(line, self._seed)
-        if number is None:
-            self._unreadable += line != b"\n"
-            return False
-        if not self._next:  # reading began in the middle of the file, perhaps within a line
-            self._next, self._unreadable = number, 0
-        if number < self._next:
-            self._note(number, number, 1, "is repeated or out of place")
-            return False
-        if (
-            number > self._next
-            and self._next <= (check_line(read_next(), self._seed) or 0) < number
-        ):
-            self._note(number, number, 1, "is repeated or out of place")
-            return False
-        if number > self._next:
-            self._note(self._next, number - 1, number - self._next, "damaged or missing")
-        elif self._unreadable == 1 and follows_torn(line):
-            self.torn += 1
-        elif self._unreadable:
-            problem = f"there are {self._unreadable:,} unreadable lines before line {number:,}"
-            self._damage.append(Damage(self._file_name, problem, self._unreadable, "lines"))
-        self._unreadable = 0
-        self._next = number + 1
-        self.closed = self.closed or line.startswith(_LINE_STARTS[1])
-        self.ended = self.ended or line.startswith(b'{"record":"end",')
-        return True
-
-    def finish(self, must_be_closed: bool, torn_bytes: int) -> list[Damage]:
-        """Return the damage in the file.
-
-        Args:
-            must_be_closed: whether the writer has ended, so that a missing ``closed`` line is
-                damage.
-            torn_bytes: the length of the last line if it does not end in a line feed, else 0.
-        """
-        if torn_bytes and self.closed:
-            problem = f"{torn_bytes:,} bytes were added after the last line"
-            self._damage.append(Damage(self._file_name, problem, torn_bytes, "bytes"))
-        if self._unreadable and self.closed:
-            problem = f"{self._unreadable:,} lines were added after the last line"
-            self._damage.append(Damage(self._file_name, problem, self._unreadable, "lines"))
-        elif self._unreadable and not must_be_closed:
-            last = self._next + self._unreadable - 1
-            self._note(self._next, last, self._unreadable, "damaged or missing")
-        if must_be_closed and not self.closed:
-            problem = f"the lines from line {self._next:,} on are damaged or missing"
-            self._damage.append(Damage(self._file_name, problem, 1, "lines", self._next))
-        return _limit(self._damage)
-
-    def _note(self, first: int, last: int, count: int, problem: str) -> None:
-        problem = _name_range("line", first, last, problem)
-        count = min(count, _MAX_COUNT)
-        self._damage.append(Damage(self._file_name, problem, count, "lines", first, last))
-
-
-def count_lines(file: BinaryIO, name: str) -> int:
-    """Return the number of lines that a writer has written to its events file.
-
-    Args:
-        file: an events file with checksums.
-        name: the writer's name.
-    """
-    file.seek(0)
-    seed, count = seed_of(name), 0
-    while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
-        if len(line) > layout.MAX_EVENT_LINE_BYTES and not line.endswith(b"\n"):
-            skip_line(file)
-            continue
-        # if only the line feed is missing, the next write adds it, so this line already counts
-        number = check_line(line if line.endswith(b"\n") else line + b"\n", seed)
-        count = count if number is None else max(number, count)
-    return count
-
-
-# -- samples ---------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -373,7 +236,7 @@ class SampleChecker:
     def finish(self) -> list[Damage]:
         """Return the damage in the file."""
         found = [
-            self._describe(first, last, "damaged") for first, last in _join_blocks(self._damaged)
+            self._describe(first, last, "damaged") for first, last in join_blocks(self._damaged)
         ]
         closed = self._sums.closed
         covered = layout.HEADER_SIZE + len(self._sums) * BLOCK_BYTES
@@ -381,25 +244,25 @@ class SampleChecker:
         if expected > self._length:
             first = self._count_records(self._length) + 1
             last = self._count_records(expected)
-            problem = _name_range("record", first, last, "missing")
-            count = min(last - first + 1, _MAX_COUNT)
+            problem = name_range("record", first, last, "missing")
+            count = min(last - first + 1, MAX_COUNT)
             found.append(Damage(self._file_name, problem, count, "records", first, last))
         if closed is not None:
             found += [
                 self._describe(first, last, "not verified")
-                for first, last in _join_blocks(self._doubtful)
+                for first, last in join_blocks(self._doubtful)
             ]
             extra = self._length - int(closed["length"])
             if extra > 0:
                 problem = f"{extra:,} bytes were added after the last record"
                 found.append(Damage(self._file_name, problem, extra, "bytes"))
-        return _limit(found)
+        return limit_damage(found)
 
     def _describe(self, first_block: int, last_block: int, problem: str) -> Damage:
         first = first_block * layout.BLOCK_RECORDS + 1
         end = (last_block + 1) * layout.BLOCK_RECORDS
         last = max(first, min(end, self._count_records(self.end)))
-        problem = _name_range("record", first, last, problem)
+        problem = name_range("record", first, last, problem)
         return Damage(self._file_name, problem, last - first + 1, "records", first, last)
 
     def _count_records(self, end: int) -> int:
@@ -479,36 +342,3 @@ def _start_checking(
     except RuntimeError:  # the system allows no more threads
         return False
     return True
-
-
-# -- descriptions ----------------------------------------------------------------------------------
-
-
-def _join_blocks(blocks: list[int]) -> Iterator[tuple[int, int]]:
-    """Yield the first and the last block of each range of consecutive blocks."""
-    first = last = None
-    for block in sorted(set(blocks)):
-        if last is None or block != last + 1:
-            if first is not None and last is not None:
-                yield first, last
-            first = block
-        last = block
-    if first is not None and last is not None:
-        yield first, last
-
-
-def _name_range(unit: str, first: int, last: int, problem: str) -> str:
-    if first == last:
-        verb = "" if problem.startswith("is ") else "is "
-        return f"{unit} {first:,} {verb}{problem}"
-    return f"{unit}s {first:,} to {last:,} are {problem}"
-
-
-def _limit(damage: list[Damage]) -> list[Damage]:
-    """Shorten a list of damage to 50 entries, the last of which summarises the rest."""
-    if len(damage) <= _MAX_RANGES:
-        return damage
-    rest = damage[_MAX_RANGES - 1 :]
-    count = sum(one.count for one in rest)
-    problem = f"{len(rest):,} more parts are damaged"
-    return [*damage[: _MAX_RANGES - 1], Damage(rest[0].file, problem, count, rest[0].unit)]

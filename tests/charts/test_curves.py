@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import provml
 from provml import Context
+from provml.charts.curves import Curve, read_curves, select_points
+from provml.charts.selection import read_charts
 from provml.journal.reader import Journal
-from provml.plot.charts import read_charts
-from provml.plot.curves import Curve, read_curves, select_points
 
 
 def curves(folder: Path, points: int = 1000) -> list[Curve]:
@@ -97,7 +97,7 @@ def test_a_million_samples_are_thinned_to_points(store: Path) -> None:
     assert curve.step[curve.value.argmax()] == 765_432
     # as many points of the end as of the beginning
     assert abs((curve.step < 500_000).sum() - (curve.step >= 500_000).sum()) < 10
-    assert "1,000,000 samples" in str(read_charts(Journal(run.path), points=500).note())
+    assert "1,000,000 samples" in str(read_charts([Journal(run.path)], points=500).note())
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_what_is_not_there_is_answered_with_what_is(
     run.log_metric("cpu", 1.0)
     run.end_run()
     with pytest.raises(provml.SeriesNotFoundError, match=message):
-        read_charts(Journal(run.path), **asked)  # type: ignore[arg-type]
+        read_charts([Journal(run.path)], **asked)  # type: ignore[arg-type]
 
 
 def test_readings_of_the_system_stand_beneath_the_metrics(run: provml.Run) -> None:
@@ -131,7 +131,7 @@ def test_readings_of_the_system_stand_beneath_the_metrics(run: provml.Run) -> No
     ]
     events.write_text("".join(own), encoding="utf-8")
     damaging.seal_again(events)
-    charts = read_charts(Journal(run.path), by="step").charts
+    charts = read_charts([Journal(run.path)], by="step").charts
     assert [(c.title, c.axis, c.apart) for c in charts] == [
         ("loss", "step", False),
         ("temperature (°C)", "time", True),
@@ -146,7 +146,7 @@ def test_samples_without_a_step_are_counted_in_a_note(run: provml.Run) -> None:
         run.log_metric("loss", 5 + epoch, "training", epoch=epoch)
     run.log_metric("only", 1, "training", epoch=1)
     journal = Journal(run.path)
-    note = read_charts(journal).note()
+    note = read_charts([journal]).note()
     assert note is not None and note.startswith("3 samples have no step and are not drawn")
-    by_time = read_charts(journal, by="time")
+    by_time = read_charts([journal], by="time")
     assert by_time.note() is None

@@ -25,7 +25,7 @@ AXES: Final = ("step", "epoch", "time")
 
 _PENDING: Final = 1 << 18
 _FARTHEST: Final = 1e300
-"""Values are clipped to this limit, so that ticks beyond the highest value are still finite."""
+"""Values are clipped to this limit, so that axis ticks above the highest value stay finite."""
 _NS_PER_S: Final = 1_000_000_000
 
 
@@ -62,7 +62,7 @@ class Curve:
     def over(self, axis: str) -> tuple[Numbers, Numbers]:
         """Return the positions on an axis, and the values.
 
-        Where the position goes back, a NaN value is inserted, so that the line breaks there.
+        A NaN is inserted wherever the position decreases, so that the line is interrupted there.
         """
         import numpy as np
 
@@ -145,7 +145,7 @@ def read_curves(
 
 
 def select_points(values: Numbers, *stretches: Numbers) -> NDArray[np.intp]:
-    """Return the indices of the values to keep so that a thinned curve looks like the original.
+    """Return the indices of the values that make a thinned curve look like the original.
 
     Keeps the first and the last value. For each stretch, keeps the lowest and the highest value,
     and one value that is not a number, so that gaps stay visible.

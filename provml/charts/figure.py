@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from provml.charts.selection import Chart, Charts, LegendEntry
 from provml.errors import InvalidArgumentError, MissingExtraError
-from provml.plot.charts import Chart, Charts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,7 +15,8 @@ MOST_CHARTS: Final = 200
 
 _WIDTH, _HEIGHT = 4.6, 2.75
 _DPI: Final = 144
-_HEAD_IN, _FOOT_IN = 0.75, 0.3
+_TITLE_IN, _LEGEND_ROW_IN, _FOOT_IN = 0.52, 0.23, 0.3
+_LEGEND_LINE_IN, _CHARACTER_IN = 0.45, 0.075
 _HUES: Final = (
     "#2563c9",
     "#c9541c",
@@ -25,7 +26,16 @@ _HUES: Final = (
     "#0f7f8c",
     "#7a6510",
     "#555c6b",
+    "#7aa7f0",
+    "#f0a27a",
+    "#7cc99b",
+    "#c79be0",
+    "#e58aae",
+    "#74c4cd",
+    "#c9b35c",
+    "#a6adba",
 )
+_DASHES: Final = ("-", "--", ":", "-.")
 _INK, _SOFT, _GRID = "#1b1d22", "#5d6370", "#e3e5ea"
 _LONGEST_TITLE: Final = 60
 _MOST_MARKED: Final = 40
@@ -57,12 +67,15 @@ def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
     width = _WIDTH * columns * (1.5 if many == 1 else 1)
     note = charts.note()
     foot_in = 0 if note is None else _FOOT_IN
-    height = (_HEIGHT * (1.4 if many == 1 else 1)) * rows + _HEAD_IN + foot_in
-    # ignore the warnings about characters missing from the font: matplotlib draws boxes instead.
+    legend = charts.legend()[:_MOST_LABELS]
+    legend_columns = _count_legend_columns(legend, width)
+    head_in = _TITLE_IN + _LEGEND_ROW_IN * -(-len(legend) // legend_columns)
+    height = (_HEIGHT * (1.4 if many == 1 else 1)) * rows + head_in + foot_in
+    # ignore warnings about characters that the font lacks, because matplotlib draws boxes instead.
     # A fixed salt gives equal charts the same identifiers in their SVG files.
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "provml"}):
         warnings.simplefilter("ignore")
-        head, foot = _HEAD_IN / height, foot_in / height
+        head, foot = head_in / height, foot_in / height
         layout = ConstrainedLayoutEngine(rect=(0, foot, 1, 1 - head - foot), h_pad=0.09, w_pad=0.09)
         figure: Any = Figure(figsize=(width, height), layout=layout, facecolor="white")
         grid = figure.subplots(rows, columns, squeeze=False)
@@ -72,7 +85,7 @@ def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
         for axes, chart in zip(places, charts.charts, strict=False):
             _draw_chart(axes, chart, charts.log)
         _set_text(figure.text(0.012, 1 - 0.3 / height, "", size=13, weight="bold"), charts.title)
-        _draw_legend(figure, charts, 1 - 0.42 / height)
+        _draw_legend(figure, legend, legend_columns, 1 - 0.42 / height)
         if note is not None:
             _set_text(figure.text(0.012, 0.1 / height, "", size=8, color=_SOFT), note)
         metadata = {"Date": None} if form == "svg" else {"Software": None}
@@ -86,22 +99,21 @@ def _set_text(artist: Any, content: str) -> Any:
     return artist
 
 
-def _draw_legend(figure: Any, charts: Charts, top: float) -> None:
+def _draw_legend(figure: Any, entries: list[LegendEntry], columns: int, top: float) -> None:
     from matplotlib.lines import Line2D
 
-    labels = list(charts.labels().items())[:_MOST_LABELS]
     handles = [
-        Line2D([], [], color=_line_color(hue), linestyle=_line_style(hue), lw=2)
-        for _, hue in labels
+        Line2D([], [], color=_line_color(entry.hue), linestyle=_line_style(entry.dash), lw=2)
+        for entry in entries
     ]
     # add a space, because matplotlib hides labels that start with an underscore
-    texts = [f" {label}" if label.startswith("_") else label for label, _ in labels]
+    texts = [f" {e.label}" if e.label.startswith("_") else e.label for e in entries]
     legend = figure.legend(
         handles,
         [""] * len(texts),
         loc="upper left",
         bbox_to_anchor=(0.004, top),
-        ncols=max(1, len(texts)),
+        ncols=columns,
         frameon=False,
         fontsize=9,
         handlelength=1.4,
@@ -111,12 +123,18 @@ def _draw_legend(figure: Any, charts: Charts, top: float) -> None:
         _set_text(artist, text)
 
 
-def _line_color(number: int) -> str:
-    return _HUES[number % len(_HUES)]
+def _count_legend_columns(entries: list[LegendEntry], width_in: float) -> int:
+    """Return how many entries of the legend fit beside one another."""
+    longest = max((len(entry.label) for entry in entries), default=0)
+    return max(1, min(len(entries), int(width_in / (_LEGEND_LINE_IN + _CHARACTER_IN * longest))))
 
 
-def _line_style(number: int) -> Any:
-    return "-" if number < len(_HUES) else "--"
+def _line_color(hue: int | None) -> str:
+    return _SOFT if hue is None else _HUES[hue % len(_HUES)]
+
+
+def _line_style(dash: int) -> Any:
+    return _DASHES[dash % len(_DASHES)]
 
 
 def _draw_chart(axes: Axes, chart: Chart, log: bool) -> None:
@@ -146,7 +164,7 @@ def _draw_chart(axes: Axes, chart: Chart, log: bool) -> None:
             continue
         drawn += 1
         hue = _line_color(line.hue)
-        axes.plot(x, y, color=hue, lw=1.4, ls=_line_style(line.hue))
+        axes.plot(x, y, color=hue, lw=1.4, ls=_line_style(line.dash))
         lone = np.ones(len(y), bool) if len(y) <= _MOST_MARKED else _find_lone_points(y)
         if lone.any():
             axes.plot(x[lone], y[lone], color=hue, ls="", marker="o", ms=3)
@@ -162,7 +180,9 @@ def _draw_chart(axes: Axes, chart: Chart, log: bool) -> None:
         if right - left < 1:  # the axis has a single position: widen it
             axes.set_xlim((left + right) / 2 - 1, (left + right) / 2 + 1)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    missing = [chart.name_of(line) for line in chart.lines if chart.missing(line)]
+    missing = [
+        f"{line.full_label} (no {chart.axis})" for line in chart.lines if chart.missing(line)
+    ]
     if missing and drawn:
         note = axes.text(0.99, 0.96, "", transform=axes.transAxes, ha="right", va="top", size=7.5)
         _set_text(note, f"not shown: {', '.join(missing)}").set_color(_SOFT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from provml.plot.curves import AXES, Curve
+from provml.charts.curves import AXES, Curve
 
 
 def curve_data(curve: Curve) -> dict[str, Any]:

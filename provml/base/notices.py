@@ -1,0 +1,27 @@
+"""Issues a warning that never raises an exception.
+
+Imports only `errors` from provml.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+from provml.errors import ProvMLWarning
+
+
+def warn_without_raising(message: str) -> None:
+    """Issue a ProvMLWarning. If a filter makes the warning an error, print it to standard error."""
+    try:
+        # show no source line: the code that notices the problem did not cause it
+        warnings.warn_explicit(message, ProvMLWarning, "provml", 1, registry={})
+    except ProvMLWarning:
+        _print_warning(message)
+
+
+def _print_warning(message: str) -> None:
+    try:
+        sys.stderr.write(warnings.formatwarning(message, ProvMLWarning, "provml", 1, line=""))
+    except Exception:  # noqa: BLE001 - standard error may be missing, closed or any object
+        pass

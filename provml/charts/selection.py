@@ -1,0 +1,382 @@
+"""Chooses the charts of one or more runs, and the curves in each chart."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from provml.base.context import context_from_word
+from provml.charts.curves import AXES, Curve, read_curves
+from provml.errors import InvalidArgumentError, SeriesNotFoundError
+from provml.journal.history import LastValues
+from provml.journal.reader import Journal
+from provml.model.series import SAMPLING, RunSeries, SeriesTable
+
+if TYPE_CHECKING:
+    from provml.charts.curves import Numbers
+
+HUES: Final = 16
+"""The number of different colours. Higher colour numbers start again at the first colour."""
+
+_NAMED: Final = 12
+_NAMED_PARAMETERS: Final = 2
+_LONGEST_VALUE: Final = 16
+_FEWEST_POINTS: Final = 200
+_ALL_POINTS: Final = 400_000
+_TIME_UNITS: Final = ((3 * 3600, 3600, "h"), (180, 60, "min"), (1, 1, "s"), (0, 0.001, "ms"))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A curve in a chart.
+
+    In charts of one run, the hue shows the context. In charts of several runs, the hue shows the
+    run, and the dash shows the context.
+
+    Attributes:
+        label: the context and, if there is one, the rank of the curve.
+        run: the name of the curve's run in charts of several runs; None in charts of one run.
+        hue: the number of the curve's colour.
+        dash: the number of the curve's line style; 0 is a solid line.
+    """
+
+    label: str
+    run: str | None
+    hue: int
+    dash: int
+    curve: Curve
+
+    @property
+    def full_label(self) -> str:
+        """The name of the run, if there are several, and the label."""
+        return self.label if self.run is None else f"{self.run}: {self.label}"
+
+
+@dataclass(frozen=True, slots=True)
+class LegendEntry:
+    """A line in the legend. A hue of None stands for every colour."""
+
+    label: str
+    hue: int | None
+    dash: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart of all series with the same name, over one horizontal axis.
+
+    Attributes:
+        axis: the horizontal axis: ``step``, ``epoch`` or ``time``. If the samples have no position
+            on the requested axis, this is another axis.
+        apart: whether the chart shows something other than metrics, such as system readings.
+            These charts come after the charts of metrics.
+    """
+
+    title: str
+    axis: str
+    apart: bool
+    lines: list[Line]
+
+    def axis_label(self) -> str:
+        """Return the label of the horizontal axis, with the unit for a time axis."""
+        return self.axis if self.axis != "time" else f"time since the start, {self._unit()[1]}"
+
+    def _unit(self) -> tuple[float, str]:
+        import numpy as np
+
+        longest = max((np.nanmax(li.curve.time, initial=0) for li in self.lines), default=0)
+        return next((size, name) for least, size, name in _TIME_UNITS if longest >= least)
+
+    def over(self, line: Line) -> tuple[Numbers, Numbers]:
+        """Return the positions and values of a line. Times are in the unit in `axis_label`."""
+        x, y = line.curve.over(self.axis)
+        return (x / self._unit()[0] if self.axis == "time" else x), y
+
+    def missing(self, line: Line) -> bool:
+        """Return whether a line has samples, but no sample with a position on the axis."""
+        return bool(line.curve.count) and self.axis not in line.curve.axes()
+
+    def name_of(self, line: Line) -> str:
+        """Return the label of a line, with a note such as ``(no epoch)`` if it can't be drawn."""
+        return f"{line.label} (no {self.axis})" if self.missing(line) else line.label
+
+
+@dataclass(frozen=True, slots=True)
+class Charts:
+    """All requested charts of one or more runs."""
+
+    title: str
+    by: str | None
+    log: bool
+    charts: list[Chart]
+
+    def legend(self) -> list[LegendEntry]:
+        """Return the entries of a legend for all charts.
+
+        For one run, there is an entry for each label. For several runs, there is an entry for each
+        run, and then one for each label if there is more than one label.
+        """
+        lines = [line for chart in self.charts for line in chart.lines]
+        if all(line.run is None for line in lines):
+            return [
+                LegendEntry(*entry)
+                for entry in dict.fromkeys((line.label, line.hue, line.dash) for line in lines)
+            ]
+        runs = dict.fromkeys((line.run, line.hue) for line in lines if line.run is not None)
+        labels = dict.fromkeys((line.label, line.dash) for line in lines)
+        return [LegendEntry(run, hue, 0) for run, hue in runs] + [
+            LegendEntry(label, None, dash) for label, dash in labels if len(labels) > 1
+        ]
+
+    def thinned(self) -> list[Curve]:
+        """Return the curves that have fewer points than samples."""
+        return [line.curve for chart in self.charts for line in chart.lines if line.curve.thinned]
+
+    def note(self) -> str | None:
+        """Return a note about samples that are not drawn, or None if all samples are drawn."""
+        notes = []
+        thinned = self.thinned()
+        if thinned:
+            samples, points = sum(c.count for c in thinned), sum(len(c.value) for c in thinned)
+            notes.append(
+                f"{points:,} of {samples:,} samples are drawn: the lowest and the highest of each "
+                "interval"
+            )
+        for axis in AXES:
+            lines = [(chart, line) for chart in self.charts for line in chart.lines]
+            left_out = sum(
+                line.curve.unplaced[axis]
+                for chart, line in lines
+                if chart.axis == axis and not chart.missing(line)
+            )
+            if left_out:
+                what, verb = ("sample has", "is") if left_out == 1 else ("samples have", "are")
+                notes.append(
+                    f"{left_out:,} {what} no {axis} and {verb} not drawn: choose another axis, "
+                    "such as time"
+                )
+        return "; ".join(notes) or None
+
+    def data(self) -> dict[str, Any]:
+        """Return the charts as JSON data for the script of the HTML page."""
+        from provml.charts.curve_columns import curve_data
+
+        curves = sum(len(chart.lines) for chart in self.charts)
+        return {
+            "title": self.title,
+            "under": f"{len(self.charts):,} charts, {curves:,} curves",
+            "by": self.by,
+            "log": self.log,
+            "charts": [
+                {
+                    "title": chart.title,
+                    "apart": chart.apart,
+                    "curves": [
+                        {
+                            "label": line.full_label,
+                            "hue": line.hue,
+                            "dash": line.dash,
+                            **curve_data(line.curve),
+                        }
+                        for line in chart.lines
+                    ],
+                }
+                for chart in self.charts
+            ],
+        }
+
+
+def read_charts(
+    journals: Sequence[Journal],
+    names: Collection[str] = (),
+    contexts: Collection[str] = (),
+    by: str | None = None,
+    log: bool = False,
+    points: int = 2_000,
+) -> Charts:
+    """Choose the charts of some runs, and read their curves. Costs one pass over the samples.
+
+    Series of the same name share a chart. The time axis of each curve begins when its run started.
+
+    Args:
+        journals: the journals of the runs, at least one.
+        names: the names of the series to draw, as for `draw`. A name must occur in at least one
+            run.
+        contexts, by, log: as for `draw`.
+        points: the approximate maximum number of points in a curve.
+
+    Raises:
+        InvalidArgumentError: the axis is unknown.
+        SeriesNotFoundError: no run has a series or context with a given name. The message lists
+            the available names.
+    """
+    if by is not None and by not in AXES:
+        raise InvalidArgumentError(f"by must be one of {', '.join(AXES)}, not {by!r}")
+    tables = [SeriesTable(journal) for journal in journals]
+    chosen = _select_series(
+        journals, [_list_series(table, names) for table in tables], names, contexts
+    )
+    count = sum(map(len, chosen))
+    points = max(_FEWEST_POINTS, min(points, _ALL_POINTS // max(1, count)))
+    styles = _LineStyles(_name_runs(journals))
+    found: dict[tuple[bool, str, str], list[Line]] = {}
+    for place, (journal, table, own) in enumerate(zip(journals, tables, chosen, strict=True)):
+        for curve in read_curves(table, own, journal.state().started_ns, points):
+            kind, name = curve.series.kind, curve.series.name
+            line = styles.build_line(place, curve)
+            found.setdefault((kind != "metric", kind, name), []).append(line)
+    charts = [
+        _build_chart(name, apart, by, lines)
+        for (apart, _, name), lines in sorted(found.items(), key=lambda item: item[0][0])
+    ]
+    return Charts(_build_title(journals), by, log, charts)
+
+
+def _list_series(table: SeriesTable, names: Collection[str]) -> list[RunSeries]:
+    """Return the series that may be drawn. Without names, leaves out the less useful ones."""
+    taken = {series.name for series in table.all if series.kind == SAMPLING}
+    every = [series for series in table.all if series.kind != SAMPLING]
+    if names:
+        return every
+    # by default, leave out system readings that are not in percent
+    return [series for series in every if series.kind not in taken or series.units == ["%"]]
+
+
+def _build_chart(name: str, apart: bool, by: str | None, lines: list[Line]) -> Chart:
+    axes = [axis for axis in AXES if any(axis in line.curve.axes() for line in lines)]
+    axis = by if by in axes else axes[0] if axes else "time"
+    units = sorted({unit for line in lines for unit in line.curve.series.units})
+    title = f"{name} ({', '.join(units)})" if units else name
+    return Chart(escape_unprintable(title), axis, apart, lines)
+
+
+def _build_title(journals: Sequence[Journal]) -> str:
+    names = [f"{one.description['experiment']} / {one.description['id']}" for one in journals]
+    if len(names) == 1:
+        return escape_unprintable(names[0])
+    experiments = dict.fromkeys(str(one.description["experiment"]) for one in journals)
+    return escape_unprintable(f"{_list_plainly(experiments)}: {len(names)} runs")
+
+
+def _list_plainly(names: Iterable[str]) -> str:
+    known = list(names)
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    return ", ".join(known[:_NAMED]) + more
+
+
+def _name_runs(journals: Sequence[Journal]) -> list[str | None]:
+    """Return a label for each run: the parameters that tell it from the other runs, and its id.
+
+    The experiment precedes an id that several runs share. Returns [None] for a single run.
+    """
+    if len(journals) == 1:
+        return [None]
+    ids = [str(one.description["id"]) for one in journals]
+    labels: list[str | None] = []
+    for name, journal, differing in zip(ids, journals, _find_differing(journals), strict=True):
+        unique = name if ids.count(name) == 1 else f"{journal.description['experiment']}/{name}"
+        labels.append(escape_unprintable(" ".join((*differing, unique))))
+    return labels
+
+
+def _find_differing(journals: Sequence[Journal]) -> list[list[str]]:
+    """Return for each run the parameters with different values in the runs, as ``name=value``.
+
+    Returns at most two parameters of a run.
+    """
+    params = [LastValues(journal.folder, "param").to_dict() for journal in journals]
+    names = dict.fromkeys(name for own in params for name in own)
+    differing = [name for name in names if len({repr(own.get(name)) for own in params}) > 1]
+    return [
+        [f"{name}={_shorten(own[name])}" for name in differing if name in own][:_NAMED_PARAMETERS]
+        for own in params
+    ]
+
+
+def _shorten(value: object) -> str:
+    text = format(value, ".6g") if isinstance(value, float) else str(value)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+
+
+class _LineStyles:
+    """Assigns colours and line styles to curves."""
+
+    def __init__(self, runs: list[str | None]) -> None:
+        self._runs = runs
+        self._numbers: dict[str, int] = {}
+
+    def build_line(self, place: int, curve: Curve) -> Line:
+        """Build the line of a curve, which belongs to the run at this place."""
+        label = _label_curve(curve)
+        number = self._numbers.setdefault(label, len(self._numbers))
+        run = self._runs[place]
+        hue, dash = (number, number // HUES) if run is None else (place, number)
+        return Line(label, run, hue, dash, curve)
+
+
+def _label_curve(curve: Curve) -> str:
+    context, rank = curve.series.context, curve.series.rank
+    label = "run" if context is None else "/".join(context)
+    if curve.series.of is not None:
+        label += f", {curve.series.of[1]}"
+    if rank is not None:
+        label += f", rank {rank}"
+    return escape_unprintable(label)
+
+
+def _select_series(
+    journals: Sequence[Journal],
+    every: list[list[RunSeries]],
+    names: Collection[str],
+    contexts: Collection[str],
+) -> list[list[RunSeries]]:
+    """Return the series to draw of each run."""
+    all_series = [series for own in every for series in own]
+    if len(journals) == 1:
+        where, has, it_has = f"run {journals[0].description['id']}", "has no", "it has"
+    else:
+        where, has, it_has = "no run", "has a", "they have"
+    if not all_series:
+        what = f"{where} has no series" if len(journals) == 1 else "the runs have no series"
+        raise SeriesNotFoundError(f"{what}: no metrics or readings were recorded")
+    for name in names:
+        if not any(series.name == name for series in all_series):
+            known = _list_names(series.name for series in all_series)
+            raise SeriesNotFoundError(f"{where} {has} series {name!r}; {it_has}: {known}")
+    named = [[series for series in own if not names or series.name in names] for own in every]
+    all_named = [series for own in named for series in own]
+    present = {name for series in all_named for name in _context_names(series)}
+    contexts = [_find_context(context, present) for context in contexts]
+    for context in contexts:
+        if context not in present:
+            known = _list_names("/".join(s.context) for s in all_named if s.context)
+            of = " with these series" if names else ""
+            raise SeriesNotFoundError(f"{where} {has} context {context!r}{of}; {it_has}: {known}")
+    return [
+        [s for s in own if not contexts or not _context_names(s).isdisjoint(contexts)]
+        for own in named
+    ]
+
+
+def _find_context(asked: str, present: set[str]) -> str:
+    """Return the name that a run uses for a context, such as ``training`` for ``train``."""
+    standard = context_from_word(asked)
+    return asked if standard is None or asked in present else standard.name
+
+
+def _context_names(series: RunSeries) -> set[str]:
+    return {series.context[-1], "/".join(series.context)} if series.context else set()
+
+
+def _list_names(names: Iterable[str]) -> str:
+    known = list(dict.fromkeys(names))
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    return (", ".join(map(repr, known[:_NAMED])) or "none") + more
+
+
+def escape_unprintable(text: str) -> str:
+    r"""Escape the unprintable characters in text, for example as ``\x1b``."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )

@@ -1,0 +1,75 @@
+"""Reads the copies that a run kept, such as the output of its command.
+
+Imports only `base` and `journal` from provml.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from provml.base.store_files import open_to_read, store_root
+from provml.base.text import printable
+from provml.errors import StoreError
+
+OUTPUT_NAMES: Final = ("stderr", "output", "stdout")
+"""The artifacts that hold a command's output, the most useful after a failure first."""
+
+_TAIL_BYTES: Final = 16 * 1024
+
+
+def copy_path(run_folder: Path, facts: dict[str, Any]) -> Path | None:
+    """Return the path of the copy that a record describes, or None if the run kept no copy.
+
+    Args:
+        run_folder: the run's folder.
+        facts: the description of the content in the record.
+    """
+    copy = facts.get("copy")
+    if not isinstance(copy, str):
+        return None
+    own = Path(os.path.abspath(run_folder))
+    path = Path(os.path.normpath(own / copy))
+    return path if path.is_relative_to(own) and path != own else None
+
+
+def open_copy(run_folder: Path, path: Path) -> BinaryIO:
+    """Open a copy for reading bytes.
+
+    Raises OSError or StoreError if the copy is missing, a link, or not a regular file.
+    """
+    return open_to_read(store_root(run_folder), path)
+
+
+def read_last_lines(run_folder: Path, path: Path, most: int) -> list[str]:
+    """Return the last lines of a copy that contain text, as text that is safe to print.
+
+    Returns an empty list if the copy can't be read. Of a line that a progress bar overwrote, only
+    the last state is returned. Costs one read of 16 KiB.
+
+    Args:
+        most: the maximum number of lines.
+    """
+    try:
+        with open_copy(run_folder, path) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL_BYTES))
+            content = file.read(_TAIL_BYTES)
+    except (OSError, StoreError, ValueError):
+        return []
+    if size > len(content):
+        content = content.partition(b"\n")[2] or content  # the first line may be incomplete
+    lines = [_visible_line(line) for line in content.split(b"\n")]
+    return [line for line in lines if line.strip()][-most:]
+
+
+def _visible_line(line: bytes) -> str:
+    """Return what a terminal shows of a line at its end: the text after the last return."""
+    shown = line.rstrip(b"\r").rpartition(b"\r")[2]
+    return printable_line(shown.decode("utf-8", "replace"))
+
+
+def printable_line(line: str) -> str:
+    """Escape the control characters in a line, except for tabs, which become spaces."""
+    return printable(line.expandtabs())
