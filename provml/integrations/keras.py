@@ -113,8 +113,15 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
     calls.record(CallbackList, "on_epoch_end", _epoch_ended, leaf=True, nested=True)
     calls.record_before(CallbackList, "on_train_end", _train_ended)
     calls.record(CallbackList, "on_test_end", _test_ended, leaf=True, nested=True)
+    board = getattr(module.callbacks, "TensorBoard", None)
+    if hasattr(board, "_log_epoch_metrics"):
+        calls.record(board, "_log_epoch_metrics", _reported_elsewhere)
     calls.record(module.Model, "save", _saved, leaf=True, nested=True)
     calls.record(module.Model, "save_weights", _saved, leaf=True, nested=True)
+
+
+def _reported_elsewhere(*_: Any, **__: Any) -> None:
+    """Record nothing: the hooks record the values, so calls to TensorBoard must not repeat them."""
 
 
 def _is_recorded_here(callbacks: Any) -> bool:
