@@ -12,16 +12,18 @@ from functools import partial, update_wrapper
 from typing import Any, cast
 
 from provml.base.notices import warn_without_raising
-from provml.base.settings import Settings, read_settings
+from provml.base.settings import Settings, may_record_code, read_settings
+from provml.collect.code_watch import WATCH
 from provml.collect.collector_selection import plan_collectors
 from provml.collect.readings import Collector
 from provml.recording import process_hooks
 from provml.recording.active_runs import active_runs, folder_of
+from provml.recording.child_runs import ParentArgument, find_parent
 from provml.recording.disabled_run import DisabledRun
 from provml.recording.joined_run import RUN_STARTED, SOURCE, join_run
-from provml.recording.parent_run import find_run, find_run_or_none
 from provml.recording.run import Run
 from provml.recording.start import RunStart, open_run, validate_start
+from provml.recording.worker_run import find_run, find_run_or_none
 
 
 def start_run(
@@ -41,7 +43,9 @@ def start_run(
     formats: tuple[str, ...] = ("provjson",),
     sample_interval_s: float | None = None,
     collect: Iterable[str | Collector] | None = None,
+    code: bool = True,
     disabled: bool = False,
+    parent: ParentArgument = None,
 ) -> Run:
     """Start recording a run, and make it the active run. The run is also a context manager.
 
@@ -50,19 +54,20 @@ def start_run(
 
     The run is the active run of the thread or asyncio task that calls this function, and of
     the threads and tasks that it starts. `active_run` explains which run other threads and tasks
-    record into. If another run is active, the new run is nested in it. This function then warns if
-    no ``with`` block ends the other run.
+    record into. If another run is active, the new run is nested in it and becomes its child. This
+    function then warns if no ``with`` block ends the other run.
 
     If an exception leaves the ``with`` block, the run ends as failed. If the process exits without
     calling `end_run`, provml ends the run and records how the process exited.
 
     Under ``provml run``, the script joins the run that the command started. provml then records the
-    arguments as an event; the command ends the run and writes the documents.
+    arguments as an event; the command ends the run and writes the documents. A run with a parent is
+    always a run of its own.
 
     Args:
         experiment: the experiment's name.
-        store: the folder that contains the runs; by default ``PROVML_STORE`` or, if that is not
-            set, ``provenance``.
+        store: the folder that contains the runs; by default the store of the parent. For a run
+            without a parent, ``PROVML_STORE`` or, if that is not set, ``provenance``.
         run_id: the run's id; by default ``PROVML_RUN_ID`` or, if that is not set, the current time
             and eight random characters. If torchrun, srun or mpirun started this process as a rank
             of a job, the default is an id that all ranks share, so they record the same run.
@@ -85,8 +90,16 @@ def start_run(
         collect: the collectors to use: ``system``, ``disk``, ``network``, ``process``, ``gpu``,
             ``energy``, the name of another package's collector, or a collector object. By default
             ``PROVML_COLLECT`` or, if that is not set, the first six of these.
+        code: whether to record the code and configuration files that the script uses, with a copy
+            of each. ``PROVML_CODE=off`` turns this off too. Under ``provml run``, the command's
+            option ``--no-code`` decides instead.
         disabled: whether to accept all calls but record nothing. ``PROVML_DISABLED=1`` has the same
             effect.
+        parent: the run that this run is a part of, such as the search that starts this trial. Pass
+            a run, or the folder, the id or ``<experiment>/<id>`` of a run. By default, the active
+            run of this process or of the process that started it or, if there is none, the run in
+            ``PROVML_PARENT_RUN``. False means no parent. If no run has the given name, this
+            function warns and records only the name.
 
     Raises:
         InvalidArgumentError, ExportError: an argument is invalid.
@@ -96,6 +109,7 @@ def start_run(
     from provml.collect.source import describe_execution
 
     settings = read_settings()
+    settings = settings._replace(code=settings.code and code)
     labels = {"external_id": external_id, "framework": framework, "task": task}
     start = validate_start(
         settings,
@@ -115,11 +129,22 @@ def start_run(
         process_hooks.activate(run)
         return run
     enclosing = active_runs.find_enclosing()
-    if settings.joined_run is not None:
+    found = find_parent(parent, settings, store)
+    if settings.joined_run is not None and found is None:
         asked = {"experiment": experiment, "run_id": run_id, "project": project, "owner": owner}
         return _join_outer_run(settings, asked | labels, start)
-    run = open_run(settings, start, describe_execution(), store=store, run_id=run_id, resume=resume)
+    run = open_run(
+        settings,
+        start,
+        describe_execution(),
+        store=store,
+        run_id=run_id,
+        resume=resume,
+        parent=found,
+    )
     process_hooks.activate(run)
+    if run._folder.records_code:
+        run._start_code()
     _warn_about_open_run(enclosing, run)
     # only one process of a job on each machine takes readings of the machine itself
     machine_wide = settings.local_rank in (None, 0)
@@ -254,3 +279,6 @@ log_system_metrics = _active_run.log_system_metrics
 log_execution_start_time = _active_run.log_execution_start_time
 log_execution_end_time = _active_run.log_execution_end_time
 log_current_execution_time = _active_run.log_current_execution_time
+
+if may_record_code():
+    WATCH.install()  # at import, because scripts often read their configuration before start_run

@@ -1,7 +1,7 @@
 """The overview of a run that ``provml show`` prints.
 
 Memory use grows with the number of names and digests, not with the number of samples. Imports only
-`base`, `export`, `journal`, `model` and `_terminal` from provml.
+`base`, `export`, `journal`, `model`, `_children` and `_terminal` from provml.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from provml.base.file_events import FILES_CAPTURED, FILES_LEFT_OUT, FILES_WATCHED
 from provml.base.store_files import OpenFolder, store_root
+from provml.cli._children import SeenChildren, read_children
 from provml.cli._kept_output import OUTPUT_NAMES, copy_path, read_last_lines
 from provml.cli._terminal import duration_s, exact, time_text
 from provml.export import DOCUMENT_STEM
@@ -28,6 +30,7 @@ from provml.journal.values import decode
 from provml.model.series import SAMPLING, RunSeries, SeriesTable
 
 _LAST_EVENTS = 5
+_FILE_EVENTS = (FILES_WATCHED, FILES_CAPTURED, FILES_LEFT_OUT)
 _OUTPUT_LINES = 10
 _CONTENTS = ("dataset", "input", "artifact", "model")
 
@@ -49,8 +52,9 @@ class SeenContent:
     """Content that a run used or made, as described when the content was last logged.
 
     Attributes:
-        kind: ``dataset``, ``input``, ``artifact`` or ``model``.
-        role: what an input was used for, according to the most recent record; None if unknown.
+        kind: ``dataset``, ``input``, ``artifact``, ``model`` or ``code``.
+        role: what an input or a code file was used for, according to the most recent record; None
+            if unknown.
         facts: the description in the most recent record under this name.
         contexts: the contexts in which the name was logged, each once, in order of appearance.
         digests: the SHA-256 digests of all contents that were logged under this name.
@@ -118,13 +122,16 @@ class Overview:
     """Everything that ``provml show`` prints about a run.
 
     Attributes:
+        code: the files of code and configuration that the run used.
         collectors: the names of the collectors that recorded system readings.
+        children: the runs that are a part of this run.
         last_events: the last events in order of time.
         command: the command line of the process that started the run or last resumed it.
         script: the description of that process's script; empty if it had none.
         git: the description of the script's git repository; empty if there is none.
         output: the name of the kept output that `output_lines` come from, such as ``stderr``.
         output_lines: the last lines of that output; empty unless the run failed.
+        files: the events about the files of a command: their metadata, by the event's name.
         damage: the number of unreadable records, by the reason why they are unreadable.
         unsummarised: the number of summaries that are missing although the values to summarise
             were stored.
@@ -134,6 +141,7 @@ class Overview:
     folder: Path
     description: dict[str, Any]
     state: RunState
+    children: SeenChildren = field(default_factory=lambda: SeenChildren([], 0))
     params: dict[str, Any] = field(default_factory=dict)
     reading_summaries: dict[str, Any] = field(default_factory=dict)
     tags: dict[str, Any] = field(default_factory=dict)
@@ -141,6 +149,7 @@ class Overview:
     series: list[RunSeries] = field(default_factory=list)
     collectors: list[str] = field(default_factory=list)
     contents: list[SeenContent] = field(default_factory=list)
+    code: list[SeenContent] = field(default_factory=list)
     events: int = 0
     last_events: list[SeenEvent] = field(default_factory=list)
     last_spans: list[RecordedSpan] = field(default_factory=list)
@@ -149,6 +158,7 @@ class Overview:
     git: Record = field(default_factory=dict)
     output: str | None = None
     output_lines: list[str] = field(default_factory=list)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
     damage: dict[str, int] = field(default_factory=dict)
     unsummarised: int = 0
     documents: dict[str, SeenDocument] = field(default_factory=dict)
@@ -161,6 +171,7 @@ class Overview:
             "experiment": description["experiment"],
             "project": description.get("project"),
             "owner": description.get("owner"),
+            "parent": description.get("parent"),
             "external_id": description.get("external_id"),
             "framework": description.get("framework"),
             "task": description.get("task"),
@@ -177,10 +188,13 @@ class Overview:
             "path": str(self.folder),
             "params": self.params,
             "reading_summaries": self.reading_summaries,
+            "children": [child.to_dict() for child in self.children.seen],
             "tags": self.tags,
             "metadata": self.metadata,
             "series": [_series_json(series) for series in self.series],
             "contents": [_content_json(seen) for seen in self.contents],
+            "files": self.files,
+            "code": [_content_json(seen) for seen in self.code],
             "events": {"count": self.events, "last": [_event_json(e) for e in self.last_events]},
             "spans": [_span_json(span) for span in self.last_spans],
             "damage": self.damage,
@@ -194,10 +208,13 @@ class Overview:
 def read_overview(journal: Journal) -> Overview:
     """Read the overview of a run from its journal.
 
-    Takes about 20 ms per million samples, and about 10 µs for each record of any other kind.
+    Takes about 20 ms per million samples, and about 10 µs for each record of any other kind. Also
+    reads the run's children, which takes a few milliseconds for each child, and the ``run.json`` of
+    each run in the store, which takes about 50 µs.
     """
     found = Overview(journal.folder, journal.description, journal.state())
     contents: dict[tuple[str, str], SeenContent] = {}
+    code: dict[str, SeenContent] = {}
     last: list[tuple[int, int, SeenEvent]] = []
     settings = {"param": found.params, "tag": found.tags, "metadata": found.metadata}
     settings[READING_SUMMARY] = found.reading_summaries
@@ -230,13 +247,17 @@ def read_overview(journal: Journal) -> Overview:
             seen.add(time_ns, record)
             if number is not None:
                 awaiting_digest[files.index, number] = seen, seen.facts
+        elif kind == "code":
+            code.setdefault(name, SeenContent(kind, name)).add(time_ns, record)
         elif kind == "event":
             found.events += 1
+            _add_file_event(found, name, record)
             heapq.heappush(last, (time_ns, found.events, _seen_event(name, time_ns, record)))
             if len(last) > _LAST_EVENTS:
                 heapq.heappop(last)
     found.unsummarised = len(windows)
     found.contents = list(contents.values())
+    found.code = list(code.values())
     found.last_events = [event for *_, event in sorted(last)]
     found.last_spans = [span for span in find_spans(journal) if span.finished][-_LAST_EVENTS:]
     table = SeriesTable(journal)
@@ -246,6 +267,7 @@ def read_overview(journal: Journal) -> Overview:
     found.series = _sort_by_rank([series for series in table.all if series.kind != SAMPLING])
     found.damage = dict(sorted(journal.damage().items()))
     found.documents = _find_documents(journal.folder)
+    found.children = read_children(journal.folder, journal.description)
     if found.state.status not in ("running", "finished"):
         _add_output(found, contents)
     return found
@@ -256,6 +278,17 @@ def _add_start(found: Overview, record: Record) -> None:
         found.command = [str(word) for word in record["command"]]
     if isinstance(record.get("script"), dict):
         found.script = record["script"]
+
+
+def _add_file_event(found: Overview, name: str, record: Record) -> None:
+    """Add an event about the files of a command. The numbers of several such events add up."""
+    if name not in _FILE_EVENTS:
+        return
+    metadata = _decode_or(record.get("metadata"))
+    for key, value in metadata.items() if isinstance(metadata, dict) else ():
+        own = found.files.setdefault(name, {})
+        is_count = isinstance(value, int) and isinstance(own.get(key, 0), int)
+        own[key] = value + own.get(key, 0) if is_count else value
 
 
 def _add_output(found: Overview, contents: dict[tuple[str, str], SeenContent]) -> None:

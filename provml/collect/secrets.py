@@ -5,10 +5,11 @@ provml recognises a secret in two ways:
 - by the name of its field or option, such as ``api_key`` or ``--password``;
 - by its format, such as ``ghp_...``, ``https://user:...@host`` or a private key.
 
-`secret_rules` lists the names and formats with their sources. Randomness alone never makes a text a
-secret, so digests, commits and identifiers are not masked.
+`secret_words` lists the names, and `secret_formats` lists the formats with their sources.
+Randomness alone never makes a text a secret, so digests, commits and identifiers are not masked.
 
-Imports only `secret_rules`, `secret_names` and `secret_search` from provml.
+Imports only `plain_text`, `secret_formats`, `secret_names`, `secret_search`, `secret_values` and
+`secret_words` from provml.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.collect import secret_rules as rules
+from provml.collect.plain_text import is_plain
 from provml.collect.secret_names import STRONG as _STRONG
 from provml.collect.secret_names import is_masking_on, name_strength
 from provml.collect.secret_names import is_secret_file as is_secret_file
 from provml.collect.secret_names import is_secret_name as is_secret_name
 from provml.collect.secret_names import use_mask_settings as use_mask_settings
+from provml.collect.secret_words import NUMBER_WORDS
 
 if TYPE_CHECKING:
-    from provml.collect.secret_search import Span
+    from provml.collect.secret_values import Span
 
 MASK: Final = "***"
 
@@ -37,6 +39,7 @@ _MAX_ROWS: Final = 60
 _SHORT_TEXT_LENGTH: Final = 4
 _MAX_LINE_BYTES: Final = 2**16
 _MAX_KEY_BYTES: Final = 20_000
+_LOGIN_OPTIONS: Final = ("-u", "--user", "--proxy-user", "--auth", "-a")
 
 Record = dict[str, Any]
 
@@ -62,10 +65,16 @@ def mask_bytes(content: bytes) -> bytes:
     """
     if not is_masking_on():
         return content
-    from provml.collect.secret_search import find_secrets  # not needed by `import provml`
-
-    spans = find_secrets(content)
+    spans = _find_secrets(content)
     return _replace_spans(content, spans) if spans else content
+
+
+def _find_secrets(content: bytes) -> list[Span]:
+    if is_plain(content):
+        return []
+    from provml.collect.secret_search import find_secrets  # loads the rules
+
+    return find_secrets(content)
 
 
 def _replace_spans(content: bytes, spans: list[Span]) -> bytes:
@@ -131,9 +140,12 @@ def mask_argv(arguments: Sequence[str]) -> list[str]:
             and argument.startswith("-")
             and (secret or _is_password_option(argument, programs))
         )
+        joined = _find_joined_password(argument, programs)
         if secret and equals:
             masked.append(f"{option}={MASK}")
-        elif masked and masked[-1] in ("-u", "--user", "--proxy-user") and _is_login(argument):
+        elif joined:
+            masked.append(argument[:joined] + MASK)
+        elif masked and masked[-1] in _LOGIN_OPTIONS and _is_login(argument):
             masked.append(MASK)
         else:
             masked.append(mask_text(argument))
@@ -141,7 +153,18 @@ def mask_argv(arguments: Sequence[str]) -> list[str]:
 
 
 def _is_password_option(argument: str, programs: set[str]) -> bool:
-    return argument == "-p" and bool({"sshpass", "login"} & programs)
+    """Return whether a password follows this short option of one of these programs."""
+    from provml.collect.secret_formats import PASSWORD_OPTIONS
+
+    return not programs.isdisjoint(PASSWORD_OPTIONS.get(argument, ()))
+
+
+def _find_joined_password(argument: str, programs: set[str]) -> int:
+    """Return where the password begins in an option such as ``-psesame``; 0 if there is none."""
+    from provml.collect.secret_formats import JOINED_OPTIONS
+
+    names = JOINED_OPTIONS.get(argument[:2], ())
+    return 2 if len(argument) > 2 and not programs.isdisjoint(names) else 0
 
 
 def _is_login(argument: str) -> bool:
@@ -248,7 +271,7 @@ def _mask_pair(member: Any) -> Any:
 
 
 def _may_be_number(name: str) -> bool:
-    return any(word in name.lower() for word in rules.NUMBER_WORDS)
+    return any(word in name.lower() for word in NUMBER_WORDS)
 
 
 def _find_field_secrets(value: object) -> Iterator[str]:
@@ -338,11 +361,9 @@ def mask_record(record: Record) -> Record:
     """
     if not is_masking_on():
         return record
-    from provml.collect.secret_search import find_secrets
-
     texts: list[str] = []
     has_bytes = _gather_texts(record, texts)
-    if not has_bytes and not find_secrets("\n".join(texts).encode("utf-8", "surrogatepass")):
+    if not has_bytes and not _find_secrets("\n".join(texts).encode("utf-8", "surrogatepass")):
         return record
     masked: Record = _mask_texts(record)
     if masked == record:

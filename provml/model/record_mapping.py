@@ -172,6 +172,8 @@ class ScriptVersion:
         attributes: the attributes of the script's file.
         source: the attributes of the same file as source code, such as its git commit; None if the
             file was not logged as source code.
+        code: the attributes of the same file as a used code file, such as its copy; None if the
+            file was not recorded as one.
     """
 
     def __init__(self, version: Version, label: str, attributes: Attributes) -> None:
@@ -179,6 +181,7 @@ class ScriptVersion:
         self.label = label
         self.attributes = attributes
         self.source: Attributes | None = None
+        self.code: Attributes | None = None
 
 
 class LoggedEvent(NamedTuple):

@@ -99,6 +99,11 @@ class ActiveRuns:
             self._warned = self._warned and bool(self.all)
             self._update()
 
+    def forget_ended(self) -> None:
+        """Let this thread or task record into the runs of others again, if its runs have ended."""
+        if not self._keep_active(_own_runs.get() or ()):
+            _own_runs.set(None)
+
     def move_to_end(self, run: Any) -> None:
         """Make an active run the latest one of this thread or task."""
         with self.lock:
@@ -152,7 +157,7 @@ class ActiveRuns:
             )
 
     def find_enclosing(self) -> Any:
-        """Return the run to nest a new run in; None if the caller is not part of the main code."""
+        """Return the run to nest a new run in; None if the caller is outside the main code."""
         return self.find() if is_in_main_code() else None
 
     def reset_after_fork(self) -> None:

@@ -52,8 +52,8 @@ class PublishedRuns(NamedTuple):
 class _Publication:
     """The memory file of this process. It is created when the first run starts.
 
-    The process writes the file through a memory mapping. If other code closes the descriptor that
-    the mapping keeps, workers can't find the file any more, but no other file is overwritten.
+    The process writes the file through a memory mapping. If other code closes the file's
+    descriptor, workers can no longer find the file, but the mapping never overwrites another file.
     """
 
     def __init__(self) -> None:

@@ -74,6 +74,25 @@ class RunDirectory:
         """The store that contains the folder."""
         return store_files.store_root(self.path)
 
+    @property
+    def records_code(self) -> bool:
+        """Whether this process records the code and configuration files that it uses.
+
+        Under ``provml run``, `capture` records them instead.
+        """
+        return self.has_code and self.settings.joined_run is None
+
+    @property
+    def has_code(self) -> bool:
+        """Whether the run records the code and configuration files that its processes use."""
+        settings = self.settings
+        is_captured = settings.capture is None or "code" in settings.capture
+        return (
+            settings.code
+            and self.description.get("code") is not False
+            and (settings.joined_run is None or is_captured)
+        )
+
     def open_writer(self, role: str) -> JournalWriter:
         """Create a pair of journal files for this process.
 
@@ -180,7 +199,7 @@ def open_directory(
     settings: Settings,
     launch: Launch | None = None,
 ) -> tuple[RunDirectory, bool]:
-    """Create or open the run's folder. Return the folder, and whether the run is resumed.
+    """Create or open the run's folder; return the folder, and whether this resumes the run.
 
     Without a run id, the ranks of a launch share the first of its runs that they can all record.
 
@@ -281,11 +300,12 @@ def _unlocking_on_error(folder: RunDirectory) -> Iterator[None]:
 def _merge_descriptions(new: dict[str, Any], known: dict[str, Any] | None) -> dict[str, Any]:
     """Complete the content of an existing ``run.json`` with the description of a new run.
 
-    A run that has no store id does not get one, because its PROV identifiers would change.
+    A run that has no store id does not get one, because its PROV identifiers would change. A run
+    that has no parent does not get one, because a child run stays a part of its first parent.
     """
     if known is None:
         return new
-    return {key: value for key, value in new.items() if key != "store_id"} | known
+    return {key: value for key, value in new.items() if key not in ("store_id", "parent")} | known
 
 
 def _refuse_taken_id(path: Path, run_id: str, resume: bool, settings: Settings) -> None:

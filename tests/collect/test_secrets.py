@@ -6,9 +6,11 @@ import argparse
 import collections
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,8 @@ from hypothesis import strategies as st
 
 import provml
 from provml.base.settings import MaskSettings
-from provml.collect import secret_rules as rules
-from provml.collect.secret_hints import may_contain_secret
+from provml.collect import secret_formats
+from provml.collect.plain_text import is_plain
 from provml.collect.secret_search import find_secrets
 from provml.collect.secrets import (
     MASK,
@@ -53,26 +55,28 @@ HOSTILE = (
 )
 
 
-@given(st.lists(st.sampled_from([*HOSTILE, KEY, *(text for text, _ in TRUE_SHAPES)]), max_size=4))
-@settings(max_examples=300)
-def test_a_text_that_is_not_searched_contains_no_secret(pieces: list[str]) -> None:
-    """A secret in the first texts of a run would be kept, because they are not searched."""
-    text = "\n".join(pieces).encode()
-    assert may_contain_secret(text) or not find_secrets(text)
-
-
 def test_every_known_secret_is_searched_for() -> None:
-    """A secret of one format would be kept if it is in the first texts of a run."""
-    found = [text.encode() for text, _ in TRUE_SHAPES if find_secrets(text.encode())]
-    assert [text for text in found if not may_contain_secret(text)] == []
-    names = (*rules.STRONG_WORDS, *rules.MEDIUM_WORDS)
-    assert [name for name in names if not may_contain_secret(name.encode())] == []
+    """A secret would be kept because its text looks like a name or a path."""
+    assert [text for text, _ in TRUE_SHAPES if is_plain(text.encode())] == []
+    for known in secret_formats.TOKEN_FORMATS:
+        own = re.search(r"[\w-]*$", known.prefix)
+        assert own is not None
+        assert len(own[0]) + _parser.parse(known.body).getwidth()[0] >= 12, known
 
 
-def test_an_ordinary_start_compiles_no_patterns() -> None:
+def test_ordinary_texts_are_not_searched() -> None:
     """Each run would start later by the time that the patterns take to compile."""
-    for text in ("train", "2.1.0", "/home/ann/models/train.py", "start\nprovjson\n3.11.7\ncpython"):
-        assert not may_contain_secret(text.encode())
+    texts = ("train", "2.1.0", "/home/ann/models/train.py", "start\nprovjson\n3.11.7\ncpython")
+    for text in (*texts, f"kind\nsha256\n{'0f' * 32}\nsize"):
+        assert is_plain(text.encode())
+
+
+@given(st.lists(st.sampled_from([*HOSTILE, KEY, "a", "B7", "/", ".", "\n", "f" * 64]), max_size=9))
+@settings(max_examples=300)
+def test_plain_texts_contain_no_secret(pieces: list[str]) -> None:
+    """A secret would be kept because its text counts as plain."""
+    text = "".join(pieces).encode()
+    assert not is_plain(text) or not find_secrets(text)
 
 
 def test_recall_and_precision_are_as_documented() -> None:
@@ -193,6 +197,12 @@ def test_passwords_of_known_commands_are_masked() -> None:
     """A password would be readable in the recorded command line."""
     assert mask_argv(["curl", "-u", "ann:sesame", "x"]) == ["curl", "-u", MASK, "x"]
     assert mask_argv(["sshpass", "-p", "sesame", "ssh"]) == ["sshpass", "-p", MASK, "ssh"]
+    assert mask_argv(["sshpass", "-psesame", "ssh"]) == ["sshpass", f"-p{MASK}", "ssh"]
+    assert mask_argv(["/usr/bin/mysql", "-u", "ml", "-psesame"])[3] == f"-p{MASK}"
+    assert mask_argv(["redis-cli", "-a", "sesame", "ping"]) == ["redis-cli", "-a", MASK, "ping"]
+    assert mask_argv(["ssh-keygen", "-N", "sesame"])[2] == MASK
+    assert mask_argv(["ssh", "-p", "2222", "-N", "host"]) == ["ssh", "-p", "2222", "-N", "host"]
+    assert mask_argv(["train.py", "-p8", "-P", "x"]) == ["train.py", "-p8", "-P", "x"]
     assert mask_argv(["docker", "run", "-u", "1000:1000"]) == ["docker", "run", "-u", "1000:1000"]
 
 
