@@ -65,9 +65,9 @@ def start_run(
         experiment: the experiment's name.
         store: the folder that contains the runs; by default ``PROVML_STORE`` or, if that is not
             set, ``provenance``.
-        run_id: the run's id; by default the current time and eight random characters. If the ranks
-            of a distributed job (``RANK``, ``SLURM_PROCID``, ...) use the same id, here or in
-            ``PROVML_RUN_ID``, they all record the same run.
+        run_id: the run's id; by default ``PROVML_RUN_ID`` or, if that is not set, the current time
+            and eight random characters. If torchrun, srun or mpirun started this process as a rank
+            of a job, the default is an id that all ranks share, so they record the same run.
         project: a name that groups experiments.
         owner: the person responsible; by default the login name. An e-mail address, an ORCID or an
             IRI identifies the person in the documents of all stores. Any other text identifies the

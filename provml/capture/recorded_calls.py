@@ -66,20 +66,47 @@ class RecordedCalls:
                 same thread.
             leaf: True if the function itself never makes recorded calls, which saves time.
         """
-        original = getattr(owner, name, None)
+        original = self._find_original(owner, name)
         if original is None:
-            what = getattr(owner, "__qualname__", None) or owner.__name__
-            note_missed(
-                f"{self.tool}: {what}.{name}", AttributeError("this version does not have it")
-            )
-            return
-        if getattr(original, "__wrapped__", None) is not None and self._is_ours(original):
             return
         own = vars(owner).get(name, _INHERITED)
         if isinstance(own, classmethod):
             wrapper: Any = classmethod(self._wrap_call(own.__func__, after, nested, leaf))
         else:
             wrapper = self._wrap_call(original, after, nested, leaf)
+        self._replace(owner, name, wrapper)
+
+    def record_before(self, owner: Any, name: str, before: Callable[..., None]) -> None:
+        """Record the calls of a function or method when they begin.
+
+        Recorded calls during such a call are recorded too. A function can have either this kind of
+        recorder or the one of `record`.
+
+        Args:
+            owner: the class or module that contains the function.
+            name: the name of the function in ``owner``.
+            before: the function that records a call; it gets the arguments of the call. If it
+                fails, the run notes the error.
+        """
+        original = self._find_original(owner, name)
+        if original is not None:
+            self._replace(owner, name, self._wrap_start(original, before))
+
+    def _find_original(self, owner: Any, name: str) -> Any:
+        """Return the function to wrap; None if it is wrapped already, or does not exist."""
+        original = getattr(owner, name, None)
+        if original is None:
+            what = getattr(owner, "__qualname__", None) or owner.__name__
+            note_missed(
+                f"{self.tool}: {what}.{name}", AttributeError("this version does not have it")
+            )
+            return None
+        if getattr(original, "__wrapped__", None) is not None and self._is_ours(original):
+            return None
+        return original
+
+    def _replace(self, owner: Any, name: str, wrapper: Any) -> None:
+        own = vars(owner).get(name, _INHERITED)
         setattr(owner, name, wrapper)
         self._replaced.append((owner, name, wrapper, own))
 
@@ -112,6 +139,25 @@ class RecordedCalls:
                         raise
                     note_missed(f"{self.tool}: {original.__qualname__}", error)
             return result
+
+        return recorded
+
+    def _wrap_start(self, original: Any, before: Callable[..., None]) -> Any:
+        @functools.wraps(original)
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            if self._on:
+                try:
+                    before(*args, **kwargs)
+                except Exception as error:
+                    if _was_raised_by_signal_handler(error):
+                        raise
+                    note_missed(f"{self.tool}: {original.__qualname__}", error)
+            try:
+                return original(*args, **kwargs)
+            except BaseException as error:
+                if error.__traceback__ is not None:  # leave our frame out of the traceback
+                    error.__traceback__ = error.__traceback__.tb_next
+                raise
 
         return recorded
 

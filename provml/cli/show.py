@@ -10,11 +10,15 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from provml.base.file_events import FILES_LEFT_OUT, FILES_WATCHED
 from provml.cli import _terminal as terminal
+from provml.cli._follow import follow_option, redraw_until_end
 from provml.cli._kept_output import copy_path, open_copy, printable_line
 from provml.cli._options import examples, json_option, run_argument, store_option
 from provml.errors import StoreError
@@ -49,10 +53,16 @@ _MOST_FILES = 30
     help="Print the copy of NAME that the run kept, such as stdout or stderr, instead of the "
     "overview.",
 )
+@follow_option
 @json_option
 @store_option
 def show_command(
-    run: str, resources: bool, copy: str | None, as_json: bool, store: str | None
+    run: str,
+    resources: bool,
+    copy: str | None,
+    follow: bool,
+    as_json: bool,
+    store: str | None,
 ) -> None:
     """Show what a run recorded.
 
@@ -65,7 +75,13 @@ def show_command(
     from provml.cli._overview import read_overview
     from provml.journal.reader import Journal
 
-    journal = Journal(find_run(run, store))
+    folder = find_run(run, store)
+    if follow:
+        if copy is not None or as_json:
+            raise click.UsageError("--follow can't be combined with --copy or --json")
+        redraw_until_end([folder], partial(_show_now, folder, resources))
+        return
+    journal = Journal(folder)
     if resources:
         _show_resources(journal, as_json)
         return
@@ -76,6 +92,17 @@ def show_command(
         terminal.echo_json(found.to_dict())
     else:
         terminal.show(*_overview_sections(found))
+
+
+def _show_now(folder: Path, resources: bool) -> None:
+    from provml.cli._overview import read_overview
+    from provml.journal.reader import Journal
+
+    journal = Journal(folder)
+    if resources:
+        _show_resources(journal, as_json=False)
+    else:
+        terminal.show(*_overview_sections(read_overview(journal)))
 
 
 def _print_copy(found: Overview, name: str) -> None:
@@ -110,6 +137,7 @@ def _overview_sections(found: Overview) -> list[RenderableType]:
         ("system readings (--resources shows all of them)", _readings_section(found)),
         ("summaries of the readings", _settings_section(found.reading_summaries)),
         ("datasets, inputs, artifacts, models", _contents_section(found)),
+        ("files of the command", _files_section(found)),
         (_code_title(found), _code_section(found)),
         (_events_title(found), _events_section(found)),
         ("spans", _spans_section(found)),
@@ -254,6 +282,25 @@ def _contents_section(found: Overview) -> RenderableType | None:
         rows.append(cells)
     columns = ("  name", "kind", "context", "size", "sha256", "copy")
     return terminal.table(columns, rows, right=("size",), cut=("  name", "context"))
+
+
+def _files_section(found: Overview) -> RenderableType | None:
+    """Build a table that says how files were found, and how many the rules left out."""
+    watched, left_out = found.files.get(FILES_WATCHED, {}), found.files.get(FILES_LEFT_OUT, {})
+    rows: list[tuple[str, Text]] = []
+    if isinstance(watched.get("method"), str):
+        reason = watched.get("reason")
+        own = f", because {reason}" if isinstance(reason, str) else ""
+        rows.append(("found by", terminal.cell(f"{watched['method']}{own}")))
+    unseen = watched.get("not_seen")
+    if isinstance(unseen, list):
+        rows += [("not seen", terminal.cell(str(text))) for text in unseen]
+    rows += [
+        ("left out", terminal.cell(f"{count:,} ({reason})"))
+        for reason, count in left_out.items()
+        if isinstance(count, int)
+    ]
+    return terminal.pairs_table(rows) if rows else None
 
 
 def _code_title(found: Overview) -> str:
