@@ -81,18 +81,18 @@ class CodeWatch:
         watch, seen = self, self._seen
 
         def hear(event: str, args: tuple[Any, ...]) -> None:
-            if event == "open":
-                path = args[0]
-                if path.__class__ is str:
-                    if path in seen:
-                        return
-                    if path.rpartition(".")[2] not in _HEARD and ".env." not in path:
-                        return
-                elif not isinstance(path, (bytes, os.PathLike)):
-                    return
-            elif event != "os.chdir" and (event != "exec" or watch.listener is None):
-                return
             try:
+                if event == "open":
+                    path = args[0]
+                    if path.__class__ is str:
+                        if path in seen:
+                            return
+                        if path.rpartition(".")[2] not in _HEARD and ".env." not in path:
+                            return
+                    elif not isinstance(path, (bytes, os.PathLike)):
+                        return
+                elif event != "os.chdir" and (event != "exec" or watch.listener is None):
+                    return
                 watch._take_event(event, args)
             except Exception:  # noqa: BLE001 - anything may go wrong at this point of the script
                 pass  # the script must not see an error of provml
