@@ -101,6 +101,8 @@ class TraceReader:
         self._ended: set[int] = set()
         self.damaged = 0
         """The number of lines that could not be read."""
+        self.first_damaged = ""
+        """The beginning of the first of these lines."""
 
     @property
     def running(self) -> list[int]:
@@ -126,7 +128,11 @@ class TraceReader:
             if len(line) <= MAX_LINE_BYTES:
                 yield from self._read_line(line)
             else:
-                self.damaged += 1
+                self._add_damaged(line)
+
+    def _add_damaged(self, line: bytes) -> None:
+        self.damaged += 1
+        self.first_damaged = self.first_damaged or line[:100].decode("utf-8", "backslashreplace")
 
     def _read_line(self, line: bytes) -> Iterator[TracedCall]:
         plain = _PLAIN_OPEN.fullmatch(line)
@@ -146,7 +152,8 @@ class TraceReader:
             if ended is not None:
                 self._follow_end(int(ended[1][:10]))
             else:
-                self.damaged += bool(line) and b" --- " not in line
+                if line and b" --- " not in line:
+                    self._add_damaged(line)
             return
         process, seconds, micros, name_bytes, rest = found.groups()
         pid, name = int(process[:10]), name_bytes.decode("ascii")
@@ -157,10 +164,11 @@ class TraceReader:
             return
         if b" resumed>" in line[: len(line) - len(rest)]:
             begun = _LINE.fullmatch(self._unfinished.pop(pid, b""))
-            if begun is None or begun[4] != name_bytes:
-                self.damaged += 1
+            if begun is not None and begun[4] == name_bytes:
+                seconds, micros, rest = begun[2], begun[3], begun[5] + rest
+            elif name not in _STARTING:
+                self._add_damaged(line)
                 return
-            seconds, micros, rest = begun[2], begun[3], begun[5] + rest
         result = _RESULT.search(rest)
         if result is None:
             return
@@ -245,7 +253,7 @@ class TraceReader:
         end = 0
         while len(paths) < 2 and (text := _TEXT.search(arguments, end)) is not None:
             if text[3]:
-                self.damaged += 1
+                self._add_damaged(arguments)
                 return  # strace has cut the path
             paths.append(self._find_path(pid, text))
             end = text.end()
