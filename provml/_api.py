@@ -12,7 +12,8 @@ from functools import partial, update_wrapper
 from typing import Any, cast
 
 from provml.base.notices import warn_without_raising
-from provml.base.settings import Settings, read_settings
+from provml.base.settings import Settings, may_record_code, read_settings
+from provml.collect.code_watch import WATCH
 from provml.collect.collector_selection import plan_collectors
 from provml.collect.readings import Collector
 from provml.recording import process_hooks
@@ -41,6 +42,7 @@ def start_run(
     formats: tuple[str, ...] = ("provjson",),
     sample_interval_s: float | None = None,
     collect: Iterable[str | Collector] | None = None,
+    code: bool = True,
     disabled: bool = False,
 ) -> Run:
     """Start recording a run, and make it the active run. The run is also a context manager.
@@ -63,9 +65,9 @@ def start_run(
         experiment: the experiment's name.
         store: the folder that contains the runs; by default ``PROVML_STORE`` or, if that is not
             set, ``provenance``.
-        run_id: the run's id; by default the current time and eight random characters. If the ranks
-            of a distributed job (``RANK``, ``SLURM_PROCID``, ...) use the same id, here or in
-            ``PROVML_RUN_ID``, they all record the same run.
+        run_id: the run's id; by default ``PROVML_RUN_ID`` or, if that is not set, the current time
+            and eight random characters. If torchrun, srun or mpirun started this process as a rank
+            of a job, the default is an id that all ranks share, so they record the same run.
         project: a name that groups experiments.
         owner: the person responsible; by default the login name. An e-mail address, an ORCID or an
             IRI identifies the person in the documents of all stores. Any other text identifies the
@@ -85,6 +87,9 @@ def start_run(
         collect: the collectors to use: ``system``, ``disk``, ``network``, ``process``, ``gpu``,
             ``energy``, the name of another package's collector, or a collector object. By default
             ``PROVML_COLLECT`` or, if that is not set, the first six of these.
+        code: whether to record the code and configuration files that the script uses, with a copy
+            of each. ``PROVML_CODE=off`` turns this off too. Under ``provml run``, the command's
+            option ``--no-code`` decides instead.
         disabled: whether to accept all calls but record nothing. ``PROVML_DISABLED=1`` has the same
             effect.
 
@@ -96,6 +101,7 @@ def start_run(
     from provml.collect.source import describe_execution
 
     settings = read_settings()
+    settings = settings._replace(code=settings.code and code)
     labels = {"external_id": external_id, "framework": framework, "task": task}
     start = validate_start(
         settings,
@@ -120,6 +126,8 @@ def start_run(
         return _join_outer_run(settings, asked | labels, start)
     run = open_run(settings, start, describe_execution(), store=store, run_id=run_id, resume=resume)
     process_hooks.activate(run)
+    if run._folder.records_code:
+        run._start_code()
     _warn_about_open_run(enclosing, run)
     # only one process of a job on each machine takes readings of the machine itself
     machine_wide = settings.local_rank in (None, 0)
@@ -254,3 +262,6 @@ log_system_metrics = _active_run.log_system_metrics
 log_execution_start_time = _active_run.log_execution_start_time
 log_execution_end_time = _active_run.log_execution_end_time
 log_current_execution_time = _active_run.log_current_execution_time
+
+if may_record_code():
+    WATCH.install()  # at import, because scripts often read their configuration before start_run

@@ -22,7 +22,12 @@ import provml
 from provml.recording.active_runs import active_runs
 
 _RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
-_LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
+_LOCAL_RANKS = (
+    "LOCAL_RANK",
+    "SLURM_LOCALID",
+    "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MPI_LOCALRANKID",
+)
 
 _TESTS = Path(__file__).parent
 
@@ -120,9 +125,10 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(autouse=True, scope="session")
 def no_readings() -> Iterator[None]:
-    """A test that is not of the machine's readings has none among what it records."""
+    """A test records neither readings nor the modules of the tests, unless it asks for them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PROVML_SAMPLE_INTERVAL_S", "0")
+        patch.setenv("PROVML_CODE", "off")
         yield
 
 
@@ -145,6 +151,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in (*_RANKS, *_LOCAL_RANKS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PROVML_SAMPLE_INTERVAL_S", "0")
+    monkeypatch.setenv("PROVML_CODE", "off")
     yield
     for run in reversed(active_runs.all.copy()):
         run.end_run()

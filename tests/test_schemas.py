@@ -38,9 +38,10 @@ class _Warm:
 
 
 @pytest.fixture
-def lines(store: Path) -> list[dict[str, Any]]:
+def lines(store: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Every kind of line that is written."""
     pytest.importorskip("torch", reason="torch is not installed")  # for a line of FLOPs
+    monkeypatch.delenv("PROVML_CODE")
     options: dict[str, Any] = {"store": store, "sample_interval_s": 1000, "collect": [_Warm()]}
     with pytest.raises(RuntimeError), provml.start_run("e", tags={"a": 1}, **options) as run:
         run.log_metric("m", 0.5, provml.Context("in", provml.Context.TRAINING), 1, unit="s")

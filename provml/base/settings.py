@@ -20,13 +20,24 @@ MASK_VARIABLE = "PROVML_MASK"
 MASK_ALLOW_VARIABLE = "PROVML_MASK_ALLOW"
 SAMPLE_INTERVAL_VARIABLE = "PROVML_SAMPLE_INTERVAL_S"
 COLLECT_VARIABLE = "PROVML_COLLECT"
+CODE_VARIABLE = "PROVML_CODE"
 CAPTURE_VARIABLE = "PROVML_CAPTURE"
 COMMAND_VARIABLE = "PROVML_COMMAND"
 JOINED_VARIABLE = "PROVML_JOINED_RUN"
+TRACE_VARIABLE = "PROVML_TRACE"
+INCLUDE_VARIABLE = "PROVML_INCLUDE"
+EXCLUDE_VARIABLE = "PROVML_EXCLUDE"
+TRACE_WAYS = ("auto", "strace", "off")
 _ON = ("1", "true", "yes", "on")
 _OFF = ("0", "false", "no", "off")
-_RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
-_LOCAL_RANK_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
+# mpirun in a batch script: every process inherits SLURM's rank 0 of the script itself
+_RANK_VARIABLES = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
+_LOCAL_RANK_VARIABLES = (
+    "LOCAL_RANK",
+    "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MPI_LOCALRANKID",
+    "SLURM_LOCALID",
+)
 
 
 def default_store() -> str:
@@ -113,6 +124,16 @@ class Settings(NamedTuple):
     """``PROVML_COLLECT``: the names of the collectors to use; None means the default collectors."""
     mask: MaskSettings = MaskSettings(True, ())
     """``PROVML_MASK`` and ``PROVML_MASK_ALLOW``; see `MaskSettings`."""
+    trace: str = "auto"
+    """``PROVML_TRACE``: whether ``provml run`` traces the command with strace: ``auto``, ``strace``
+    or ``off``."""
+    include: tuple[str, ...] = ()
+    """``PROVML_INCLUDE``: patterns of the files to record in any case."""
+    exclude: tuple[str, ...] = ()
+    """``PROVML_EXCLUDE``: patterns of the files to leave out in any case."""
+    code: bool = True
+    """``PROVML_CODE=off``: runs don't record the files of code and configuration that the script
+    uses."""
 
 
 def read_settings() -> Settings:
@@ -135,6 +156,10 @@ def read_settings() -> Settings:
         sample_interval_s=_read_seconds(SAMPLE_INTERVAL_VARIABLE, "5", "0 for never"),
         collect=_read_names(COLLECT_VARIABLE),
         mask=read_mask_settings(),
+        trace=_read_trace_way(),
+        include=_read_patterns(INCLUDE_VARIABLE),
+        exclude=_read_patterns(EXCLUDE_VARIABLE),
+        code=_read_switch(CODE_VARIABLE),
     )
 
 
@@ -144,10 +169,37 @@ def read_mask_settings() -> MaskSettings:
     Raises:
         InvalidArgumentError: ``PROVML_MASK`` is neither ``on`` nor ``off``.
     """
-    text = os.environ.get(MASK_VARIABLE, "").lower()
+    return MaskSettings(_read_switch(MASK_VARIABLE), _read_names(MASK_ALLOW_VARIABLE) or ())
+
+
+def may_record_code() -> bool:
+    """Return whether a run in this process could record its code, without checking the settings.
+
+    This is False if ``PROVML_CODE`` or ``PROVML_DISABLED`` turns that off.
+    """
+    is_disabled = os.environ.get(DISABLED_VARIABLE, "").lower() in _ON
+    return not is_disabled and os.environ.get(CODE_VARIABLE, "").lower() not in _OFF
+
+
+def _read_switch(variable: str) -> bool:
+    """Return whether a variable is on, which is the default."""
+    text = os.environ.get(variable, "").lower()
     if text not in ("", *_ON, *_OFF):
-        raise InvalidArgumentError(f"{MASK_VARIABLE} must be on or off, not {text!r}")
-    return MaskSettings(text not in _OFF, _read_names(MASK_ALLOW_VARIABLE) or ())
+        raise InvalidArgumentError(f"{variable} must be on or off, not {text!r}")
+    return text not in _OFF
+
+
+def _read_trace_way() -> str:
+    way = os.environ.get(TRACE_VARIABLE) or "auto"
+    if way not in TRACE_WAYS:
+        raise InvalidArgumentError(f"{TRACE_VARIABLE} must be auto, strace or off, not {way!r}")
+    return way
+
+
+def _read_patterns(variable: str) -> tuple[str, ...]:
+    """Return patterns that are separated like the folders in ``PATH``."""
+    text = os.environ.get(variable, "")
+    return tuple(pattern for pattern in text.split(os.pathsep) if pattern) if text else ()
 
 
 def _read_names(variable: str) -> tuple[str, ...] | None:

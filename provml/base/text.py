@@ -1,4 +1,4 @@
-"""Makes untrusted text safe to print, and formats numbers of bytes for display.
+"""Makes untrusted text safe to print, and formats sizes and durations for display.
 
 Imports nothing else from provml.
 """
@@ -51,3 +51,18 @@ def size_text(size: int) -> str:
             break
         amount /= 1000
     return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def format_duration(seconds: float | None) -> str:
+    """Format a duration with one or two units, for example ``2 m 05 s``."""
+    if seconds is None:
+        return "-"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} m {rest:02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} m" if hours < 48 else f"{hours // 24} d {hours % 24:02} h"

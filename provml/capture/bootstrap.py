@@ -18,6 +18,7 @@ PARTS: Final[dict[str, str]] = {
     "files": "provml.capture.files",
     "trackers": "provml.capture.trackers",
     "arguments": "provml.capture.arguments",
+    "code": "provml.capture.code",
     "frameworks": "provml.integrations",
 }
 """The parts of capture, and the package whose ``install()`` must be called before the script runs.

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from provml.base.file_events import FILES_CAPTURED, FILES_LEFT_OUT, FILES_WATCHED
 from provml.base.store_files import OpenFolder, store_root
 from provml.cli._kept_output import OUTPUT_NAMES, copy_path, read_last_lines
 from provml.cli._terminal import duration_s, exact, time_text
@@ -28,6 +29,7 @@ from provml.journal.values import decode
 from provml.model.series import SAMPLING, RunSeries, SeriesTable
 
 _LAST_EVENTS = 5
+_FILE_EVENTS = (FILES_WATCHED, FILES_CAPTURED, FILES_LEFT_OUT)
 _OUTPUT_LINES = 10
 _CONTENTS = ("dataset", "input", "artifact", "model")
 
@@ -49,8 +51,9 @@ class SeenContent:
     """Content that a run used or made, as described when the content was last logged.
 
     Attributes:
-        kind: ``dataset``, ``input``, ``artifact`` or ``model``.
-        role: what an input was used for, according to the most recent record; None if unknown.
+        kind: ``dataset``, ``input``, ``artifact``, ``model`` or ``code``.
+        role: what an input or a code file was used for, according to the most recent record; None
+            if unknown.
         facts: the description in the most recent record under this name.
         contexts: the contexts in which the name was logged, each once, in order of appearance.
         digests: the SHA-256 digests of all contents that were logged under this name.
@@ -118,6 +121,7 @@ class Overview:
     """Everything that ``provml show`` prints about a run.
 
     Attributes:
+        code: the files of code and configuration that the run used.
         collectors: the names of the collectors that recorded system readings.
         last_events: the last events in order of time.
         command: the command line of the process that started the run or last resumed it.
@@ -125,6 +129,7 @@ class Overview:
         git: the description of the script's git repository; empty if there is none.
         output: the name of the kept output that `output_lines` come from, such as ``stderr``.
         output_lines: the last lines of that output; empty unless the run failed.
+        files: the events about the files of a command: their metadata, by the event's name.
         damage: the number of unreadable records, by the reason why they are unreadable.
         unsummarised: the number of summaries that are missing although the values to summarise
             were stored.
@@ -141,6 +146,7 @@ class Overview:
     series: list[RunSeries] = field(default_factory=list)
     collectors: list[str] = field(default_factory=list)
     contents: list[SeenContent] = field(default_factory=list)
+    code: list[SeenContent] = field(default_factory=list)
     events: int = 0
     last_events: list[SeenEvent] = field(default_factory=list)
     last_spans: list[RecordedSpan] = field(default_factory=list)
@@ -149,6 +155,7 @@ class Overview:
     git: Record = field(default_factory=dict)
     output: str | None = None
     output_lines: list[str] = field(default_factory=list)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
     damage: dict[str, int] = field(default_factory=dict)
     unsummarised: int = 0
     documents: dict[str, SeenDocument] = field(default_factory=dict)
@@ -181,6 +188,8 @@ class Overview:
             "metadata": self.metadata,
             "series": [_series_json(series) for series in self.series],
             "contents": [_content_json(seen) for seen in self.contents],
+            "files": self.files,
+            "code": [_content_json(seen) for seen in self.code],
             "events": {"count": self.events, "last": [_event_json(e) for e in self.last_events]},
             "spans": [_span_json(span) for span in self.last_spans],
             "damage": self.damage,
@@ -198,6 +207,7 @@ def read_overview(journal: Journal) -> Overview:
     """
     found = Overview(journal.folder, journal.description, journal.state())
     contents: dict[tuple[str, str], SeenContent] = {}
+    code: dict[str, SeenContent] = {}
     last: list[tuple[int, int, SeenEvent]] = []
     settings = {"param": found.params, "tag": found.tags, "metadata": found.metadata}
     settings[READING_SUMMARY] = found.reading_summaries
@@ -230,13 +240,17 @@ def read_overview(journal: Journal) -> Overview:
             seen.add(time_ns, record)
             if number is not None:
                 awaiting_digest[files.index, number] = seen, seen.facts
+        elif kind == "code":
+            code.setdefault(name, SeenContent(kind, name)).add(time_ns, record)
         elif kind == "event":
             found.events += 1
+            _add_file_event(found, name, record)
             heapq.heappush(last, (time_ns, found.events, _seen_event(name, time_ns, record)))
             if len(last) > _LAST_EVENTS:
                 heapq.heappop(last)
     found.unsummarised = len(windows)
     found.contents = list(contents.values())
+    found.code = list(code.values())
     found.last_events = [event for *_, event in sorted(last)]
     found.last_spans = [span for span in find_spans(journal) if span.finished][-_LAST_EVENTS:]
     table = SeriesTable(journal)
@@ -256,6 +270,17 @@ def _add_start(found: Overview, record: Record) -> None:
         found.command = [str(word) for word in record["command"]]
     if isinstance(record.get("script"), dict):
         found.script = record["script"]
+
+
+def _add_file_event(found: Overview, name: str, record: Record) -> None:
+    """Add an event about the files of a command. The numbers of several such events add up."""
+    if name not in _FILE_EVENTS:
+        return
+    metadata = _decode_or(record.get("metadata"))
+    for key, value in metadata.items() if isinstance(metadata, dict) else ():
+        own = found.files.setdefault(name, {})
+        is_count = isinstance(value, int) and isinstance(own.get(key, 0), int)
+        own[key] = value + own.get(key, 0) if is_count else value
 
 
 def _add_output(found: Overview, contents: dict[tuple[str, str], SeenContent]) -> None:

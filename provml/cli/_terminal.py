@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from provml.base.clock import iso_text
+from provml.base.text import format_duration as format_duration
 from provml.base.text import printable as printable
 from provml.base.text import size_text as size_text
 from provml.journal.values import Array, Moment, Opaque
@@ -167,21 +168,6 @@ def duration_s(started_ns: int, ended_ns: int | None) -> float | None:
     if ended_ns is None or abs(ended_ns - started_ns) >= 2**64:  # the recorded end is damaged
         return None
     return (ended_ns - started_ns) / _NS_PER_S
-
-
-def format_duration(seconds: float | None) -> str:
-    """Format a duration with one or two units, for example ``2 m 05 s``."""
-    if seconds is None:
-        return "-"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} m {rest:02} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} m" if hours < 48 else f"{hours // 24} d {hours % 24:02} h"
 
 
 # -- tables -----------------------------------------------------------------------------------

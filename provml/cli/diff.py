@@ -5,6 +5,7 @@ Imports `lineage` only when the command runs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,10 +35,11 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 def diff_command(runs: tuple[str, ...], as_json: bool, store: str | None) -> None:
     """Show what differs between runs.
 
-    Compares parameters, tags, packages, digests of data and code, and the last, lowest and highest
-    value of each metric. Differences in the recorded code are shown as a unified diff against the
-    first run. Numbers are rounded to six digits, unless rounding would hide the difference. With
-    --json, the output also contains the values that are the same in all runs.
+    Compares commands, parameters, tags, environments, packages, digests of data, and the last,
+    lowest and highest value of each metric. Differences in the recorded code and configuration are
+    shown as unified diffs against the first run. Also says what a run did not record. Numbers are
+    rounded to six digits, unless rounding would hide the difference. With --json, the output also
+    contains the values that are the same in all runs.
 
     In a pipe, each difference is one line of tab-separated fields: part, name, and the exact value
     in each run. The diff of the code follows these lines.
@@ -61,7 +63,18 @@ def diff_command(runs: tuple[str, ...], as_json: bool, store: str | None) -> Non
         for line in lines:
             click.echo(click.style(terminal.printable(line), fg=_COLOURS.get(line[:1])))
     if not differences and not comparison.code:
-        terminal.echo_note("the runs do not differ")
+        terminal.echo_note("nothing recorded differs")
+    terminal.echo_notes(_describe_unrecorded(comparison))
+
+
+def _describe_unrecorded(comparison: Comparison) -> Iterator[str]:
+    """Yield a message for each group of runs that recorded nothing of the same parts."""
+    parts_by_runs: dict[tuple[str, ...], list[str]] = {}
+    for part, runs in comparison.unrecorded.items():
+        parts_by_runs.setdefault(tuple(runs), []).append(part)
+    for without, parts in parts_by_runs.items():
+        where = "any run" if len(without) == len(comparison.runs) else ", ".join(without)
+        yield f"not recorded in {where}: {', '.join(parts)}"
 
 
 def _show_differences(comparison: Comparison) -> None:

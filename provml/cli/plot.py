@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from provml.cli import _terminal as terminal
+from provml.cli._follow import follow_option, redraw_until_end
 from provml.cli._options import examples, store_option
 from provml.errors import RunNotFoundError, SeriesNotFoundError
 from provml.journal.store import find_run
@@ -33,8 +34,6 @@ _SPARK, _NARROWEST_SPARK = 32, 8
 _LEAST_TELLING = ("first", "min", "max")
 _NUMBER = 9
 _NAMED = 12
-_FOLLOW_S = 1.0
-_REST = 20
 _COLOURS = ("blue", "red", "green", "magenta", "yellow", "cyan", "white", "bright_black")
 
 
@@ -81,11 +80,7 @@ _COLOURS = ("blue", "red", "green", "magenta", "yellow", "cyan", "white", "brigh
     type=click.Choice(["png", "svg", "html"]),
     help="The format of the file.  [default: from the extension of FILE]",
 )
-@click.option(
-    "--follow",
-    is_flag=True,
-    help="Redraw the charts on the terminal until the runs have ended, or until you press Ctrl-C.",
-)
+@follow_option
 @store_option
 def plot_command(
     names: tuple[str, ...],
@@ -121,11 +116,10 @@ def plot_command(
             raise click.UsageError(
                 f"--format {format_name} needs a file: add -o FILE, or -o - for standard output"
             )
-        if follow and not terminal.on_terminal():
-            raise click.UsageError("--follow redraws the charts on a terminal, not in a pipe")
-        _show_charts(folders, series, contexts, by, log)
         if follow:
-            _follow_charts(folders, series, contexts, by, log)
+            redraw_until_end(folders, partial(_show_charts, folders, series, contexts, by, log))
+        else:
+            _show_charts(folders, series, contexts, by, log)
         return
     if follow:
         raise click.UsageError("--follow draws on the terminal: leave out -o")
@@ -139,29 +133,6 @@ def plot_command(
     count = len(charts.charts)
     terminal.echo_note(f"wrote {where}: {count:,} chart{'' if count == 1 else 's'}")
     _echo_charts_note(charts)
-
-
-def _follow_charts(
-    folders: list[Path],
-    series: tuple[str, ...],
-    contexts: tuple[str, ...],
-    by: str | None,
-    log: bool,
-) -> None:
-    """Draw the charts again and again until all runs have ended, or until Ctrl-C is pressed."""
-    from provml.journal.status import read_run_state
-
-    try:
-        while any(read_run_state(folder).status == "running" for folder in folders):
-            begun = time.perf_counter()
-            click.clear()
-            _show_charts(folders, series, contexts, by, log)
-            # reading large runs must not keep a core busy that the training needs
-            time.sleep(max(_FOLLOW_S, _REST * (time.perf_counter() - begun)))
-        click.clear()
-        _show_charts(folders, series, contexts, by, log)
-    except KeyboardInterrupt:
-        pass
 
 
 def _resolve_names(names: tuple[str, ...], store: str | None) -> tuple[list[Path], list[str]]:

@@ -10,11 +10,15 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from provml.base.file_events import FILES_LEFT_OUT, FILES_WATCHED
 from provml.cli import _terminal as terminal
+from provml.cli._follow import follow_option, redraw_until_end
 from provml.cli._kept_output import copy_path, open_copy, printable_line
 from provml.cli._options import examples, json_option, run_argument, store_option
 from provml.errors import StoreError
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
 _LONGEST_NUMBER = 24
 _SHORT_DIGEST = 12
+_MOST_FILES = 30
 
 
 @click.command(
@@ -48,15 +53,21 @@ _SHORT_DIGEST = 12
     help="Print the copy of NAME that the run kept, such as stdout or stderr, instead of the "
     "overview.",
 )
+@follow_option
 @json_option
 @store_option
 def show_command(
-    run: str, resources: bool, copy: str | None, as_json: bool, store: str | None
+    run: str,
+    resources: bool,
+    copy: str | None,
+    follow: bool,
+    as_json: bool,
+    store: str | None,
 ) -> None:
     """Show what a run recorded.
 
-    Prints the run's status, parameters, series, data, models, last events and documents. If the run
-    failed, also prints the end of its error output. Numbers are rounded to six digits.
+    Prints the run's status, parameters, series, data, models, code, last events and documents. If
+    the run failed, also prints the end of its error output. Numbers are rounded to six digits.
 
     With --json, all values are exact. Integers beyond 2**53, decimals, NaN, INF and -INF are
     strings. Times are xsd:dateTime with nanoseconds, and bytes are base64.
@@ -64,7 +75,13 @@ def show_command(
     from provml.cli._overview import read_overview
     from provml.journal.reader import Journal
 
-    journal = Journal(find_run(run, store))
+    folder = find_run(run, store)
+    if follow:
+        if copy is not None or as_json:
+            raise click.UsageError("--follow can't be combined with --copy or --json")
+        redraw_until_end([folder], partial(_show_now, folder, resources))
+        return
+    journal = Journal(folder)
     if resources:
         _show_resources(journal, as_json)
         return
@@ -77,11 +94,22 @@ def show_command(
         terminal.show(*_overview_sections(found))
 
 
+def _show_now(folder: Path, resources: bool) -> None:
+    from provml.cli._overview import read_overview
+    from provml.journal.reader import Journal
+
+    journal = Journal(folder)
+    if resources:
+        _show_resources(journal, as_json=False)
+    else:
+        terminal.show(*_overview_sections(read_overview(journal)))
+
+
 def _print_copy(found: Overview, name: str) -> None:
     """Print a copy to standard output: exactly in a pipe, and with escapes on a terminal."""
     kept = {
         content.name: path
-        for content in found.contents
+        for content in (*found.code, *found.contents)
         if (path := copy_path(found.folder, content.facts)) is not None
     }
     if name not in kept:
@@ -109,6 +137,8 @@ def _overview_sections(found: Overview) -> list[RenderableType]:
         ("system readings (--resources shows all of them)", _readings_section(found)),
         ("summaries of the readings", _settings_section(found.reading_summaries)),
         ("datasets, inputs, artifacts, models", _contents_section(found)),
+        ("files of the command", _files_section(found)),
+        (_code_title(found), _code_section(found)),
         (_events_title(found), _events_section(found)),
         ("spans", _spans_section(found)),
         ("records that can't be read", _damage_section(found.damage)),
@@ -252,6 +282,51 @@ def _contents_section(found: Overview) -> RenderableType | None:
         rows.append(cells)
     columns = ("  name", "kind", "context", "size", "sha256", "copy")
     return terminal.table(columns, rows, right=("size",), cut=("  name", "context"))
+
+
+def _files_section(found: Overview) -> RenderableType | None:
+    """Build a table that says how files were found, and how many the rules left out."""
+    watched, left_out = found.files.get(FILES_WATCHED, {}), found.files.get(FILES_LEFT_OUT, {})
+    rows: list[tuple[str, Text]] = []
+    if isinstance(watched.get("method"), str):
+        reason = watched.get("reason")
+        own = f", because {reason}" if isinstance(reason, str) else ""
+        rows.append(("found by", terminal.cell(f"{watched['method']}{own}")))
+    unseen = watched.get("not_seen")
+    if isinstance(unseen, list):
+        rows += [("not seen", terminal.cell(str(text))) for text in unseen]
+    rows += [
+        ("left out", terminal.cell(f"{count:,} ({reason})"))
+        for reason, count in left_out.items()
+        if isinstance(count, int)
+    ]
+    return terminal.pairs_table(rows) if rows else None
+
+
+def _code_title(found: Overview) -> str:
+    count = len(found.code)
+    shown = "" if count <= _MOST_FILES else f" (the first {_MOST_FILES} of {count:,})"
+    return f"code and configuration{shown}"
+
+
+def _code_section(found: Overview) -> RenderableType | None:
+    if not found.code:
+        return None
+    rows: list[list[Text]] = []
+    for file in found.code[:_MOST_FILES]:
+        digest, size, copy = (file.facts.get(key) for key in ("sha256", "size", "copy"))
+        versions = f" ({file.versions} versions)" if file.versions > 1 else ""
+        rows.append(
+            [
+                terminal.cell(f"  {file.name}{versions}"),
+                terminal.cell(file.role or "-"),
+                terminal.styled(terminal.size_text(size) if isinstance(size, int) else "-"),
+                terminal.cell(digest[:_SHORT_DIGEST] if isinstance(digest, str) else "-"),
+                terminal.styled("kept" if isinstance(copy, str) else "-"),
+            ]
+        )
+    columns = ("  name", "role", "size", "sha256", "copy")
+    return terminal.table(columns, rows, right=("size",), cut=("  name",))
 
 
 def _events_title(found: Overview) -> str:

@@ -1,6 +1,6 @@
 """Recognises the names of fields, options, variables and files that suggest a secret.
 
-Imports only `secret_rules` and `base.settings` from provml.
+Imports only `secret_words` and `base.settings` from provml.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from provml.base.settings import MaskSettings
-from provml.collect import secret_rules as rules
+from provml.collect import secret_words
 
 UNKNOWN, WEAK, MEDIUM, STRONG = range(4)
 """The strengths of names: how likely it is that the value of a name is a secret.
@@ -39,6 +39,16 @@ def is_masking_on() -> bool:
     return _settings.enabled
 
 
+def has_allow_list() -> bool:
+    """Return whether ``PROVML_MASK_ALLOW`` contains a pattern."""
+    return bool(_settings.allowed)
+
+
+def is_default_masking() -> bool:
+    """Return whether provml masks all secrets that it finds, without exceptions."""
+    return _settings == MaskSettings(True, ())
+
+
 def is_allowed(text: str) -> bool:
     """Return whether a name or text matches a pattern in ``PROVML_MASK_ALLOW``."""
     return any(fnmatchcase(text, pattern) for pattern in _settings.allowed)
@@ -63,18 +73,20 @@ def name_strength(name: str) -> int:
     if not words:
         return UNKNOWN
     head = words[-1]
-    if len(words) > 1 and (head in rules.PLAIN_HEADS or words[0] in rules.PLAIN_STARTS):
+    if len(words) > 1 and (
+        head in secret_words.PLAIN_HEADS or words[0] in secret_words.PLAIN_STARTS
+    ):
         return UNKNOWN
     if any(_is_strong(own) for own in parts):
         return STRONG
-    if head not in rules.MEDIUM_WORDS:
+    if head not in secret_words.MEDIUM_WORDS:
         return UNKNOWN
     if len(words) == 1:
-        return WEAK if head in rules.WEAK_WORDS else MEDIUM
+        return WEAK if head in secret_words.WEAK_WORDS else MEDIUM
     before = words[-2]
-    if head == "tokens" or before in rules.PLAIN_QUALIFIERS.get(head, ()):
+    if head == "tokens" or before in secret_words.PLAIN_QUALIFIERS.get(head, ()):
         return UNKNOWN
-    if head == "pin" and before not in rules.PIN_QUALIFIERS:
+    if head == "pin" and before not in secret_words.PIN_QUALIFIERS:
         return UNKNOWN
     return MEDIUM
 
@@ -87,12 +99,12 @@ def _split_words(name: str) -> list[str]:
 
 def _is_strong(words: list[str]) -> bool:
     for place, word in enumerate(words):
-        if word in rules.STRONG_WORDS or any(part in word for part in _PASSWORD_PARTS):
+        if word in secret_words.STRONG_WORDS or any(part in word for part in _PASSWORD_PARTS):
             return word != "passwordless"
         before = words[place - 1] if place else ""
-        if word in ("key", "keys") and before in rules.KEY_QUALIFIERS:
+        if word in ("key", "keys") and before in secret_words.KEY_QUALIFIERS:
             return True
-        if word in ("token", "tokens") and before in rules.TOKEN_QUALIFIERS:
+        if word in ("token", "tokens") and before in secret_words.TOKEN_QUALIFIERS:
             return True
     return False
 
@@ -106,9 +118,9 @@ def is_secret_file(path: str) -> bool:
     name = path.rstrip("/").rpartition("/")[2]
     if not _settings.enabled or is_allowed(name):
         return False
-    if any(fnmatchcase(name, pattern) for pattern in rules.SECRET_FILES):
+    if any(fnmatchcase(name, pattern) for pattern in secret_words.SECRET_FILES):
         return True
     stem, _, suffix = name.lstrip(".").partition(".")
-    if suffix and suffix.rpartition(".")[2].lower() not in rules.SECRET_FILE_SUFFIXES:
+    if suffix and suffix.rpartition(".")[2].lower() not in secret_words.SECRET_FILE_SUFFIXES:
         return False
     return not stem.endswith("tokens") and is_secret_name(stem)

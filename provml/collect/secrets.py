@@ -5,10 +5,11 @@ provml recognises a secret in two ways:
 - by the name of its field or option, such as ``api_key`` or ``--password``;
 - by its format, such as ``ghp_...``, ``https://user:...@host`` or a private key.
 
-`secret_rules` lists the names and formats with their sources. Randomness alone never makes a text a
-secret, so digests, commits and identifiers are not masked.
+`secret_words` lists the names, and `secret_formats` lists the formats with their sources.
+Randomness alone never makes a text a secret, so digests, commits and identifiers are not masked.
 
-Imports only `secret_rules`, `secret_names` and `secret_search` from provml.
+Imports only `secret_formats`, `secret_names`, `secret_search`, `secret_values` and `secret_words`
+from provml.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from provml.collect import secret_rules as rules
+from provml.collect.secret_formats import JOINED_OPTIONS, PASSWORD_OPTIONS
 from provml.collect.secret_names import STRONG as _STRONG
 from provml.collect.secret_names import is_masking_on, name_strength
 from provml.collect.secret_names import is_secret_file as is_secret_file
 from provml.collect.secret_names import is_secret_name as is_secret_name
 from provml.collect.secret_names import use_mask_settings as use_mask_settings
-from provml.collect.secret_search import Span, find_secrets
+from provml.collect.secret_search import find_secrets
+from provml.collect.secret_values import Span
+from provml.collect.secret_words import NUMBER_WORDS
 
 MASK: Final = "***"
 
@@ -35,6 +38,7 @@ _MAX_ROWS: Final = 60
 _SHORT_TEXT_LENGTH: Final = 4
 _MAX_LINE_BYTES: Final = 2**16
 _MAX_KEY_BYTES: Final = 20_000
+_LOGIN_OPTIONS: Final = ("-u", "--user", "--proxy-user", "--auth", "-a")
 
 Record = dict[str, Any]
 
@@ -127,9 +131,12 @@ def mask_argv(arguments: Sequence[str]) -> list[str]:
             and argument.startswith("-")
             and (secret or _is_password_option(argument, programs))
         )
+        joined = _find_joined_password(argument, programs)
         if secret and equals:
             masked.append(f"{option}={MASK}")
-        elif masked and masked[-1] in ("-u", "--user", "--proxy-user") and _is_login(argument):
+        elif joined:
+            masked.append(argument[:joined] + MASK)
+        elif masked and masked[-1] in _LOGIN_OPTIONS and _is_login(argument):
             masked.append(MASK)
         else:
             masked.append(mask_text(argument))
@@ -137,7 +144,14 @@ def mask_argv(arguments: Sequence[str]) -> list[str]:
 
 
 def _is_password_option(argument: str, programs: set[str]) -> bool:
-    return argument == "-p" and bool({"sshpass", "login"} & programs)
+    """Return whether a password follows this short option of one of these programs."""
+    return not programs.isdisjoint(PASSWORD_OPTIONS.get(argument, ()))
+
+
+def _find_joined_password(argument: str, programs: set[str]) -> int:
+    """Return where the password begins in an option such as ``-psesame``; 0 if there is none."""
+    names = JOINED_OPTIONS.get(argument[:2], ())
+    return 2 if len(argument) > 2 and not programs.isdisjoint(names) else 0
 
 
 def _is_login(argument: str) -> bool:
@@ -244,7 +258,7 @@ def _mask_pair(member: Any) -> Any:
 
 
 def _may_be_number(name: str) -> bool:
-    return any(word in name.lower() for word in rules.NUMBER_WORDS)
+    return any(word in name.lower() for word in NUMBER_WORDS)
 
 
 def _find_field_secrets(value: object) -> Iterator[str]:

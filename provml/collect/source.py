@@ -72,12 +72,14 @@ def _find_working_folder() -> str | None:
         return None
 
 
-def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Facts:
+def describe_source(
+    path: str | os.PathLike[str] | None, run_folder: Path, with_modules: bool = True
+) -> Facts:
     """Describe source code and its git state. By default, this is the code of the running script.
 
-    In a notebook, the source code consists of the cells that have run. Also describes and copies
-    the imported modules that are in the repository but not tracked by git. Outside a repository,
-    describes and copies all modules imported from the script's folder.
+    In a notebook, the source code consists of the cells that have run. If ``with_modules`` is True,
+    also describes and copies the imported modules that are in the repository but not tracked by
+    git. Outside a repository, describes and copies all modules imported from the script's folder.
 
     Runs git a few times, which takes tens of milliseconds in an ordinary repository. Writes the
     diff against HEAD (up to 10 MiB) and the untracked modules (up to 10 MiB in total) to
@@ -90,7 +92,7 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
     """
     script = os.fspath(path) if path is not None else find_script()
     if script is None:
-        content = _write_notebook_cells(run_folder)
+        content = write_notebook_cells(run_folder)
         if content is None:
             unread = "the running code is not in a file: it comes from a shell or standard input"
             content = {"kind": "file", "unread": unread}
@@ -107,7 +109,7 @@ def describe_source(path: str | os.PathLike[str] | None, run_folder: Path) -> Fa
             content = _describe_code_file(script, run_folder)
     git = _describe_git(folder, run_folder)
     facts: Facts = {"content": content, "git": git}
-    modules = _describe_untracked_modules(folder, git, run_folder)
+    modules = _describe_untracked_modules(folder, git, run_folder) if with_modules else None
     return facts | ({"modules": modules} if modules else {})
 
 
@@ -137,7 +139,7 @@ def _read_file(path: str) -> bytes:
         return file.read(COPY_LIMIT_BYTES)
 
 
-def _write_notebook_cells(run_folder: Path) -> Facts | None:
+def write_notebook_cells(run_folder: Path) -> Facts | None:
     """Write the cells that a notebook or IPython shell has run to a file, and describe the file.
 
     Returns None if there are no cells.

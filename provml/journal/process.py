@@ -16,7 +16,8 @@ The kernel calls this constant ``PROC_PID_INIT_INO``.
 _MACHINE_ID_LENGTH: Final = 32
 
 
-def _read_boot_id() -> str | None:
+def read_boot_id() -> str | None:
+    """Return an id of the time since the machine's last start; None if it can't be read."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()
@@ -24,7 +25,7 @@ def _read_boot_id() -> str | None:
         return None
 
 
-def _read_start_ticks(pid: int) -> int | None:
+def read_start_ticks(pid: int) -> int | None:
     """Return a process's start time in clock ticks since boot; None if it can't be read.
 
     A different start time shows that another process now has the same pid.
@@ -35,6 +36,16 @@ def _read_start_ticks(pid: int) -> int | None:
         return int(fields[19])
     except (OSError, IndexError, ValueError):
         return None
+
+
+def read_parent(pid: int) -> int:
+    """Return the pid of a process's parent; 0 if it can't be read."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return int(fields[1])
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def _read_pid_namespace() -> int | None:
@@ -69,10 +80,18 @@ def describe_process() -> dict[str, Any]:
         "pid": pid,
         "host": os.uname().nodename,
         "machine_id": _read_machine_id(),
-        "boot_id": _read_boot_id(),
+        "boot_id": read_boot_id(),
         "pid_namespace": _read_pid_namespace(),
-        "start_ticks": _read_start_ticks(pid),
+        "start_ticks": read_start_ticks(pid),
     }
+
+
+def identify_process(pid: int) -> str:
+    """Return a digest that no other process has, on this machine or on another one."""
+    import hashlib
+
+    facts = (read_boot_id() or os.uname().nodename, _read_pid_namespace(), pid)
+    return hashlib.sha256(repr((*facts, read_start_ticks(pid))).encode()).hexdigest()[:16]
 
 
 class Liveness(NamedTuple):
@@ -130,7 +149,7 @@ def ran_here(writer: dict[str, Any]) -> bool:
 
 def _is_same_boot(writer: dict[str, Any]) -> bool:
     """Return whether the process was started on this machine since the machine last booted."""
-    boot_id = _read_boot_id()
+    boot_id = read_boot_id()
     if boot_id is None:  # not Linux
         return writer.get("boot_id") is None and writer.get("host") == os.uname().nodename
     return writer.get("boot_id") == boot_id
@@ -159,7 +178,7 @@ def _is_pid_alive(writer: dict[str, Any]) -> bool:
     pid = writer.get("pid")
     if not isinstance(pid, int) or not 0 < pid < 2**31:
         return False
-    started, ticks = writer.get("start_ticks"), _read_start_ticks(pid)
+    started, ticks = writer.get("start_ticks"), read_start_ticks(pid)
     if started is not None and ticks is not None:
         return ticks == started and not _is_zombie(pid)
     try:  # /proc is missing, or hides other users' processes (hidepid)

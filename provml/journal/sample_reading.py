@@ -87,7 +87,7 @@ def read_parts(file: BinaryIO, records: int, end: int) -> Iterator[Part]:
         skipped, count = _find_data(file, records) if sparse else (0, records)
         position += skipped * layout.RECORD_SIZE
         count = min(count, (end - position) // layout.RECORD_SIZE)
-        chunk = np.fromfile(file, _record_dtype(), max(count, 0))
+        chunk = np.fromfile(file, record_dtype(), max(count, 0))
         yield Part(chunk, (position - layout.HEADER_SIZE) // layout.RECORD_SIZE, skipped)
         position += len(chunk) * layout.RECORD_SIZE
         if len(chunk) < max(count, 1):
@@ -206,7 +206,8 @@ def _count_used_bytes(block: bytes) -> int:
     return 0
 
 
-def _record_dtype() -> np.dtype[np.void]:
+def record_dtype() -> np.dtype[np.void]:
+    """Return the numpy type of a record in a samples file."""
     import numpy as np
 
     return np.dtype(

@@ -98,13 +98,18 @@ def determine_state(writers: Sequence[WriterFiles]) -> RunState:
     """Determine a run's state from the files of its writers, as `read_run_state` does."""
     headers = [files.header() for files in writers]
     # a resumed run has had several owners, one after another: the last owner of each rank counts
-    last_owners: dict[object, _WriterEnd] = {}
+    last_owners: dict[int | None, _WriterEnd] = {}
     for files, header in zip(writers, headers, strict=True):
         writer = files.first_record()
         ending = _find_writer_end(files, header)
         # the writer line may be missing: the writer is still known to be an owner if it was the
         # first writer or wrote an end, because only owners write an end
         if writer.get("role", "owner" if files.index == 0 or ending.written else None) == "owner":
+            size = _find_world_size(writer)
+            if size is not None:  # a job that goes on with fewer ranks has lost the others
+                last_owners = {
+                    rank: one for rank, one in last_owners.items() if rank in range(size)
+                }
             last_owners[_find_rank(writer)] = ending
     endings = sorted(
         last_owners.values(), key=lambda ending: _STATUSES_BY_SEVERITY.index(ending.status)
@@ -166,6 +171,13 @@ def _is_time(value: object) -> bool:
 def _find_rank(writer: dict[str, Any]) -> int | None:
     rank = writer.get("rank")
     return rank if isinstance(rank, int) else None
+
+
+def _find_world_size(writer: dict[str, Any]) -> int | None:
+    """Return the number of ranks of the launch that a writer belongs to; None if unknown."""
+    launch = writer.get("launch")
+    size = launch.get("world_size") if isinstance(launch, dict) else None
+    return size if isinstance(size, int) else None
 
 
 def find_owner_ranks(run_folder: Path) -> set[int | None]:

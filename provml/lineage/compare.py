@@ -1,33 +1,44 @@
 """Finds the differences between runs.
 
-Imports `base`, `answers`, `database` and `segments`.
+Imports `answers`, `code_comparison` and `database`.
 """
 
 from __future__ import annotations
 
-import difflib
-import os
+import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
-from provml.base.store_files import read_file, store_root
 from provml.lineage.answers import HasTable, TableAnswer
+from provml.lineage.code_comparison import compare_code, is_code
 from provml.lineage.database import QuestionDatabase
-from provml.lineage.segments import FoundRun
 
-_LONGEST_SOURCE: Final = 2**20
-_LONGEST_DIFF: Final = 2_000
 _STATE_COLUMNS: Final = (
     "experiment",
     "status",
     "duration_s",
     "script",
+    "command",
     "git_commit",
     "git_dirty",
 )
-_PARTS: Final = ("state", "params", "resources", "tags", "packages", "data", "metrics", "code")
+_VALUE_PARTS: Final = (
+    *("state", "params", "resources", "tags", "environment", "packages", "data"),
+)
+_PARTS: Final = (*_VALUE_PARTS, "metrics", "code", "unrecorded")
+_RECORDED_PARTS: Final = {
+    "packages": "environment",
+    "params": "parameters",
+    "data": "data",
+    "metrics": "metrics",
+}
+"""For each part that shows whether a run recorded something: its name in `unrecorded`."""
+_ALL_OR_NOTHING: Final = ("environment", "packages")
+"""The parts that a run records as a whole, or not at all."""
+_ENVIRONMENT_TYPES: Final = ("provml:Environment", "provml:Host")
+_NOT_ENVIRONMENT: Final = ("prov:type", "prov:label", "provml:name", "provml:packages")
 _SETTING_PARTS: Final = {"param": "params", "tag": "tags", "reading_summary": "resources"}
 _METRIC_COLUMNS: Final = ("last", "min", "max", "count")
 
@@ -41,17 +52,23 @@ class Comparison(HasTable):
 
     Attributes:
         runs: the names of the runs, in the order in which they are compared.
-        state: the experiment, status, duration in seconds, script and git commit, and whether the
-            code had uncommitted changes.
+        state: the experiment, status, duration in seconds, script, command and git commit, and
+            whether the code had uncommitted changes.
         params, tags: the last value of each parameter and tag, as exact text.
         resources: the summaries of the machine readings, such as ``system.cpu_percent.mean``.
+        environment: the facts about the host, the interpreter, the hardware and the environment
+            variables, such as ``variables.OMP_NUM_THREADS``.
         packages: the versions of the installed packages.
-        data: the digests that each run recorded, with ``<kind> <name>`` as the key.
+        data: the digests of the datasets, inputs, artifacts and models that each run recorded, with
+            ``<kind> <name>`` as the key.
         metrics: the last value, minimum, maximum and count of each metric, with
             ``<name> <context>`` as the key.
         code: the lines of unified diffs between the first run's files and the other runs' files,
-            with the name of the file as the key. The files are the recorded sources and the
-            recorded diffs of uncommitted changes.
+            with the name of the file as the key. The files are the recorded code and configuration
+            and the recorded diffs of uncommitted changes.
+        unrecorded: for each part of which a run recorded nothing, the names of these runs. The keys
+            are ``command``, ``code``, ``environment``, ``parameters``, ``data`` and ``metrics``. A
+            run that recorded no environment or code is left out of their comparison.
         notes: messages for the user, for example about runs that could not be read.
     """
 
@@ -60,24 +77,37 @@ class Comparison(HasTable):
     params: dict[str, list[str | None]] = field(default_factory=dict)
     resources: dict[str, list[str | None]] = field(default_factory=dict)
     tags: dict[str, list[str | None]] = field(default_factory=dict)
+    environment: dict[str, list[str | None]] = field(default_factory=dict)
     packages: dict[str, list[str | None]] = field(default_factory=dict)
     data: dict[str, list[list[str] | None]] = field(default_factory=dict)
     metrics: dict[str, list[dict[str, Any] | None]] = field(default_factory=dict)
     code: dict[str, list[str]] = field(default_factory=dict)
+    unrecorded: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _floats: dict[tuple[str, str, int], float] = field(default_factory=dict, repr=False)
 
     def differing(self, part: str) -> dict[str, list[Any]]:
-        """Return the entries of a part whose values differ between the runs."""
+        """Return the entries of a part whose values differ between the runs.
+
+        A run that recorded no environment does not differ from others in its environment.
+        """
         entries: dict[str, list[Any]] = getattr(self, part)
-        return {k: v for k, v in entries.items() if any(other != v[0] for other in v[1:])}
+        without = self.unrecorded.get("environment", [])
+        known = [place for place, run in enumerate(self.runs) if run not in without]
+        found: dict[str, list[Any]] = {}
+        for name, values in entries.items():
+            is_whole = part in _ALL_OR_NOTHING and name.partition(".")[0] != "host"
+            compared = [values[place] for place in known] if is_whole else values
+            if any(other != compared[0] for other in compared[1:]):
+                found[name] = values
+        return found
 
     def differences(self) -> Iterator[tuple[str, str, list[Any]]]:
         """Yield the differences in all parts except the code, as (part, name, one value per run).
 
         Parameters that are floats are yielded as numbers; `table` returns their exact text.
         """
-        for part in ("state", "params", "resources", "tags", "packages", "data"):
+        for part in _VALUE_PARTS:
             for name, values in self.differing(part).items():
                 numbers = [self._floats.get((part, name, n), v) for n, v in enumerate(values)]
                 yield part, name, numbers
@@ -124,7 +154,9 @@ def compare(database: QuestionDatabase, runs: list[str], notes: list[str]) -> Co
     for place, run in enumerate(runs):
         for row in _select_run(database, "runs", run):
             for name in _STATE_COLUMNS:
-                comparison.add("state", name, place, row[name])
+                value = _shell_text(row[name]) if name == "command" else row[name]
+                comparison.add("state", name, place, value)
+        _add_environment(comparison, place, _select_run(database, "nodes", run))
         _add_settings(comparison, place, _select_run(database, "params", run))
         for row in _select_run(database, "packages", run):
             comparison.add("packages", row["name"], place, row["version"])
@@ -136,8 +168,69 @@ def compare(database: QuestionDatabase, runs: list[str], notes: list[str]) -> Co
                 name = f"{row['name']} {row['context'] or '-'}{of}{rank}"
                 values = {column: row[column] for column in _METRIC_COLUMNS}
                 comparison.add("metrics", name, place, values)
-    comparison.code = _diff_sources(database, runs)
+    code = compare_code(database, runs)
+    comparison.code = code.diffs
+    comparison.notes += code.notes
+    _add_unrecorded(comparison, code.unrecorded)
     return comparison
+
+
+def _add_unrecorded(comparison: Comparison, without_code: list[str]) -> None:
+    """Add the parts of which a run recorded nothing."""
+    commands = comparison.state.get("command", [])
+    missing = {
+        "command": [run for run, v in zip(comparison.runs, commands, strict=False) if v is None],
+        "code": without_code,
+    }
+    for part, name in _RECORDED_PARTS.items():
+        entries: dict[str, list[Any]] = getattr(comparison, part)
+        missing[name] = [
+            run
+            for place, run in enumerate(comparison.runs)
+            if all(values[place] is None for values in entries.values())
+        ]
+    comparison.unrecorded = {name: runs for name, runs in missing.items() if runs}
+
+
+def _shell_text(command: str | None) -> str | None:
+    """Return a command line, which a table holds as JSON, as a shell would take it."""
+    try:
+        return None if command is None else shlex.join(json.loads(command))
+    except (ValueError, TypeError):
+        return command
+
+
+def _add_environment(comparison: Comparison, place: int, rows: list[dict[str, Any]]) -> None:
+    """Add the facts about a run's host, interpreter and variables to the comparison.
+
+    If several processes recorded an environment, the last one counts.
+    """
+    for row in rows:
+        if row["type"] not in _ENVIRONMENT_TYPES:
+            continue
+        prefix = "host." if row["type"] == "provml:Host" else ""
+        if prefix:
+            comparison.add("environment", "host", place, row["label"])
+        for key, values in json.loads(row["attributes"]).items():
+            if key in _NOT_ENVIRONMENT or not values:
+                continue
+            for name, text in _flatten(f"{prefix}{key.partition(':')[2]}", values[-1]):
+                comparison.add("environment", name, place, text)
+
+
+def _flatten(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield the members of a JSON object with their names, and any other value as one text."""
+    members = value
+    if isinstance(value, str) and value[:1] == "{":
+        try:
+            members = json.loads(value)
+        except ValueError:
+            members = value
+    if not isinstance(members, dict):
+        yield name, members if isinstance(members, str) else json.dumps(members)
+        return
+    for key, member in members.items():
+        yield f"{name}.{key}", member if isinstance(member, str) else json.dumps(member)
 
 
 def _add_settings(comparison: Comparison, place: int, rows: list[dict[str, Any]]) -> None:
@@ -152,11 +245,11 @@ def _add_settings(comparison: Comparison, place: int, rows: list[dict[str, Any]]
 
 
 def _add_data(comparison: Comparison, place: int, rows: list[dict[str, Any]]) -> None:
-    """Add the digests of a run's datasets, artifacts, models and code to the comparison."""
+    """Add the digests of a run's datasets, inputs, artifacts and models to the comparison."""
     digests: dict[str, list[str]] = {}
     for row in rows:
         digest = row["sha256"] or row["uri"]
-        if row["kind"] != "diff" and digest is not None:
+        if not is_code(row) and digest is not None:
             digests.setdefault(f"{row['kind']} {row['name']}", []).append(digest)
     for name, of_name in digests.items():
         comparison.add("data", name, place, list(dict.fromkeys(of_name)))
@@ -164,62 +257,7 @@ def _add_data(comparison: Comparison, place: int, rows: list[dict[str, Any]]) ->
 
 def _select_run(database: QuestionDatabase, table: str, run: str) -> list[dict[str, Any]]:
     """Return a run's rows from a table."""
-    order = {"artifacts": "time_ns, node", "runs": "run"}.get(table, "name")
+    order = {"artifacts": "time_ns, node", "runs": "run", "nodes": "node"}.get(table, "name")
     return list(
         database.ask([table], f"SELECT * FROM {table} WHERE run = ? ORDER BY {order}", [run])
     )
-
-
-def _diff_sources(database: QuestionDatabase, runs: list[str]) -> dict[str, list[str]]:
-    """Compare each run's code with the first run's code; return unified diffs by file name."""
-    sources = [_read_sources(database, database.runs[run], run) for run in runs]
-    diffs: dict[str, list[str]] = {}
-    for name in sorted({name for of_run in sources for name in of_run}):
-        first = sources[0].get(name, "")
-        for run, of_run in zip(runs[1:], sources[1:], strict=True):
-            text = of_run.get(name, "")
-            if text != first:
-                lines = difflib.unified_diff(
-                    first.splitlines(),
-                    text.splitlines(),
-                    f"{runs[0]}/{name}",
-                    f"{run}/{name}",
-                    lineterm="",
-                )
-                shown = diffs.setdefault(name, [])
-                for count, line in enumerate(lines):
-                    if count == _LONGEST_DIFF:
-                        shown.append(f"... diff cut after {_LONGEST_DIFF} lines")
-                        break
-                    shown.append(line)
-    return diffs
-
-
-def _read_sources(database: QuestionDatabase, found: FoundRun, run: str) -> dict[str, str]:
-    """Return the texts of a run's recorded source files, by name.
-
-    If several files have the same name, only the text of the latest file is returned.
-    """
-    texts: dict[str, str] = {}
-    for row in _select_run(database, "artifacts", run):
-        if row["kind"] in ("script", "source", "diff") and row["copy"] and row["form"] == "file":
-            text = _read_copy(found.folder, row["copy"])
-            if text is not None:
-                texts[row["name"]] = text
-    return texts
-
-
-def _read_copy(folder: Path, copy: str) -> str | None:
-    """Return the text of a file that a run copied into its folder.
-
-    Returns None if the copy is missing, too large, a link, or outside the folder.
-    """
-    own = Path(os.path.abspath(folder))
-    path = own / copy
-    if not path.is_relative_to(own):
-        return None
-    try:
-        content = read_file(store_root(own), path, _LONGEST_SOURCE)
-    except (OSError, ValueError):
-        return None
-    return content.decode("utf-8", "replace")

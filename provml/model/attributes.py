@@ -19,6 +19,7 @@ Attributes = list[tuple[str, Any]]  # `Any` instead of `Value`, because ``list``
 
 _LESS_COMMON: Final = (
     "left_out",
+    "manifest",
     "length",
     "cut_from",
     "batches",
@@ -97,6 +98,7 @@ def content_attributes(content: Record) -> Attributes:
     for key in ("links", "skipped", "shape", "members", "schema", "summary", "transforms"):
         if content.get(key) is not None:
             attributes.append((f"provml:{key}", json_literal(content[key])))
-    if isinstance(content.get("unread"), str):
-        attributes.append(("provml:unread", content["unread"]))
+    for key in ("unread", "uncopied"):
+        if isinstance(content.get(key), str):
+            attributes.append((f"provml:{key}", content[key]))
     return attributes

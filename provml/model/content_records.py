@@ -33,7 +33,10 @@ from provml.model.record_mapping import (
     use_by_run,
 )
 from provml.model.statements import Statement
-from provml.model.survey import Path
+from provml.model.survey import Path, find_file_key
+
+CONFIGURATION = "configuration"
+"""The role of a file that the run used as configuration. All other code is source code."""
 
 _GIT_TERMS = (
     ("root", "gitRoot"),
@@ -71,7 +74,14 @@ def _read_used_content(state: MappingState, entry: JournalEntry) -> Record:
     """Return the description of used content, including a digest that was computed later."""
     content, number = entry.read_object("content"), series_number(entry.record)
     later = None if number is None else state.survey.digests.get((entry.writer, number))
-    return content if later is None else add_later_digest(content, later)
+    return _add_copy(state, content if later is None else add_later_digest(content, later))
+
+
+def _add_copy(state: MappingState, content: Record) -> Record:
+    """Return the description of a file, with the copy that the run keeps of it as code."""
+    key = find_file_key(content)
+    copied = None if key is None or "copy" in content else state.survey.code_copies.get(key)
+    return content if copied is None else content | copied
 
 
 def _use_statements(
@@ -109,7 +119,7 @@ def _use_statements(
 def _map_output(
     kind: str, prov_type: str, state: MappingState, entry: JournalEntry
 ) -> Iterator[Statement]:
-    label, content = entry.read_text("name"), entry.read_object("content")
+    label, content = entry.read_text("name"), _add_copy(state, entry.read_object("content"))
     attributes = content_attributes(content) + entry.read_metadata()
     return _output_statements(
         state, entry, kind, prov_type, label, content.get("sha256"), attributes
@@ -175,6 +185,46 @@ def model_use_statements(state: MappingState) -> Iterator[Statement]:
             is_later = made.entry.time_ns > use.time_ns and made.revised != model
             if is_later and _reaches(use.context, made.entry.context):
                 yield make_relation("wasDerivedFrom", generatedEntity=made.name, usedEntity=model)
+
+
+def map_code(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
+    """Map the record of a code or configuration file that a process of the run used.
+
+    Each content of a file is one entity, even if several processes recorded it, and even if the
+    script logged the same file as a dataset, input, artifact or model.
+    """
+    label, content = entry.read_text("name"), entry.read_object("content")
+    role = entry.read_text("role")
+    attributes: Attributes = [*content_attributes(content), ("provml:role", role)]
+    if isinstance(entry.record.get("found_by"), str):
+        attributes.append(("provml:foundBy", entry.record["found_by"]))
+    if role == CONFIGURATION:
+        kinds, digest = ("input", "provml:Input"), content.get("sha256")
+        before = state.versions.get(("input", label))
+        is_known = before is not None and before.digest == digest
+        if find_file_key(content) in state.survey.logged_files or is_known:
+            return iter(())
+        return _use_statements(state, entry, kinds, label, digest, attributes)
+    return _code_statements(state, entry, label, content, attributes)
+
+
+def _code_statements(
+    state: MappingState,
+    entry: JournalEntry,
+    label: str,
+    content: Record,
+    attributes: Attributes,
+) -> Iterator[Statement]:
+    script = _find_script(state, content)
+    if script is not None:
+        script.code = script.code or attributes
+        return
+    before = state.versions.get(("source", label))
+    if before is None or before.digest != content.get("sha256"):
+        version, before = state.add_version("source", label, content.get("sha256"))
+        yield make_entity(version.name, "provml:SourceCode", label, attributes)
+        yield from relate_versions(version, before)
+        yield use_by_run(version.name, entry.moment)
 
 
 def map_source(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:

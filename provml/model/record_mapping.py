@@ -181,12 +181,15 @@ class ScriptVersion:
         attributes: the attributes of the script's file.
         source: the attributes of the same file as source code, such as its git commit; None if the
             file was not logged as source code.
+        code: the attributes of the same file as a used code file, such as its copy; None if the
+            file was not recorded as one.
     """
 
     version: Version
     label: str
     attributes: Attributes
     source: Attributes | None = None
+    code: Attributes | None = None
 
 
 @dataclass(frozen=True, slots=True)

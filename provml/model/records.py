@@ -15,6 +15,7 @@ from typing import Final
 
 from provml.model.content_records import (
     map_artifact,
+    map_code,
     map_dataset,
     map_input,
     map_model,
@@ -59,6 +60,7 @@ from provml.model.survey import Survey, time_of
 MAPPERS: Final[dict[str, Mapper]] = {
     "alert": map_alert,
     "artifact": map_artifact,
+    "code": map_code,
     "collector": map_collector,
     "dataset": map_dataset,
     "device": map_device,

@@ -89,11 +89,12 @@ def script_statements(state: MappingState) -> Iterator[Statement]:
     """
     for script in state.scripts:
         attributes: Attributes = [("prov:type", Name("prov:Plan"))]
-        if script.source is not None:
+        if script.source is not None or script.code is not None:
             attributes.append(("prov:type", Name("provml:SourceCode")))
         attributes += script.attributes
-        known = {name for name, _ in attributes}
-        attributes += [(name, value) for name, value in script.source or () if name not in known]
+        for others in (script.source, script.code):
+            known = {name for name, _ in attributes}
+            attributes += [(name, value) for name, value in others or () if name not in known]
         yield make_entity(script.version.name, "provml:Script", script.label, attributes)
 
 

@@ -50,8 +50,14 @@ TIMED_RECORDS = frozenset(
         "summary",
         "reading_summary",
         "input",
+        "code",
     }
 )
+
+FileKey = tuple[object, object]
+"""The path and the digest of a file."""
+
+_LOGGED_KINDS = ("dataset", "input", "artifact", "model")
 
 TriggerKey = tuple[int, str, Path, str, int]
 """The key of a sample that set off an alert: its writer, kind, context path, name and time."""
@@ -92,6 +98,8 @@ class Survey:
         summaries: the times of the summaries, by writer, context and name of the summarised metric.
         windows: the writers and contexts that stored values after their last summary.
         aliases: other names that the script used for a context, such as ``train`` for ``training``.
+        logged_files: the files that the run logged as datasets, inputs, artifacts or models.
+        code_copies: the facts about the copies of code and configuration files.
         old_summaries: the offsets of the parameter records that are summaries of readings, by
             writer.
     """
@@ -116,6 +124,8 @@ class Survey:
     windows: set[tuple[int, Path]] = field(default_factory=set)
     aliases: dict[Path, set[str]] = field(default_factory=dict)
     old_summaries: dict[int, frozenset[int]] = field(default_factory=dict)
+    logged_files: set[FileKey] = field(default_factory=set)
+    code_copies: dict[FileKey, Record] = field(default_factory=dict)
 
     def count_damaged(self, files: WriterFiles, offset: int) -> None:
         """Count a skipped record. Each record counts only once, even if several passes skip it."""
@@ -187,6 +197,8 @@ def survey(journal: Journal, every_step: bool) -> Survey:
                 result.count_damaged(files, offset)
         if record.get("record") == "context" and isinstance(record.get("alias"), str):
             result.aliases.setdefault(record_context(record), set()).add(record["alias"])
+        if record.get("record") == "code" or record.get("record") in _LOGGED_KINDS:
+            _take_file(result, record)
         if record.get("record") == "window":
             result.windows.add((files.index, record_context(record)))
         time_ns = time_of(record)
@@ -221,6 +233,27 @@ def survey(journal: Journal, every_step: bool) -> Survey:
         result.places[None] = Interval()
         result.places[None].include(state.started_ns, state.ended_ns or state.started_ns)
     return result
+
+
+def _take_file(result: Survey, record: Record) -> None:
+    """Store which file a record is about, and where the run keeps a copy of its code."""
+    content = record.get("content")
+    key = find_file_key(content)
+    if key is None or not isinstance(content, dict):
+        return
+    if record["record"] in _LOGGED_KINDS:
+        result.logged_files.add(key)
+    else:
+        names = ("copy", "copy_sha256", "masked")
+        result.code_copies[key] = {name: content[name] for name in names if name in content}
+
+
+def find_file_key(content: object) -> FileKey | None:
+    """Return the path and the digest in the description of a file; None if one is missing."""
+    if not isinstance(content, dict):
+        return None
+    path, digest = content.get("path"), content.get("sha256")
+    return (path, digest) if isinstance(path, str) and isinstance(digest, str) else None
 
 
 def _take_digest(result: Survey, writer: int, record: Record) -> None:

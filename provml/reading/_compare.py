@@ -91,8 +91,8 @@ def check_same(document: Content, back: Content, form: str) -> list[str]:
         else ""
     )
     raise DocumentError(
-        f"{form} can't represent {len(lost):,} of the document's {len(here):,} statements: "
-        f"{_shorten_statement(first)}{because}"
+        f"{form} can't represent {len(lost):,} of the document's {len(here):,} statements; "
+        f"the first is {_shorten_statement(first)}{because}"
     )
 
 

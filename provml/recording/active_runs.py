@@ -74,7 +74,7 @@ class ActiveRuns:
             self.all.append(run)
             if guest:
                 self.guests.append(run)
-            if not _is_in_main_code():
+            if not is_in_main_code():
                 self._local.append(run)
                 self._threads.install()
             _own_runs.set((*self._keep_active(self._find_own() or ()), run))
@@ -131,14 +131,14 @@ class ActiveRuns:
         main = [run for run in runs if run not in local]
         if main:
             return main[-1]
-        if own is not None and not _is_in_main_code():
+        if own is not None and not is_in_main_code():
             return None  # this thread's or task's own runs have ended
         return runs[-1] if len({folder_of(run) for run in runs}) == 1 else None
 
     def is_ambiguous(self) -> bool:
         """Return whether `find` returns None because it can't choose between several runs."""
         own = self._find_own()
-        return bool(self.all) and (own is None or _is_in_main_code())
+        return bool(self.all) and (own is None or is_in_main_code())
 
     def warn_ambiguous(self, verb: str) -> None:
         """Warn that a call records nothing, because it could mean any of several runs."""
@@ -152,8 +152,8 @@ class ActiveRuns:
             )
 
     def find_enclosing(self) -> Any:
-        """Return the run to nest a new run in; None if the caller is not part of the main code."""
-        return self.find() if _is_in_main_code() else None
+        """Return the run to nest a new run in; None if the caller is outside the main code."""
+        return self.find() if is_in_main_code() else None
 
     def reset_after_fork(self) -> None:
         """Replace the lock in a forked child, and note that the parent owns the active runs.
@@ -260,7 +260,7 @@ class _ThreadObserver:
         return start
 
 
-def _is_in_main_code() -> bool:
+def is_in_main_code() -> bool:
     """Return whether the current code runs in the main thread, outside asyncio tasks.
 
     A notebook's kernel runs the cells in tasks, which count as main code.

@@ -281,13 +281,10 @@ class ContentVerbs(Recorder):
     def log_source_code(self, path: str | os.PathLike[str] | None = None) -> None:
         """Record the source code: its digest, the git commit and the uncommitted changes.
 
-        provml also stores copies of code that git does not track:
-
-        - the modules that the script imports from its own folder;
-        - the executed cells of a notebook.
-
-        Outside a git repository, it stores every module that the script imports from its own
-        folder. Costs a few git calls, which take tens of milliseconds.
+        In a notebook, provml stores a copy of the executed cells. Runs record the files that the
+        script uses without this call, unless ``code=False`` was passed to `provml.start_run`. Then
+        this call also stores copies of the modules that the script imports from its own folder, if
+        git does not track them. Costs a few git calls, which take tens of milliseconds.
 
         Args:
             path: a file or folder; by default the running script or notebook.
@@ -299,7 +296,8 @@ class ContentVerbs(Recorder):
         from provml.collect.source import describe_source
 
         self._open_writer()
-        self._append({"record": "source", "time": _time_ns(), **describe_source(path, self.path)})
+        facts = describe_source(path, self.path, with_modules=not self._folder.has_code)
+        self._append({"record": "source", "time": _time_ns(), **facts})
 
     def log_environment(self, variables: Iterable[str] = ()) -> None:
         """Record the environment: interpreter, packages, system, hardware, container and variables.

@@ -213,7 +213,7 @@ class Metrics:
             return first
 
     def _time_ns(self) -> int:
-        """Return the current time. A point is identified by its time, so no two get the same."""
+        """Return the current time; no two calls return the same time."""
         time_ns = time.time_ns()
         if time_ns == self._last_ns:
             time_ns += 1

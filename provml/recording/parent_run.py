@@ -11,10 +11,8 @@ Imports `run`, `disabled_run`, `run_directory`, `published_runs` and `base.setti
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import weakref
-from typing import Final
 
 from provml.base.notices import warn_without_raising
 from provml.base.settings import read_settings
@@ -24,12 +22,10 @@ from provml.journal.writer import JournalWriter
 from provml.recording import process_hooks
 from provml.recording.active_runs import active_runs, folder_of
 from provml.recording.disabled_run import DisabledRun
-from provml.recording.published_runs import AncestorRuns, PublishedRuns
+from provml.recording.published_runs import AncestorRuns, PublishedRuns, is_worker_process
 from provml.recording.recorder import UnopenedWriter
 from provml.recording.run import Run
 from provml.recording.run_directory import open_joined_directory
-
-_WORKER_MODULES: Final = ("multiprocessing.process", "multiprocess.process")
 
 
 class ParentRun(Run):
@@ -131,7 +127,7 @@ class _ParentRuns:
 
     def _choose(self, verb: str, published: PublishedRuns | None) -> Run | None:
         if published is None:
-            if not self._joined and not _is_worker_process():
+            if not self._joined and not is_worker_process():
                 return None
             return self._silence(
                 "no run",
@@ -233,9 +229,3 @@ def _find_own_run() -> Run | None:
             return run
         process_hooks.deactivate(run)
         process_hooks.watch(run)
-
-
-def _is_worker_process() -> bool:
-    """Return whether ``multiprocessing``, or a library that builds on it, started this process."""
-    modules = (sys.modules.get(name) for name in _WORKER_MODULES)
-    return any(module is not None and module.parent_process() for module in modules)

@@ -232,10 +232,10 @@ def _end_all_runs() -> None:
 def _leave_by_sigint() -> None:
     """Make the interpreter exit by SIGINT after an uncaught Ctrl-C, as it does without provml.
 
-    A shell loop that runs the script stops only if SIGINT killed the script. At its exit, the
-    interpreter sends itself SIGINT if an internal flag is set: if the source text that it executed
-    last ended with KeyboardInterrupt. Ending a run clears the flag, because creating a dataclass
-    executes source text. This function sets the flag again.
+    A shell loop that runs the script stops only if SIGINT killed the script. On exit, the
+    interpreter sends itself SIGINT if an internal flag is set, which means that the source text
+    executed most recently ended with KeyboardInterrupt. Ending a run clears the flag, because
+    creating a dataclass executes source text. This function sets the flag again.
     """
     try:
         exec("raise KeyboardInterrupt")

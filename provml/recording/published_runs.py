@@ -9,7 +9,7 @@ when its process ends. A worker that outlives one run finds the next run.
 The file has a fixed size, which is sealed, so that a reader can map it. It begins with a counter,
 which is odd while the file is being written, and the length of the JSON text that follows.
 
-Imports only `safe_open` from provml.
+Imports only `safe_open` and `process` from provml.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ import json
 import mmap
 import os
 import struct
+import sys
 import time
 from typing import Any, Final, NamedTuple
 
+from provml.journal.process import read_parent
 from provml.journal.safe_open import avoid_std_fds
 
 _SIZE_BYTES: Final = 65_536
@@ -33,6 +35,7 @@ _MAX_ANCESTORS: Final = 64
 _MAX_READS: Final = 100
 _SEARCH_INTERVAL_S: Final = 0.1
 _PAUSE_FACTOR: Final = 50
+_WORKER_MODULES: Final = ("multiprocessing.process", "multiprocess.process")
 
 
 class PublishedRuns(NamedTuple):
@@ -49,8 +52,8 @@ class PublishedRuns(NamedTuple):
 class _Publication:
     """The memory file of this process. It is created when the first run starts.
 
-    The process writes the file through a memory mapping. If other code closes the descriptor that
-    the mapping keeps, workers can't find the file any more, but no other file is overwritten.
+    The process writes the file through a memory mapping. If other code closes the file's
+    descriptor, workers can no longer find the file, but the mapping never overwrites another file.
     """
 
     def __init__(self) -> None:
@@ -193,7 +196,7 @@ def _open_files_of_ancestors() -> list[mmap.mmap]:
         file = _open_file_of(pid)
         if file is not None:
             files.append(file)
-        pid = _read_parent(pid)
+        pid = read_parent(pid)
     return files
 
 
@@ -230,11 +233,7 @@ def _read_link(path: str) -> str | None:
         return None  # the file was closed in the meantime
 
 
-def _read_parent(pid: int) -> int:
-    """Return the pid of a process's parent; 0 if it can't be read."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields: list[Any] = file.read().rpartition(b")")[2].split()
-        return int(fields[1])
-    except (OSError, IndexError, ValueError):
-        return 0
+def is_worker_process() -> bool:
+    """Return whether ``multiprocessing``, or a library that builds on it, started this process."""
+    modules = (sys.modules.get(name) for name in _WORKER_MODULES)
+    return any(module is not None and module.parent_process() for module in modules)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from provml.collect.readings import Collector
     from provml.collect.sampler import Sampler
     from provml.journal.sample_files import SampleFile
+    from provml.recording.code_log import CodeLog
     from provml.recording.flops import FlopsLog
     from provml.recording.metric_groups import Metrics
 
@@ -111,6 +112,7 @@ class Recorder:
         self._flops: FlopsLog | None = None
         self._hashing: BackgroundHasher | None = None
         self._hashed = 0
+        self._code: CodeLog | None = None
         self._metrics: Metrics | None = None
         self._aliases: set[str] = set()
 
@@ -144,6 +146,8 @@ class Recorder:
         self._writer.stop_syncing()
         if self._hashing is not None:
             self._hashing.pause()
+        if self._code is not None:
+            self._code.pause()
 
     def _after_fork_in_parent(self) -> None:
         self._writer.start_syncing()
@@ -151,6 +155,8 @@ class Recorder:
             self._sampler.resume()
         if self._hashing is not None and not self._closed:
             self._hashing.resume()
+        if self._code is not None and not self._closed:
+            self._code.resume()
 
     def _after_fork_in_child(self) -> None:
         # the parent keeps using these files; the first call in the child opens new ones
@@ -165,6 +171,8 @@ class Recorder:
             self._hashing = None
         if self._metrics is not None:
             self._metrics.forget()
+        if self._code is not None:
+            self._code.forget()
         self._flops = None  # a thread that only the parent has may hold the lock of this log
         self._writer.forget()
 
@@ -231,10 +239,12 @@ class Recorder:
         if absent is not None:
             writer.add_dropped(*absent.dropped)
         self._adopt(writer)
+        if self._code is None and self._folder.records_code:
+            self._start_code()
         # forked multiprocessing workers exit without calling atexit functions
         util = sys.modules.get("multiprocessing.util")
         if util is not None:
-            util.Finalize(None, self._finish_metrics, exitpriority=0)
+            util.Finalize(None, self._finish_worker, exitpriority=0)
 
     def _hash_later(self, number: int, name: str, path: str, leave_out: str | None) -> Any:
         """Start hashing a large file or folder in the background; return the facts known so far.
@@ -255,6 +265,9 @@ class Recorder:
         return {"unread": hashing.DIGEST_PENDING}
 
     def _report_digest(self, number: int, content: Record) -> None:
+        from provml.collect.content import write_manifest
+
+        content |= write_manifest(self.path, content.pop("manifest", None))
         try:
             self._append(
                 {"record": "digest", "time": time.time_ns(), "id": number, "content": content}
@@ -272,6 +285,25 @@ class Recorder:
         for left in hashing.progress():
             metadata = {"name": left.name, "bytes_hashed": left.done, "bytes": left.total}
             self._append(build_event("dataset not hashed to its end", metadata))
+
+    def _start_code(self) -> None:
+        """Record the code and configuration files that this process uses."""
+        from provml.recording.code_log import CodeLog
+
+        self._code = CodeLog(self._append, self.path)
+        self._code.start()
+
+    def _finish_code(self) -> None:
+        """Record the code and configuration files that are not recorded yet."""
+        if self._code is not None and self._pid == os.getpid():
+            try:
+                self._code.finish()
+            except RunClosedError:
+                pass  # another thread has ended the run
+
+    def _finish_worker(self) -> None:
+        self._finish_metrics()
+        self._finish_code()
 
     def _finish_metrics(self) -> None:
         """Record the remaining summaries, and fill in the points that wait for an epoch."""
@@ -330,6 +362,8 @@ class Recorder:
         writer = self._open_writer(context)
         self._note_clock(writer)
         writer.append(record)
+        if self._code is not None:
+            self._code.record_later()
 
     def _note_clock(self, writer: JournalWriter | AbsentWriter) -> None:
         """Record an event if the machine's clock was set since the last record."""

@@ -309,6 +309,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         if not self._closed:
             self._finish_hashing(self._folder.settings.hash_wait_s if status == "finished" else 0)
             self._finish_metrics()
+            self._finish_code()
         process_hooks.deactivate(self)
         with self._lock:
             if self._closed:

@@ -1,7 +1,7 @@
 """Creates the folder of a run, or opens an existing folder to join or resume its run.
 
 The file ``run.json`` in the folder describes the run. Imports only `base.settings`,
-`base.store_files`, `collect.secrets`, `errors` and `journal` from provml.
+`base.store_files`, `collect.secrets`, `errors`, `journal` and `launch` from provml.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import base64
 import os
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from provml.base import store_files
 from provml.base.settings import Settings
@@ -27,6 +29,9 @@ from provml.journal import layout
 from provml.journal.description import encode_description, read_description
 from provml.journal.store_identity import open_store_id
 from provml.journal.writer import JournalWriter
+
+if TYPE_CHECKING:
+    from provml.recording.launch import Launch
 
 _RUN_ID: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _ABSOLUTE_IRI: Final = r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`\x00-\x20]+"
@@ -68,6 +73,25 @@ class RunDirectory:
     def root(self) -> Path:
         """The store that contains the folder."""
         return store_files.store_root(self.path)
+
+    @property
+    def records_code(self) -> bool:
+        """Whether this process records the code and configuration files that it uses.
+
+        Under ``provml run``, `capture` records them instead.
+        """
+        return self.has_code and self.settings.joined_run is None
+
+    @property
+    def has_code(self) -> bool:
+        """Whether the run records the code and configuration files that its processes use."""
+        settings = self.settings
+        is_captured = settings.capture is None or "code" in settings.capture
+        return (
+            settings.code
+            and self.description.get("code") is not False
+            and (settings.joined_run is None or is_captured)
+        )
 
     def open_writer(self, role: str) -> JournalWriter:
         """Create a pair of journal files for this process.
@@ -173,8 +197,11 @@ def open_directory(
     run_id: str | None,
     resume: bool,
     settings: Settings,
+    launch: Launch | None = None,
 ) -> tuple[RunDirectory, bool]:
-    """Create or open the run's folder. Return the folder, and whether the run is resumed.
+    """Create or open the run's folder; return the folder, and whether this resumes the run.
+
+    Without a run id, the ranks of a launch share the first of its runs that they can all record.
 
     A process with a rank joins the run with this id if one of these conditions is true:
 
@@ -202,11 +229,13 @@ def open_directory(
         run_id = _find_latest_id(root, experiment)
     try:
         description = description | {"store_id": open_store_id(root)}
+        number = 0
         while True:
-            own_id = run_id or _create_run_id()
+            number += 1
+            own_id = run_id or (launch.build_run_id(number) if launch else _create_run_id())
             path = experiment / own_id
             if store_files.make_folder(root, path):
-                folder = _build_directory(path, description | {"id": own_id}, settings)
+                folder = _build_directory(path, description | {"id": own_id}, settings, launch)
                 try:
                     _write_description(folder)
                 except OSError:
@@ -214,7 +243,16 @@ def open_directory(
                     raise
                 return folder, False
             if run_id is not None:
-                return _open_existing(path, description, run_id, resume, settings), resume
+                folder = _open_existing(path, description, run_id, settings)
+                with _unlocking_on_error(folder):
+                    _refuse_taken_id(path, run_id, resume, settings)
+                return folder, resume
+            if launch is not None:
+                folder = _open_existing(path, description, own_id, settings, launch)
+                with _unlocking_on_error(folder):
+                    if launch.can_join(path):
+                        return folder, False
+                folder.unlock()
     except (RunExistsError, StoreError, JournalError):
         raise
     except (OSError, ValueError) as error:
@@ -236,18 +274,27 @@ def _find_root(store: str | os.PathLike[str]) -> Path:
 
 
 def _open_existing(
-    path: Path, description: dict[str, Any], run_id: str, resume: bool, settings: Settings
+    path: Path,
+    description: dict[str, Any],
+    run_id: str,
+    settings: Settings,
+    launch: Launch | None = None,
 ) -> RunDirectory:
+    """Open the folder of an existing run, and lock it."""
     known = read_description(path)
     own = {"id": run_id, "experiment": description["experiment"]}
-    folder = _build_directory(path, _merge_descriptions(description, known) | own, settings)
+    folder = _build_directory(path, _merge_descriptions(description, known) | own, settings, launch)
     folder.lock()
+    return folder
+
+
+@contextmanager
+def _unlocking_on_error(folder: RunDirectory) -> Iterator[None]:
     try:
-        _refuse_taken_id(path, run_id, resume, settings)
+        yield
     except BaseException:
         folder.unlock()
         raise
-    return folder
 
 
 def _merge_descriptions(new: dict[str, Any], known: dict[str, Any] | None) -> dict[str, Any]:
@@ -279,8 +326,12 @@ def _refuse_taken_id(path: Path, run_id: str, resume: bool, settings: Settings) 
         )
 
 
-def _build_directory(path: Path, description: dict[str, Any], settings: Settings) -> RunDirectory:
-    facts = {} if settings.rank is None else {"rank": settings.rank}
+def _build_directory(
+    path: Path, description: dict[str, Any], settings: Settings, launch: Launch | None = None
+) -> RunDirectory:
+    facts: dict[str, Any] = {} if settings.rank is None else {"rank": settings.rank}
+    if launch is not None:
+        facts["launch"] = launch.facts
     return RunDirectory(path, description, facts, settings)
 
 

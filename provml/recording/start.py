@@ -19,6 +19,7 @@ from provml.collect.readings import Collector
 from provml.collect.secrets import mask_text, use_mask_settings
 from provml.errors import InvalidArgumentError
 from provml.journal import layout
+from provml.recording.active_runs import is_in_main_code
 from provml.recording.checks import metadata_record, tag_record
 from provml.recording.run import Run
 from provml.recording.run_directory import open_directory, validate_namespace
@@ -72,6 +73,8 @@ def validate_start(
         "created": time.time_ns(),
         "provml": __version__,
     }
+    if not settings.code:
+        description["code"] = False
     description |= {
         key: validate_name(v, key) for key, v in (labels or {}).items() if v is not None
     }
@@ -114,10 +117,15 @@ def open_run(
         StoreError, JournalError: the folder cannot be created or written to.
     """
     from provml.collect.environment import describe_host
+    from provml.recording.launch import find_launch
 
     store = default_store() if store is None else store
     own_id = settings.run_id if run_id is None else run_id
-    folder, resumed = open_directory(store, start.description, own_id, resume, settings)
+    launch = None
+    # a thread or task may record a run of its own, such as a trial, which the other ranks don't
+    if own_id is None and settings.rank is not None and is_in_main_code():
+        launch = find_launch(os.environ, settings.rank)
+    folder, resumed = open_directory(store, start.description, own_id, resume, settings, launch)
     run = Run(folder, folder.open_writer("owner"), start.formats, owner=True)
     facts = {"formats": list(start.formats), **execution, **describe_host()}
     now = time.time_ns()

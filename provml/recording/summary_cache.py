@@ -60,7 +60,7 @@ class SummarizedMetrics(Protocol):
     def _run(self) -> WriterOpener: ...
 
     def _time_ns(self) -> int:
-        """Return the current time, but never the same time for two points."""
+        """Return the current time; no two calls return the same time."""
 
 
 class SummarizedGroup(Protocol):

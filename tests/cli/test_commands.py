@@ -1,11 +1,10 @@
-"""The commands as people and scripts call them: real processes, real runs."""
+"""The commands as people and scripts call them, on real runs."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run_command, run_on_terminal
 from prov.model import ProvDocument
 from waiting import LIMIT_S
 
@@ -26,7 +26,9 @@ HOSTILE = "[red]\x1b[31m\u202e 実験 [/bold]\t\n"
 
 
 def call(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line with both streams in pipes."""
+    """Run the command line with both streams in pipes; in a process if it starts one itself."""
+    if arguments[:1] not in (("run",), ("query",)):
+        return run_command(*arguments, **variables)
     command = [*COMMAND, *map(str, arguments)]
     environment = os.environ | variables
     return subprocess.run(
@@ -36,26 +38,7 @@ def call(*arguments: object, **variables: str) -> subprocess.CompletedProcess[st
 
 def on_terminal(*arguments: object, columns: int = 100, **variables: str) -> str:
     """Run the command line on a terminal of its own; what it showed."""
-    master, slave = pty.openpty()
-    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns)} | variables
-    if "NO_COLOR" not in variables:
-        environment.pop("NO_COLOR", None)
-    with subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], stdin=slave, stdout=slave, stderr=slave, env=environment
-    ) as process:
-        os.close(slave)
-        shown = b""
-        while True:
-            try:
-                block = os.read(master, 65536)
-            except OSError:  # Linux: the other side is closed
-                break
-            if not block:
-                break
-            shown += block
-        os.close(master)
-        assert process.wait(60) == 0, shown
-    return shown.decode().replace("\r\n", "\n")
+    return run_on_terminal(*arguments, columns=columns, **variables)
 
 
 @pytest.fixture

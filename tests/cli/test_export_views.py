@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import networkx as nx
 import numpy as np
 import pytest
+from command_line import run_command
 
 import provml
 
 
 def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Export by the command line, in the run's store."""
-    command = [sys.executable, "-m", "provml", "export", "latest", "--store", str(folder)]
-    return subprocess.run(
-        [*command, *arguments], capture_output=True, text=True, env=os.environ, check=False
-    )
+    return run_command("export", "latest", "--store", folder, *arguments)
 
 
 @pytest.fixture

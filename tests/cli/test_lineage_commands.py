@@ -1,53 +1,33 @@
-"""The commands that ask many runs, as people call them: real processes, a real store."""
+"""The commands that ask many runs, as people call them: on a real store."""
 
 from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from command_line import run_command, run_on_terminal
 from prov.model import ProvDocument
-from waiting import LIMIT_S
 
 import provml
 
 pytest.importorskip("duckdb", reason="the extra lineage is not installed")
 
-COMMAND = [sys.executable, "-m", "provml"]
 HOSTILE = "[red]\x1b[31m\u202e 実験 [/bold]\t\n"
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the command line with both streams in pipes."""
-    command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    return run_command(*arguments)
 
 
 def on_terminal(*arguments: object, columns: int = 120) -> str:
     """Run the command line on a terminal of its own; what it showed."""
-    master, slave = pty.openpty()
-    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns), "NO_COLOR": "1"}
-    with subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], stdin=slave, stdout=slave, stderr=slave, env=environment
-    ) as process:
-        os.close(slave)
-        shown = b""
-        while True:
-            try:
-                block = os.read(master, 65536)
-            except OSError:  # Linux: the other side is closed
-                break
-            if not block:
-                break
-            shown += block
-        os.close(master)
-        assert process.wait(60) == 0, shown
-    return shown.decode().replace("\r\n", "\n")
+    return run_on_terminal(*arguments, columns=columns, NO_COLOR="1")
 
 
 def plain(shown: str) -> str:
@@ -196,11 +176,11 @@ def test_a_name_that_is_no_unicode(work: Path) -> None:
     with open(path, "wb") as file:
         file.write(b"base.bin")
     at = ["--store", str(work / "provenance")]
-    known = subprocess.run([*COMMAND, "lineage", path, *at], capture_output=True, check=False)
-    assert known.returncode == 0 and b"raw.csv" in known.stdout
+    known = call("lineage", os.fsdecode(path), *at)
+    assert known.returncode == 0 and "raw.csv" in known.stdout
     for arguments in (["lineage", b"\xff"], ["history", b"\xff"], ["sql", b"SELECT '\xff'"]):
-        done = subprocess.run([*COMMAND, *arguments, *at], capture_output=True, check=False)
-        assert done.returncode == 2 and done.stderr.count(b"\n") == 1
+        done = call(*map(os.fsdecode, arguments), *at)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", ["lineage", "impact"])
@@ -231,7 +211,10 @@ def test_diff(work: Path) -> None:
     assert re.search(r"params +lr +0\.1 +0\.05", shown)
     assert first in shown.splitlines()[0] and second in shown.splitlines()[0]
     same = call("diff", first, first, *at)
-    assert (same.stdout, same.stderr) == ("", "the runs do not differ\n")
+    assert (same.stdout, same.stderr) == (
+        "",
+        "nothing recorded differs\nnot recorded in any run: environment\n",
+    )
     assert call("diff", first, *at).returncode == 2
 
 

@@ -83,7 +83,7 @@ def test_a_file_is_written_in_the_format_its_ending_says(folder: Path) -> None:
     [
         (["nope"], "'nope' is neither a run nor a series of the runs; the series are: "),
         (["--series", "nope"], "no series 'nope'; it has: 'loss', '\\x1b[31mred', 'final'"),
-        (["--follow"], "--follow redraws the charts on a terminal"),
+        (["--follow"], "--follow redraws on a terminal"),
         (["--follow", "-o", "x.svg"], "leave out -o"),
         (
             ["loss", "--context", "x"],
@@ -144,14 +144,14 @@ def test_an_argument_is_a_run_or_a_series_of_any_run(runs: list[Path], store: Pa
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_charts_follow_a_run_until_it_ends(store: Path) -> None:
+@pytest.mark.parametrize("command", [["plot", "live", "loss"], ["show", "live"]])
+def test_commands_follow_a_run_until_it_ends(store: Path, command: list[str]) -> None:
     """To watch a training, the command would have to be called again and again."""
     master, slave = pty.openpty()
-    command = [sys.executable, "-m", "provml", "plot", "live", "loss", "--follow"]
     with provml.start_run("digits", store=store, run_id="live", formats=()) as run:
         run.log_metric("loss", 0.5, Context.TRAINING, 0)
         process = subprocess.Popen(
-            [*command, "--store", store],
+            [sys.executable, "-m", "provml", *command, "--follow", "--store", store],
             stdin=slave,
             stdout=slave,
             stderr=slave,

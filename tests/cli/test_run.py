@@ -414,7 +414,7 @@ class TestOnATerminal:
         )
         bare = terminal(sys.executable, script)
         assert bare.wait() == 0
-        ours = terminal(*PROVML, "--", sys.executable, script)
+        ours = terminal(*PROVML, "--quiet", "--", sys.executable, script)
         assert ours.wait() == 0
         assert b"[True, True, True] 111 33\r\n111 33\r\n" in ours.shown
         assert ours.shown == bare.shown
@@ -424,7 +424,7 @@ class TestOnATerminal:
         """`provml run -- train > log` writes colours to the file, or none to the terminal."""
         text = "import sys; print(sys.stdout.isatty(), sys.stderr.isatty(), file=sys.stderr)"
         script = caller.script(text)
-        words = " ".join([*PROVML, "--", sys.executable, str(script)])
+        words = " ".join([*PROVML, "--quiet", "--", sys.executable, str(script)])
         ours = terminal("sh", "-c", f"{words} > log")
         assert ours.wait() == 0
         assert ours.shown == b"False True\r\n"
@@ -468,6 +468,76 @@ class TestOnATerminal:
         assert ours.wait() == -signal.SIGINT
         assert b"KeyboardInterrupt" in ours.shown
         assert caller.recorded.status == "interrupted"
+
+
+class TestTheSummary:
+    TRAIN = """
+    import sys, provml
+    with provml.start_run("inner"):
+        for step in range(3):
+            provml.log_metric("loss", 0.5 / (step + 1), "training", step)
+            provml.log_metric("loss", 0.75 / (step + 1), "validation", step)
+        provml.log_metric("count", 10**30)
+        provml.log_metric("\x1b[2Jtoken=ghp_" + "a1B2" * 9, 1.0)
+    open("model.pt", "w").write(open("data.csv").read())
+    sys.stderr.write(sys.argv[1])
+    sys.exit(int(sys.argv[2]))
+    """
+
+    def lines_of(self, shown: bytes) -> list[str]:
+        text = shown.decode()
+        assert text.count("provml: ") == 1
+        return text[text.index("provml: ") :].splitlines()
+
+    def test_it_names_what_was_recorded(
+        self, caller: Caller, terminal: Callable[..., Terminal]
+    ) -> None:
+        """A person learns only later, or never, that a training gave no metrics or files."""
+        (caller.folder / "data.csv").write_text("a,b")
+        ours = terminal(*PROVML, "--", sys.executable, caller.script(self.TRAIN), "50%", "0")
+        assert ours.wait() == 0
+        assert b"50%\r\nprovml: " in ours.shown  # on a line of its own
+        first, metrics, files = self.lines_of(ours.shown)
+        assert first.startswith(f"provml: train/{caller.recorded.id} finished after ")
+        assert "training: loss 0.1667; validation: loss 0.25" in metrics
+        assert "count 1000000000000000000000000000000" in metrics
+        assert "read data.csv; wrote model.pt" in files
+        assert "\x1b[2J" not in metrics
+        assert "ghp_a1B2" not in metrics
+        assert max(map(len, (first, metrics, files))) <= 111
+
+    def test_a_command_that_fails(self, caller: Caller, terminal: Callable[..., Terminal]) -> None:
+        """The summary calls a failed training finished, or hides its exit status."""
+        (caller.folder / "data.csv").write_text("a,b")
+        ours = terminal(*PROVML, "--", sys.executable, caller.script(self.TRAIN), "", "3")
+        assert ours.wait() == 3
+        assert self.lines_of(ours.shown)[0].endswith(": exit status 3")
+
+    def test_ctrl_c(self, caller: Caller, terminal: Callable[..., Terminal]) -> None:
+        """After Ctrl-C nothing says what became of the run, or it follows ^C on one line."""
+        ours = terminal(*PROVML, "--", "sh", "-c", "echo ready; sleep 100")
+        ours.read_until(b"ready")
+        ours.write(b"\x03")
+        assert ours.wait() == -signal.SIGINT
+        assert b"\r\nprovml: sh/" in ours.shown
+        first, second = self.lines_of(ours.shown)
+        assert " interrupted after " in first
+        assert second.startswith("  no metrics; no files")
+
+    def test_quiet(self, caller: Caller, terminal: Callable[..., Terminal]) -> None:
+        """A script that shows its own summary can't have the terminal to itself."""
+        ours = terminal(*PROVML, "--quiet", "--", "echo", "done")
+        assert ours.wait() == 0
+        assert ours.shown == b"done\r\n"
+
+    def test_standard_error_that_is_no_terminal(
+        self, caller: Caller, terminal: Callable[..., Terminal]
+    ) -> None:
+        """A log of standard error, or what reads it, gets lines that the command did not write."""
+        ours = terminal("sh", "-c", " ".join([*PROVML, "--", "echo", "done", "2>", "log"]))
+        assert ours.wait() == 0
+        assert ours.shown == b"done\r\n"
+        assert (caller.folder / "log").read_bytes() == b""
 
     def test_ctrl_z_and_fg(self, caller: Caller, terminal: Callable[..., Terminal]) -> None:
         """Ctrl-Z hangs the terminal, or what it stopped can't be continued."""

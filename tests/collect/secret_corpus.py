@@ -127,6 +127,105 @@ os.environ["SMTP_PASS"] = "<<~l9>>"
 +    private_key = "<<~a44=>>"
 -----BEGIN RSA ^PRIVATE KEY-----\n<<~b64\n~b64\n~b20==>>\n-----END RSA ^PRIVATE KEY-----
 -----BEGIN OPENSSH ^PRIVATE KEY-----\\n<<~b64\\n~b64\\n~b20==>>\\n-----END OPENSSH ^PRIVATE KEY-----
+AZURE_OPENAI_API_KEY: <<~h32>>
+azure_storage_connection_string="DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=<<~b86==>>"
+Endpoint=sb://ml.servicebus.windows.net/;SharedAccessKeyName=Root;SharedAccessKey=<<~b43=>>
+HostName=hub.azure-devices.net;DeviceId=d1;SharedAccessKey=<<~b43=>>
+InstrumentationKey=<<~h8-~h4-~h4-~h4-~h12>>;IngestionEndpoint=https://x.in.applicationinsights.azure.com/
+{"auths": {"https://index.docker.io/v1/": {"auth": "<<~B12>>"}}}
+    token: <<ey^J~a30.ey^J~a80.~u86>>
+    client-key-data: <<LS0tLS1CRUdJTi~b120==>>
+[pypi]\nusername = __token__\npassword = <<py^pi-AgEIcHlwaS5vcmc~u70>>
+machine github.com\nlogin octocat\npassword <<gh^p_~a36>>
+machine ftp.example.org login ann password <<~l9>>
+_auth=<<~B14>>
+//npm.pkg.github.com/:_authToken=<<gh^p_~a36>>
+email=a@b.c\n_password=<<~b16==>>
+export AWS_SESSION_TOKEN="<<IQoJb3JpZ2luX2Vj~b120==>>"
+$env:OPENAI_API_KEY = "<<~a32>>"
+set DB_PASSWORD=<<~l9>>
+setenv SLACK_TOKEN <<xo^xb-~d11-~d12-~a24>>
+fish: set -x API_SECRET <<~a24>>
+jdbc:mysql://db:3306/runs?user=ml&password=<<~l8~d2>>
+jdbc:sqlserver://db;databaseName=ml;user=sa;password=<<~l6~d2!>>;
+Data Source=db;Initial Catalog=ml;User Id=sa;Pwd=<<~l8~d2>>;
+Driver={ODBC Driver 18 for SQL Server};Server=db;UID=sa;PWD=<<~l6~d3>>
+snowflake://user:<<~l8~d2>>@account/db/schema?warehouse=wh
+clickhouse://default:<<~l9>>@ch:9000/default
+cockroachdb://ml:<<~l9>>@crdb:26257/defaultdb?sslmode=require
+oracle+cx_oracle://scott:<<~l9>>@dbhost:1521/orcl
+ftp://ann:<<~l9>>@ftp.example.org/data.csv
+smtp://postmaster%40example.org:<<~l9>>@smtp.example.org:587
+socks5h://proxyuser:<<~l9>>@proxy.example.org:1080
+https_proxy=http://ann:<<~l9>>@proxy:3128
+sentry_dsn = "https://<<~h32>>@o123.ingest.sentry.io/4501"
+GET /v1/runs?api_key=<<~a24>>&limit=10 HTTP/1.1
+https://api.example.org/v2?apikey=<<~h32>>
+https://example.org/cb?code=x&client_secret=<<~a24>>&state=y
+https://storage.example.org/o/x?X-Goog-Signature=<<~h64>>&X-Goog-Algorithm=GOOG4
+https://outlook.office.com/webhook/<<~h8-~h4-~h4-~h4-~h12@~h8-~h4-~h4-~h4-~h12/IncomingWebhook/~h32>>/x
+https://hooks.^slack.com/workflows/<<T~U8/A~U8/~d18/~a24>>
+https://hooks.zapier.com/hooks/catch/<<~d7/~l7>>
+x-api-key: <<~a40>>
+X-Auth-Token: <<~a24>>
+Private-Token: <<glp^at-~a20>>
+Authorization: Digest username="ann", realm="r", nonce="~h16", response="<<~h32>>"
+Authorization: AWS4-HMAC-SHA256 Credential=AK^IA~U16/20260101/eu/s3/aws4_request, Signature=<<~h64>>
+Set-Cookie: <<session=~a32>>; Path=/; HttpOnly
+Proxy-Authorization: Basic <<~B14>>
+{"headers": {"Authorization": "Bearer <<~a40>>"}}
+headers = {'X-API-KEY': '<<~a32>>', 'Accept': '*/*'}
+Settings(db=DatabaseSettings(host='db', password='<<~l9>>', port=5432), debug=False)
+Credentials(access_key='<<AK^IA~U16>>', secret_key='<<~b40>>', token=None)
+SecretConfig(token=SecretStr('<<~a20>>'))
+{'db': {'user': 'ml', 'pass': '<<~l9>>'}, 'lr': 0.1}
+{"wandb": {"project": "x", "api_key": "<<~h40>>"}}
+db.password=<<~l9>>
+spring.datasource.password: <<~l9>>
+[database]\nhost = "db"\npassword = "<<~l9>>"
+auth:\n  username: ann\n  password: <<~l9>>
+- name: DB_PASSWORD\n  value: <<~l9>>
+apiVersion: v1\nkind: Secret\ndata:\n  password: <<~b16==>>
+-----BEGIN EC ^PRIVATE KEY-----\n<<~b64\n~b64\n~b20==>>\n-----END EC ^PRIVATE KEY-----
+-----BEGIN PGP ^PRIVATE KEY BLOCK-----\n\n<<~b64\n~b64\n=~b4>>\n-----END PGP ^PRIVATE KEY BLOCK-----
+-----BEGIN ENCRYPTED ^PRIVATE KEY-----\n<<~b64\n~b64>>\n-----END ENCRYPTED ^PRIVATE KEY-----
+mlflow_tracking_password=<<~l9>>
+MLFLOW_TRACKING_TOKEN=<<~a32>>
+neptune.init(api_token="<<ey^JhcGlfYWRkcmVzcyI6~a60==>>")
+comet_ml.Experiment(api_key="<<~a25>>", project_name="x")
+kaggle: {"username":"ann","key":"<<~h32>>"}
+huggingface-cli login --token <<h^f_~a34>>
+clearml: api.credentials.secret_key=<<~a42>>
+aws ecr get-login-password | docker login -u AWS -p <<~a40>> 1.dkr.ecr.eu-west-1.amazonaws.com
+curl --user ann:<<~l9>> https://x
+curl -H "PRIVATE-TOKEN: <<~u20>>" https://gitlab.example.org
+http -a ann:<<~l9>> example.org
+redis-cli -a <<~l9>> ping
+mongo -u ml -p <<~l9>> --authenticationDatabase admin
+psql "host=db user=ml password=<<~l9>> dbname=runs"
+ldapsearch -D cn=admin -w <<~l9>> -b dc=x
+unzip -P <<~l9>> data.zip
+7z x -p<<~l9>> data.7z
+zip --password <<~l9>> data.zip d
+ssh-keygen -t rsa -N <<~l9>> -f key
+keytool -storepass <<~l9>> -list
+rclone config create s3 s3 secret_access_key <<~b40>>
+vault login <<hv^s.~u24>>
+<<hv^s.CAES~u90>>
+vercel token <<ve^rcel_blob_rw_~a16_~a30>>
+<<EA^ACEdEose0cBA~a80>>
+<<glr^t-~u20>>
+<<gl^oas-~h64>>
+<<s^k_live_51~a24>>
+<<AG^E-SECRET-KEY-1~U58>>
+<<PM^AK-~h24-~h34>>
+<<xo^xe.xoxp-1-~a120>>
+<<A3^T7~U16>>
+<<s^k-lf-~h8-~h4-~h4-~h4-~h12>>
+<<np^m_~a36>>
+<<cio^~a32>>
+<<ATC^TT3xFfGN0~u60>>
+<<ey^JrIjoi~a60>>
 """
 
 FALSE_SHAPES = r"""
@@ -361,6 +460,177 @@ whiskey_id=7
 hotkeys: on
 keyframe=12
 basename=model.pt
+Epoch 3/10 - loss: 0.2345 - auc: 0.91 - val_loss: 0.31
+tokens_per_sec=51234.5 key_count=3
+{"token": "hello", "pos": "NOUN", "lemma": "hello"}
+{"tokens": ["the", "cat", "sat"], "ids": [1, 2, 3]}
+tokenizer.add_special_tokens({'pad_token': '[PAD]'})
+Loading tokenizer from gpt2-medium-v2-20240101
+WARNING: key 'model.embed_tokens.weight' not found in checkpoint
+missing keys: ['lm_head.weight', 'model.norm.bias']
+Unexpected key(s) in state_dict: "module.conv1.weight"
+state_dict key mismatch: encoder.layer.0.attention.self.query.weight
+key_cache=torch.zeros(1, 8, 2048, 64)
+past_key_values=None
+query, key, value = qkv.chunk(3, dim=-1)
+for key, val in sorted(d.items()):
+d = {key: val for key, val in pairs}
+cache = {"key": key, "hit": True}
+KEY_UP = 38
+key: up
+key=lambda item: item[1]["loss"]
+groupby(key="experiment_name_and_stage")
+sort_values(by="key", ascending=False)
+df.merge(other, on="key", how="left")
+pd.read_sql("select key from runs")
+primary key (run_id, step)
+PRIMARY KEY (`id`)
+foreign key references runs(id)
+Press any key to continue
+hotkey: ctrl+shift+p
+ssh key fingerprint is SHA256:uNiVztksCsDhcc0u9e8BgrJXVGDLnQHY2qXo0gDvXrA
+md5: 9e107d9d372bb6826bd81d3542a419d6
+sha1 2fd4e1c67a2d28fced849ee1bb76e7391b93eb12  model.bin
+digest=sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==
+run_id=01HZX3K8P2QF7M5N9R4T6V8W0Y
+experiment id 8f14e45f-ceea-467f-a8f6-1c2d3e4f5a6b
+W&B run id: 3k2j5h8q
+trace_id=4bf92f3577b34da6a3ce929d0e0e4736 span_id=00f067aa0ba902b7
+job 4711.node-12.cluster finished
+slurm-1234567_12.out
+CUDA_VISIBLE_DEVICES=0,1,2,3
+NCCL_IB_HCA=mlx5_0:1,mlx5_1:1
+torch==2.3.1+cu121 --extra-index-url https://download.pytorch.org/whl/cu121
+Downloading torch-2.3.1-cp311-cp311-manylinux1_x86_64.whl (779.1 MB)
+Requirement already satisfied: nvidia-cublas-cu12==12.1.3.1 in /opt/conda
+Successfully installed pip-24.0 setuptools-70.0.0
+index 83db48f..bf269f4 100644
+diff --git a/src/token.py b/src/token.py
+@@ -12,7 +12,9 @@ def authenticate(self, user):
+-    token = self.lexer.next_token()
++    password = prompt("Password")
+     self.secret = secret
+    self.key = key
+    return self.token
+    assert token is not None
+    if password is None:
+    raise ValueError("password is missing")
+    def __init__(self, token: str, key: bytes | None = None) -> None:
+    token = request.headers.get("Authorization")
+    passwd = pwd.getpwnam(user)
+    credentials = service_account.Credentials.from_service_account_file(path)
+    auth = HTTPBasicAuth(user, password)
+    api_key = os.getenv("API_KEY", "")
+    secret = hashlib.sha256(data).hexdigest()
+    auth_header = f"Bearer {token}"
+    url = f"https://{user}:{token}@{host}/api"
+    headers = {"Authorization": f"Bearer {api_key}"}
+password: ${{ secrets.DB_PASSWORD }}
+password: !vault |
+password: "$(cat /run/secrets/db)"
+env: DB_PASSWORD_FILE=/run/secrets/db_password
+secretKeyRef: {name: db, key: password}
+valueFrom: secretKeyRef
+imagePullSecrets: [{name: regcred}]
+token_endpoint: https://login.example.org/oauth2/token
+jwks_uri=https://login.example.org/.well-known/jwks.json
+auth_method = iam
+auth: none
+authority=https://login.microsoftonline.com
+author=J. R. Token
+cookie_consent=accepted
+cookiecutter template: https://github.com/drivendata/cookiecutter-data-science
+password strength: weak
+Password changed successfully
+your password expires in 12 days
+Wrong password for user ann
+Incorrect username or password
+forgot password? click here
+pass through the network twice
+passed=12 failed=0 skipped=3
+first pass: 0.31, second pass: 0.29
+passphrase for key '/home/ann/.ssh/id_rsa':
+pin 12 (GPIO18)
+pin_memory_device: cuda:0
+pat = re.compile(r"\d+")
+pattern matched: loss=(\d+)
+PATH=/usr/local/bin:/usr/bin:/bin
+$ pwd
+basic block: conv-bn-relu
+Basic usage: provml run train.py
+bearer: 3 of 5 ready
+http://127.0.0.1:8888/lab
+http://127.0.0.1:6006/?darkMode=true#scalars
+https://huggingface.co/datasets/glue/resolve/main/data.parquet?download=true
+https://github.com/pytorch/pytorch/blob/v2.3.1/torch/nn/functional.py#L1234
+https://doi.org/10.1000/xyz123
+https://user@example.org is not a web page
+https://example.org/a/@b/c
+s3://bucket/prefix/run=12/token=ab/part-0.parquet
+gs://bucket/tfrecords/train-00001-of-01024
+postgresql://localhost:5432/mlflow
+redis://localhost:6379/0
+docker run --rm -it -p 5000:5000 -v /data:/data image:tag
+docker login registry.example.org
+ps -u $USER -o pid,cmd
+git config user.email ann@example.org
+rsync -avz -e "ssh -p 2222" a b
+mkdir -p /data/out
+cp -p a b
+python -m pip install -U pip
+python train.py --resume-from-key best --max-tokens 512
+accelerate launch --num_processes 8 --main_process_port 29500 train.py
+deepspeed --include localhost:0,1 train.py -- --per_device_batch 8
+--auth-mode none --token-limit 100
+--key-file /etc/ssl/key.pem
+loss_key='train/loss' metric_key='val/acc'
+best_key: val_acc step: 1200
+s_k_score=0.7
+sk-learn pipeline: StandardScaler -> LogisticRegression
+risk-adjusted-return: 0.12
+task-12345678: done
+disk-usage-2024: 81%
+hf_dataset_name=glue hf_revision=main
+gpt-4o-mini-2024-07-18
+claude-3-5-sonnet-20241022
+xai-explainability-report-2024-final.pdf
+key-value-store-benchmark-results
+npm_lifecycle_event=test
+pypi-attestations 0.0.20
+fw_version: 1.2.3
+ops_per_second_20240101_run_000123
+dop_v1 is a prefix
+AKIRA_DATASET_PATH=/data/akira
+ASIA_PACIFIC_REGION_1
+ACCURACY_AT_TOP_FIVE
+SKLEARN_SEED=1
+AC_GENERATOR_POWER=3
+eyJ is how a JWT begins
+data:application/octet-stream;base64,AAAAAAAAAAAAAAAAAAAAAA==
+AAAAB3NzaC1yc2EAAAADAQABAAABAQC
+vocab: {"!": 0, "\"": 1, "key": 519, "token": 11241}
+'password': 3, 'key': 17, 'token': 2
+Counter({'the': 12, 'token': 3, 'secret': 1})
+array(['token', 'key', 'secret'], dtype=object)
+tensor([[0.1, 0.2]], grad_fn=<AddBackward0>)
+<Token: 'NUMBER'>
+Token.Keyword: def
+Namespace(lr=0.1, tokenizer='bert-base-uncased', key_dim=64, use_auth=False)
+OmegaConf: {model: {key_size: 64, token_dim: 128}}
+config.key_size=64, config.auth=None
+access_key_rotation_days=90
+secret_count: 3
+max_password_attempts=5
+ssn=None
+signature: (x: int, y: int) -> int
+signature_version=4
+signed: True
+session_id: 12
+sessions: 42
+nonce=7
+salt and pepper noise: p=0.1
+hash=5381
+license_key_required: no
 """.strip("\n").split("\n")  # fmt: skip
 
 

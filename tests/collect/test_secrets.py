@@ -168,6 +168,12 @@ def test_passwords_of_known_commands_are_masked() -> None:
     """A password would be readable in the recorded command line."""
     assert mask_argv(["curl", "-u", "ann:sesame", "x"]) == ["curl", "-u", MASK, "x"]
     assert mask_argv(["sshpass", "-p", "sesame", "ssh"]) == ["sshpass", "-p", MASK, "ssh"]
+    assert mask_argv(["sshpass", "-psesame", "ssh"]) == ["sshpass", f"-p{MASK}", "ssh"]
+    assert mask_argv(["/usr/bin/mysql", "-u", "ml", "-psesame"])[3] == f"-p{MASK}"
+    assert mask_argv(["redis-cli", "-a", "sesame", "ping"]) == ["redis-cli", "-a", MASK, "ping"]
+    assert mask_argv(["ssh-keygen", "-N", "sesame"])[2] == MASK
+    assert mask_argv(["ssh", "-p", "2222", "-N", "host"]) == ["ssh", "-p", "2222", "-N", "host"]
+    assert mask_argv(["train.py", "-p8", "-P", "x"]) == ["train.py", "-p8", "-P", "x"]
     assert mask_argv(["docker", "run", "-u", "1000:1000"]) == ["docker", "run", "-u", "1000:1000"]
 
 

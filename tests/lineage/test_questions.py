@@ -308,7 +308,7 @@ def test_two_runs_side_by_side(store: Path, tmp_path: Path) -> None:
     assert found.params["layers"] == ["3", "3"]
     assert "-lr = 0.1" in found.code["model.py"] and "+lr = 0.2" in found.code["model.py"]
     assert found.packages["numpy"][0] == np.__version__ and not found.differing("packages")
-    assert set(found.differing("data")) == {"dataset data", "source model.py"}
+    assert set(found.differing("data")) == {"dataset data"}
     metric = found.metrics["accuracy validation"]
     assert [m["max"] for m in metric] == [0.9, 0.7] and [m["last"] for m in metric] == [0.7, 0.7]
     with pytest.raises(provml.QueryError):

@@ -137,6 +137,11 @@ def _record(run: provml.Run, folder: Path) -> None:
     run.log_source_code(source)
     (folder / "alone.py").write_text("password = 'hunter2'")
     run.log_source_code(folder / "alone.py")
+    facts = {"kind": "file", "path": "/code/a.yaml", "size": 2, "sha256": "1" * 64}
+    code = {"record": "code", "time": time.time_ns(), "name": "a.yaml", "found_by": "opened"}
+    run._append(code | {"role": "configuration", "content": facts | {"uncopied": "disk full"}})
+    facts |= {"path": "/code/b.py", "copy": "artifacts/1/b.py"}
+    run._append(code | {"name": "b.py", "role": "source code", "content": facts})
     run.log_environment()
     # what takes a GPU, a container and a notebook
     machine = {"gpus": ["NVIDIA H100"], "cuda": {"driver": "550.1"}, "container": {"id": "c"}}

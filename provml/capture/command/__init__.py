@@ -7,6 +7,7 @@
 - `output_recorder` reads metrics from the output, and `bounded_log` keeps its beginning and end.
 - `signals` passes signals on to the command.
 - `exit_status` describes how the command, and the scripts that joined its run, ended.
+- `end_summary` prints what was recorded, if the command runs on a terminal.
 - `notebook` runs a notebook.
 - `leftovers` records what a killed ``provml run`` left behind.
 """

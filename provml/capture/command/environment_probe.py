@@ -47,7 +47,7 @@ def probe_environment(
     """
     try:
         if program.script is not None:
-            facts = describe_source(program.script, run_folder)
+            facts = describe_source(program.script, run_folder, with_modules=False)
             yield {"record": "source", "time": time.time_ns(), **facts}
     except Exception as error:
         note_missed("source code", f"{type(error).__qualname__}: {error}")

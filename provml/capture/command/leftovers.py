@@ -13,11 +13,19 @@ from typing import Any, Final
 
 from provml.base import store_files
 from provml.base.settings import read_settings
+from provml.capture.code.code_notes import list_code_notes
+from provml.capture.code.code_recorder import CodeRecorder
 from provml.capture.command.bounded_log import find_leftover_logs
 from provml.capture.files import record_files
 from provml.capture.files.access_log import list_access_logs, read_process_id
+from provml.capture.files.trace_recovery import (
+    is_still_traced,
+    list_traces,
+    note_rest_of_trace,
+)
 from provml.collect.content import describe_path
 from provml.journal import layout
+from provml.journal.history import read_records
 from provml.journal.process import ran_here
 from provml.journal.reader import Journal
 from provml.journal.recovery import lock_journal
@@ -51,15 +59,20 @@ def _record_all(run_folder: Path) -> list[str]:
     run_folder = Path(os.path.abspath(run_folder))
     root, artifacts = store_files.store_root(run_folder), run_folder / layout.ARTIFACTS_FOLDER
     notes = list_access_logs(run_folder)
+    traces, code_notes = list_traces(run_folder), list_code_notes(run_folder)
     streams = find_leftover_logs(run_folder) if store_files.is_folder(root, artifacts) else []
     messages = []
-    if notes and not _ran_here(run_folder):
+    if (notes or traces or code_notes) and not _ran_here(run_folder):
         messages.append(
-            f"files: left the notes of {len(notes):,} processes, because they ran on another "
-            "machine or in another container: to record them, run this command there"
+            f"files: left the notes of {max(len(notes), len(code_notes)):,} processes, because "
+            "they ran on another machine or in another container: to record them, run this "
+            "command there"
         )
-        notes = []
-    if not (notes or streams) or any(map(_is_running, notes)):
+        notes = traces = code_notes = []
+    every = [*notes, *traces, *code_notes]
+    if not (every or streams) or any(map(_is_running, every)):
+        return messages
+    if any(is_still_traced(run_folder, trace) for trace in traces):
         return messages
     ended_ns = Journal(run_folder).state().ended_ns
     settings = read_settings()._replace(joined_run=str(run_folder))
@@ -71,12 +84,29 @@ def _record_all(run_folder: Path) -> list[str]:
                 store_files.remove_file(root, file)
             store_files.remove_empty_folder(root, files[0].parent)
             messages.append(f"{name}: recorded the printed output")
-        if notes:
+        for trace in traces:
+            note_rest_of_trace(run_folder, trace)
+        if code_notes:
+            CodeRecorder(run, "", _find_script(run_folder)).finish()
+            messages.append(f"code: recorded the notes of {len(code_notes):,} processes")
+        if notes or traces:
             record_files(run, until_ns=ended_ns)
             messages.append(f"files: recorded the notes of {len(notes):,} processes")
+            for trace in traces:
+                store_files.remove_file(root, trace)
     finally:
         run.end_run()
     return messages
+
+
+def _find_script(run_folder: Path) -> str | None:
+    """Return the path of the script that the run recorded when it started, or None."""
+    for record in read_records(Journal(run_folder), "start"):
+        script = record.get("script")
+        path = script.get("path") if isinstance(script, dict) else None
+        if isinstance(path, str) and path[:1] == "/" and "\0" not in path:
+            return path
+    return None
 
 
 def _ran_here(run_folder: Path) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import select
 import signal
 import stat
@@ -28,8 +29,10 @@ from typing import Final
 
 _STREAM_BLOCK_BYTES: Final = 2**18
 _PIPE_BYTES: Final = 2**20
+_TAIL_BYTES: Final = 64
 _WAIT_S: Final = 0.5
 """How many seconds to read from processes that the command left running when it ended."""
+_LINE_END: Final = re.compile(rb"\n(?:\x1b\[[0-9;?]*[A-Za-z])*\Z")  # colours may be reset after it
 _F_SETPIPE_SZ: Final = getattr(fcntl, "F_SETPIPE_SZ", None)
 
 BlockCallback = Callable[[bytes, int], None]
@@ -44,9 +47,12 @@ class CommandStream:
         numbers: the command's file descriptors that write to this stream: 1, 2 or both.
         command_fd: the descriptor of the command's end of the pipe or pseudo-terminal.
         is_terminal: whether the stream is a pseudo-terminal rather than a pipe.
+        link: where the links in ``/proc/<pid>/fd`` of a process that writes to the stream lead.
         trouble: the error that stopped the thread, such as a failure to write our own output; None
             if no error occurred.
         unread: whether a process that the command left running may still write to the stream.
+        tail: the end of the last block that was passed on.
+        last_block_ns: when the last block arrived, in nanoseconds since the epoch; 0 before that.
         is_done: whether the thread has finished. When it finishes, it sends SIGCHLD to this
             process, to wake the main thread, which waits for signals.
     """
@@ -57,13 +63,17 @@ class CommandStream:
         self.trouble: OSError | None = None
         self.unread = False
         self.is_done = False
+        self.tail = b""
+        self.last_block_ns = 0
         self._sink = numbers[0]
         self.is_terminal = os.isatty(self._sink)
         if self.is_terminal:
             self._source, self.command_fd = os.openpty()
             self._prepare_terminal()
+            self.link = os.ttyname(self.command_fd)
         else:
             self._source, self.command_fd = os.pipe()
+            self.link = f"pipe:[{os.fstat(self._source).st_ino}]"
             if _F_SETPIPE_SZ is not None:
                 try:
                     fcntl.fcntl(self._source, _F_SETPIPE_SZ, _PIPE_BYTES)
@@ -102,6 +112,17 @@ class CommandStream:
             self.hand_over()
             self.is_done = True
 
+    def ends_with_line(self, since_ns: int) -> bool:
+        """Return whether the output leaves the cursor at the start of a line.
+
+        Args:
+            since_ns: when something else last wrote to the terminal, in nanoseconds since the
+                epoch; 0 if nothing did.
+        """
+        if self.last_block_ns < since_ns:
+            return False
+        return not self.tail or _LINE_END.search(self.tail) is not None
+
     def discard(self) -> None:
         """Close all descriptors, after the command has failed to start."""
         for fd in (self._source, self.command_fd, self._woken, self._waker):
@@ -116,6 +137,10 @@ class CommandStream:
         if self._waker >= 0:
             os.close(self._waker)
             self._waker = -1
+
+    def stop(self) -> None:
+        """Close our end after the thread has finished, because no process will write any more."""
+        self._close_source()
 
     def hand_over(self) -> None:
         """Start a ``cat`` process that passes on the rest of the output.
@@ -189,6 +214,10 @@ class CommandStream:
                 if not size:
                     return True
                 time_ns = time.time_ns()
+                self.tail, self.last_block_ns = (
+                    bytes(buffer[max(0, size - _TAIL_BYTES) : size]),
+                    time_ns,
+                )
                 _write_all(sink, buffer[:size])
                 take(bytes(buffer[:size]), time_ns)
                 if owed is not None:

@@ -14,11 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from provml.base.settings import (
     CAPTURE_VARIABLE,
     COMMAND_VARIABLE,
+    EXCLUDE_VARIABLE,
+    INCLUDE_VARIABLE,
     JOINED_VARIABLE,
     Settings,
     read_settings,
@@ -27,7 +29,9 @@ from provml.base.text import printable_path
 from provml.capture import bootstrap
 from provml.capture.arguments.command_line import read_options
 from provml.capture.arguments.recorded_settings import SETTINGS_READ
-from provml.capture.command.bounded_log import DEFAULT_LIMIT_BYTES
+from provml.capture.code.code_recorder import CodeRecorder
+from provml.capture.command.command_files import CommandFiles
+from provml.capture.command.command_options import CommandOptions as CommandOptions
 from provml.capture.command.exit_status import CommandExit, read_script_ends
 from provml.capture.command.output_recorder import CommandOutputRecorder
 from provml.capture.command.program import Program, find_program
@@ -39,7 +43,6 @@ from provml.capture.command.signals import (
     stop_by_signal,
 )
 from provml.capture.command.streams import CommandStream, open_streams
-from provml.capture.files import record_files
 from provml.capture.lines import compile_patterns
 from provml.capture.outer_run import MISSED
 from provml.collect.collector_selection import plan_collectors
@@ -60,25 +63,6 @@ _STATUS_NOT_FOUND: Final = 127
 _STATUS_NOT_EXECUTABLE: Final = 126
 _WORST_FIRST: Final = ("failed", "interrupted", "finished")
 _ENVIRONMENT_WAIT_S: Final = 30
-
-
-class CommandOptions(NamedTuple):
-    """Options that choose what to record. Only ``provml run`` has them, not `start_run`."""
-
-    patterns: tuple[str, ...] = ()
-    """Templates and regular expressions for lines with metrics; see `provml.capture.lines`."""
-    output: bool = True
-    """Whether to read and keep the output. If False, the command uses the caller's streams."""
-    trackers: bool = True
-    """Whether to record the command's calls to other experiment trackers, such as MLflow."""
-    frameworks: bool = True
-    """Whether to record what machine-learning frameworks such as Lightning report."""
-    files: bool = True
-    """Whether to record the files that the command reads and writes."""
-    settings: bool = True
-    """Whether to record the command's settings, such as its arguments, as parameters."""
-    output_limit_bytes: int = DEFAULT_LIMIT_BYTES
-    """The maximum number of bytes to keep of each output stream."""
 
 
 def record_command(
@@ -119,11 +103,12 @@ def record_command(
         raise InvalidArgumentError(
             "there is no command to run: try 'provml run -- python train.py'"
         )
-    settings = read_settings()._replace(joined_run=None)
+    settings = options.apply_to(read_settings()._replace(joined_run=None))
     compile_patterns(options.patterns)
     program = find_program(command)
     if program.is_notebook:
         _require_notebook_extra()
+    settings = settings._replace(code=settings.code and options.code)
     start = validate_start(
         settings,
         program.name if experiment is None else experiment,
@@ -136,6 +121,9 @@ def record_command(
     )
     if settings.disabled:
         return _become_command(program, dict(os.environ))
+    files = CommandFiles(program, settings) if options.files else None
+    if files is not None and settings.trace == "strace":
+        files.plan  # noqa: B018 - raises an error if the command can't be traced
     signals = SignalQueue()
     try:
         run = open_run(
@@ -148,7 +136,7 @@ def record_command(
         _print_message(f"not recording: {_describe_error(error)}")
         return _become_command(program, dict(os.environ))
     process_hooks.watch(run)
-    return _CommandRecording(run, program, options, settings, start, signals).follow()
+    return _CommandRecording(run, program, options, settings, start, signals, files).follow()
 
 
 def _describe_error(error: Exception) -> str:
@@ -219,6 +207,7 @@ class _CommandRecording:
         settings: Settings,
         start: RunStart,
         signals: SignalQueue,
+        files: CommandFiles | None,
     ) -> None:
         self._run = run
         self._program = program
@@ -226,6 +215,7 @@ class _CommandRecording:
         self._settings = settings
         self._start = start
         self._signals = signals
+        self._files = files
         self._streams: list[CommandStream] = []
         self._output: CommandOutputRecorder | None = None
         self._token = f"{os.urandom(6).hex()}-"
@@ -233,8 +223,14 @@ class _CommandRecording:
         self._stopped = False
         self._lost_output = False
         self._started_ns = 0
+        self._ended_ns = 0
+        self._interrupted_ns = 0
+        self._ending: tuple[str, str | None] = "crashed", None
         self._usage: Any = None
         self._environment_thread: threading.Thread | None = None
+        captured = settings.capture is None or "code" in settings.capture
+        self._records_code = settings.code and captured
+        self._code: CodeRecorder | None = None
 
     def follow(self) -> CommandExit:
         """Start the command, wait for it to end, record it, and return how it ended."""
@@ -248,14 +244,19 @@ class _CommandRecording:
         except OSError as error:
             for stream in self._streams:
                 stream.discard()
+            if self._files is not None:
+                self._files.discard()
             command_exit = _report_not_started(self._program, error)
             self._end_run(command_exit, error.strerror)
             return command_exit
         self._begin_recording()
         command_exit = self._wait_for_end()
+        self._ended_ns = time.time_ns()
         self._signals.release()
         try:
             self._record_end(command_exit)
+            if self._options.summary:
+                self._print_summary()
         except KeyboardInterrupt:  # everything recorded so far is safe on disk
             pass
         except Exception as error:  # the caller still needs the command's exit status
@@ -295,7 +296,11 @@ class _CommandRecording:
             "setsigdef": ours,  # Python ignores these signals, but the command must not
             "setsigmask": sorted(self._signals.before),
         }
+        traced = self._prepare_files(words)
         self._started_ns = time.time_ns()
+        if traced is not None:
+            self._pid = os.posix_spawn(traced[0], traced, environment, **spawn_options)
+            return
         try:
             self._pid = os.posix_spawnp(words[0], words, environment, **spawn_options)
         except OSError as error:
@@ -304,6 +309,17 @@ class _CommandRecording:
             self._pid = os.posix_spawn(
                 "/bin/sh", _shell_command(self._program), environment, **spawn_options
             )
+
+    def _prepare_files(self, words: list[str]) -> list[str] | None:
+        """Prepare the watch on files; return the command line that traces the command, if any."""
+        if self._files is None:
+            return None
+        try:
+            return self._files.prepare(self._run, self._token, words)
+        except OSError as error:
+            self._note_missed("files", str(error))
+            self._files = None
+            return None
 
     def _build_environment(self) -> dict[str, str]:
         """Return the caller's environment, plus the variables that let processes join the run."""
@@ -319,10 +335,17 @@ class _CommandRecording:
             if (part != "trackers" or self._options.trackers)
             and (part != "files" or self._options.files)
             and (part != "arguments" or self._options.settings)
+            and (part != "code" or self._records_code)
             and (part != "frameworks" or self._options.frameworks)
         ]
         if self._settings.capture is not None or len(own) < len(chosen):
             environment[CAPTURE_VARIABLE] = ",".join(own)
+        for name, patterns in (
+            (INCLUDE_VARIABLE, self._settings.include),
+            (EXCLUDE_VARIABLE, self._settings.exclude),
+        ):
+            if patterns:
+                environment[name] = os.pathsep.join(patterns)
         site, others = str(bootstrap.SITE), environment.get("PYTHONPATH", "")
         paths = [path for path in others.split(os.pathsep) if path != site] if others else []
         environment["PYTHONPATH"] = os.pathsep.join([site, *paths])
@@ -342,7 +365,10 @@ class _CommandRecording:
             "command_started",
             lambda: self._run.log_event("command_started", source=SOURCE, timestamp=started_s),
         )
+        self._try_part("files", self._start_files)
         self._try_part("readings", self._start_sampling)
+        if self._records_code:
+            self._try_part("code", self._start_code)
         self._environment_thread = threading.Thread(
             target=self._record_environment, name="provml-describe", daemon=True
         )
@@ -363,6 +389,20 @@ class _CommandRecording:
             )
             output.start()
             self._output = output
+
+    def _start_code(self) -> None:
+        program = self._program
+        self._code = CodeRecorder(self._run, self._token, program.script, program.arguments)
+        self._code.start()
+
+    def _start_files(self) -> None:
+        if self._files is not None:
+            self._files.start(self._run, self._pid)
+
+    def _record_files(self) -> None:
+        if self._files is not None:
+            for what, reason in self._files.finish(self._run, self._token):
+                self._note_missed(what, reason)
 
     def _start_sampling(self) -> None:
         interval_s = self._start.interval_s
@@ -400,6 +440,8 @@ class _CommandRecording:
                     if all(stream.is_done for stream in self._streams):
                         return command_exit
             elif command_exit is None:
+                if received.number in (signal.SIGINT, signal.SIGQUIT):
+                    self._interrupted_ns = time.time_ns()  # the terminal has echoed ^C
                 self._pass_on_signal(received.number, received)
             elif received.number in TERMINATING_SIGNALS:
                 # the command has ended: do not wait for a slow reader of its output
@@ -461,7 +503,9 @@ class _CommandRecording:
         }
         self._run.log_event("command_finished", source=SOURCE, metadata=metadata)
         for stream in self._streams:
-            if stream.unread or not stream.is_done:
+            if stream.unread and self._is_only_traced(stream):
+                stream.stop()
+            elif stream.unread or not stream.is_done:
                 stream.hand_over()
                 self._note_missed(
                     stream.name, "written after the command's end by a process that it left running"
@@ -489,11 +533,16 @@ class _CommandRecording:
                 f"{self._program.interpreter} did not import provml: it is older than Python 3.11, "
                 "or was started with -E, -I or -S",
             )
-        if self._options.files:
-            self._try_part("files", lambda: record_files(self._run, self._token))
+        if self._code is not None:
+            self._try_part("code", self._code.finish)
+        self._try_part("files", self._record_files)
         if self._options.settings:
             self._try_part("settings", self._record_options)
         self._end_run(command_exit, command_exit.reason)
+
+    def _is_only_traced(self, stream: CommandStream) -> bool:
+        """Return whether strace alone keeps a stream open, for processes that do not use it."""
+        return self._files is not None and self._files.is_only_writer(stream.link)
 
     def _record_options(self) -> None:
         """Record the options on the command line, if no library has recorded any settings."""
@@ -515,7 +564,30 @@ class _CommandRecording:
                 exception = joined["exception"]
         if status == "finished":
             exception = None
-        self._run._end(status, None if reason is None else reason[:1000], exception)
+        reason = None if reason is None else reason[:1000]
+        self._run._end(status, reason, exception)
+        self._ending = status, reason
+
+    def _print_summary(self) -> None:
+        """Print what was recorded, if standard error is a terminal. Ignore failures."""
+        if not os.isatty(2):
+            return
+        from provml.capture.command import end_summary
+
+        try:
+            if not end_summary.can_print():
+                return
+            name = f"{self._run.experiment}/{self._run.id}"
+            seconds = (self._ended_ns - self._started_ns) / 1e9
+            end = end_summary.RunEnd(name, *self._ending, seconds)
+            logs = [stream.name for stream in self._streams]
+            found = end_summary.read_names(self._run.path, MISSED, logs)
+            lines = end_summary.build_lines(end, found, None, end_summary.find_width())
+            terminals = [stream for stream in self._streams if stream.is_terminal]
+            starts_line = all(one.ends_with_line(self._interrupted_ns) for one in terminals)
+            end_summary.print_lines(lines, starts_line)
+        except Exception:
+            pass  # the run is recorded, and `provml show` can describe it
 
     def _note_missed(self, what: str, reason: str) -> None:
         """Log an event that says what could not be recorded, and why."""

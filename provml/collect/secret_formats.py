@@ -1,4 +1,4 @@
-"""Tables of the names and formats of secrets. Imports no other part of provml.
+"""Tables of the formats of secrets. Imports no other part of provml.
 
 The tables are compiled when provml first masks a text, not at import.
 
@@ -18,221 +18,6 @@ sources, because a vendor may change a length, and a text may be cut off.
 from __future__ import annotations
 
 from typing import Final, NamedTuple
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# -- names ------------------------------------------------------------------------------------
-
-STRONG_WORDS: Final = _words(
-    """
-    password passwords passwd passwds passphrase passphrases passcode passcodes pwd pwds
-    secret secrets credential credentials creds authorization jwt mnemonic apikey
-    apikeys accesskey accesskeys secretkey secretkeys privatekey privatekeys authkey
-    accountkey sharedaccesskey storagekey signingkey masterkey encryptionkey licensekey
-    sshkey passkey keypass storepass clientsecret clientkey servicekey authtoken
-    authtokens accesstoken accesstokens refreshtoken idtoken sessiontoken bearertoken
-    hftoken ghtoken githubtoken gitlabtoken apitoken apitokens usertoken csrftoken
-    xsrftoken dbpass userpass rootpass sshpass dbpwd mysqlpwd rootpw bindpw passwort
-    kennwort contraseña contrasena senha motdepasse wachtwoord 密码 密钥 口令 пароль
-    """
-)
-"""Words that make a name strong, wherever they are in the name.
-
-Exceptions are names whose last word is in `PLAIN_HEADS` or whose first word is in `PLAIN_STARTS`.
-"""
-
-MEDIUM_WORDS: Final = _words(
-    """
-    pass pw token tokens key cred dsn pat pin otp totp auth cookie cookies bearer
-    """
-)
-"""Words that make a name secret if they are its last word.
-
-Exceptions are names whose second-last word is in `PLAIN_QUALIFIERS`.
-"""
-
-WEAK_WORDS: Final = _words(
-    """
-    key auth pin pat otp bearer
-    """
-)
-"""Words that are weak if they are the whole name.
-
-In running text, the value of such a name is a secret only if it looks random.
-"""
-
-PIN_QUALIFIERS: Final = _words(
-    """
-    user card sim security login account door my bank auth device phone unlock
-    """
-)
-"""Words before ``pin`` that make the name secret. Other pins usually belong to a connector."""
-
-KEY_QUALIFIERS: Final = _words(
-    """
-    api access secret private account signing encryption ssh auth license client service
-    storage shared master deploy admin app application db database priv consumer
-    subscription webhook gpg pgp tls ssl rsa aes hmac session cookie user
-    """
-)
-"""Words that make a name strong if they come directly before ``key`` or ``keys``."""
-
-TOKEN_QUALIFIERS: Final = _words(
-    """
-    api access auth bearer refresh session id hf huggingface hub github gh gitlab wandb
-    mlflow neptune comet personal security sas jwt oauth client slack discord telegram
-    bot npm pypi docker azure aws gcp google openai anthropic cohere kaggle vault consul
-    nomad jenkins circleci travis codecov sonar snyk sentry datadog grafana databricks
-    heroku netlify vercel cloudflare digitalocean twilio stripe square shopify notion
-    linear jira atlassian bitbucket figma dropbox zenodo csrf xsrf device deploy
-    registry upload secret user login push ci replicate clearml
-    """
-)
-"""Words that make a name strong if they come directly before ``token`` or ``tokens``."""
-
-PLAIN_QUALIFIERS: Final = {
-    "token": _words(
-        """
-    pad eos bos unk sep cls mask special start end stop image img text next last first
-    prev previous num n max min new per each class query prompt input output label
-    target source video audio think begin separator delimiter newline ignore dummy
-    additional context avg mean total train eval val test sample word sub char byte
-    prefix suffix middle fim eot eod eom soh assistant system tool function blank space
-    boundary decoder encoder forced distill latent global local patch position visual
-    vision speech semantic acoustic code vocab chunk time memory mem state reward action
-    rare oov null empty punct content header footer row col table cell language lang src
-    tgt bos/eos prediction predicted generated completion reserved padding masked extra
-    added seq sequence drop keep top bottom best draft accepted decoder_start forced_bos
-    register current cur this that any no by of mm pixel frame
-    """
-    ),
-    "key": _words(
-        """
-    primary foreign sort cache public partition dict image img label target query num n
-    random prng rng jax input output obs observation batch metric state group merge join
-    index feature column object s hot shortcut lookup text data monitor stopping best
-    loss prompt answer test train val eval default unique natural composite candidate
-    surrogate parent child map hash row order shard routing bucket config cfg setting
-    param parameter name field attr attribute first last next prev previous new old
-    current cur any no each other this that per attention attn kv head value values mask
-    pad padding time date timestamp file path dataset split column translation i18n
-    locale message press arrow enter space tab escape ctrl alt shift meta super musical
-    song the a is has by of for return result results pixel score reward action
-    embedding vector weight logits sequence seq token vocab word idempotency aggregation
-    filter root json yaml toml xml tree rank worker task job run experiment trial entry
-    schema
-    """
-    ),
-    "pass": _words(
-        """
-    first second third one two single multi num n forward backward low high band by
-    final last next full fast render test tests all no each per max min train eval val
-    optimizer compiler boarding through did must should
-    """
-    ),
-    "pat": _words(
-        """
-    glob file regex regexp search match include exclude name path
-    """
-    ),
-    "auth": _words(
-        """
-    use has is no need needs require requires enable with without
-    """
-    ),
-    "pw": _words(
-        """
-    num n
-    """
-    ),
-}
-"""For each medium word, the preceding words that make a name ordinary, as in ``pad_token``."""
-for _other, _as in (("tokens", "token"), ("keys", "key")):
-    PLAIN_QUALIFIERS[_other] = PLAIN_QUALIFIERS[_as]
-
-PLAIN_HEADS: Final = _words(
-    """
-    length len size count counts num number type types kind path paths file files
-    filename dir directory folder name names policy policies enabled disabled required
-    optional url uri urls endpoint ttl expiry expires expiration timeout age format
-    field fields column columns rate dropout embedding embeddings loss losses accuracy
-    acc ratio sec secs seconds second ms id ids index indices idx max min limit limits
-    budget usage used cost costs price class classes method methods mode provider
-    manager store backend service services server host port hosts region version
-    versions rotation reset resets strength hint hints prompt prompts label labels level
-    levels scope scopes header headers separator sep padding mask masks attention pos
-    position positions dim dims hidden heads head layers layer bias weight weights norm
-    freq frequency entropy prob probs probability score scores logits logprob logprobs
-    per dict dicts map maps mapping list type_ids manager managers cache caches buffer
-    buffers stats statistics checker validator generator factory detector scanner test
-    tests error errors exception exceptions missing invalid valid changed updated
-    created status state states template templates regex pattern patterns rule rules
-    column_name split splits strategy strategies mixing mixer pooling garden santa sauce
-    agent service_name jar flag flags date time at on off exists present set
-    """
-)
-
-PLAIN_STARTS: Final = _words(
-    """
-    has is use num no max min n show hide allow require requires require needs need with
-    without enable disable skip ignore check validate verify reset change forgot update
-    count
-    """
-)
-"""Words that make a name ordinary if they come first, as in ``has_password`` or ``num_tokens``."""
-
-NUMBER_WORDS: Final = _words(
-    """
-    password passwd passphrase passcode pwd pin otp passwort kennwort contraseña senha
-    """
-)
-"""Words for secrets that may be numbers: the values are masked even if they are integers.
-
-Integers with fewer than four digits are not masked.
-"""
-
-# -- files ------------------------------------------------------------------------------------
-
-SECRET_FILES: Final = (
-    # these names come from gitleaks, and from the manuals of the programs that read the files
-    *(".env", ".env.*", "*.env", ".envrc", ".netrc", "_netrc", ".npmrc", ".pypirc", ".pgpass"),
-    *(
-        ".my.cnf",
-        ".mylogin.cnf",
-        ".git-credentials",
-        ".htpasswd",
-        ".dockercfg",
-        ".dockerconfigjson",
-    ),
-    *(".s3cfg", ".boto", ".vault-token", ".terraformrc", "*.tfvars", "*.tfvars.json", "*.tfstate"),
-    *("*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk", "*.ovpn"),
-    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "*credentials*", "*.htpasswd", "*.agekey"),
-    *(
-        "kubeconfig*",
-        "*.kubeconfig",
-        "kaggle.json",
-        "service-account*.json",
-        "service_account*.json",
-    ),
-    *("client_secret*.json", "local.settings.json", "wp-config.php", "*.secret", "*.secrets"),
-)
-"""Patterns for the names of files whose content provml does not store."""
-
-SECRET_FILE_SUFFIXES: Final = _words(
-    """
-    yaml yml json toml ini cfg conf config txt properties xml csv enc gpg asc age bak
-    local
-    """
-)
-"""The suffixes of files that are secret if their names suggest a secret.
-
-For example, ``secrets.yaml`` is secret, but ``secrets.py`` is not.
-"""
-
-# -- formats ----------------------------------------------------------------------------------
 
 
 class TokenFormat(NamedTuple):
@@ -284,7 +69,7 @@ TOKEN_FORMATS: Final = (
     TokenFormat("sk-lf-", r"[\w-]{16,}", "vendor Langfuse"),
     TokenFormat("pplx-", _ALNUM20, "gitleaks perplexity-api-key"),
     TokenFormat("gsk_", _ALNUM20, "vendor Groq"),
-    TokenFormat("xai-", r"[\w-]{20,}", "vendor xAI"),
+    TokenFormat("xai-", "[A-Za-z0-9]{40,}", "vendor xAI"),
     TokenFormat("r8_", _ALNUM20, "vendor Replicate"),
     TokenFormat("nvapi-", r"[\w-]{20,}", "vendor NVIDIA"),
     TokenFormat("csk-", _ALNUM20, "vendor Cerebras"),
@@ -383,6 +168,37 @@ TOKEN_FORMATS: Final = (
     TokenFormat("hvb.", r"[\w-]{20,}", "gitleaks vault-batch-token"),
     TokenFormat("dt0c01.", r"[A-Za-z0-9]{20,}\.[A-Za-z0-9]{30,}", "gitleaks dynatrace-api-token"),
     TokenFormat("sk.", r"eyJ[\w-]{20,}\.[\w-]{16,}", "vendor Mapbox"),
+    TokenFormat("CCIPRJ_", r"\w{20,}", "vendor CircleCI"),
+    TokenFormat("shpua_", _HEX32, "vendor Shopify"),
+    TokenFormat("dp.st.", r"[\w.]{30,}", "vendor Doppler"),
+    TokenFormat("dp.ct.", "[A-Za-z0-9]{30,}", "vendor Doppler"),
+    TokenFormat("dp.sa.", "[A-Za-z0-9]{30,}", "vendor Doppler"),
+    TokenFormat("dp.scim.", "[A-Za-z0-9]{30,}", "vendor Doppler"),
+    TokenFormat("dp.audit.", "[A-Za-z0-9]{30,}", "vendor Doppler"),
+    TokenFormat("sqp_", "[a-f0-9]{40}", "gitleaks sonar-api-token"),
+    TokenFormat("squ_", "[a-f0-9]{40}", "gitleaks sonar-api-token"),
+    TokenFormat("sqa_", "[a-f0-9]{40}", "gitleaks sonar-api-token"),
+    TokenFormat("dnkey-", r"[\w=-]{26}-[\w=-]{40,}", "gitleaks defined-networking-api-token"),
+    TokenFormat("FLWSECK-", r"[a-f0-9]{32}", "vendor Flutterwave"),
+    TokenFormat("access-sandbox-", "[a-f0-9-]{36}", "gitleaks plaid-api-token"),
+    TokenFormat("access-development-", "[a-f0-9-]{36}", "gitleaks plaid-api-token"),
+    TokenFormat("access-production-", "[a-f0-9-]{36}", "gitleaks plaid-api-token"),
+    TokenFormat("pat.", r"[\w-]{20,}\.[a-f0-9]{24}\.[A-Za-z0-9]{20}", "gitleaks harness-api-key"),
+    TokenFormat("sat.", r"[\w-]{20,}\.[a-f0-9]{24}\.[A-Za-z0-9]{20}", "gitleaks harness-api-key"),
+    TokenFormat("t1.", r"[\w-]{10,}={0,2}\.[\w-]{86}={0,2}", "gitleaks yandex-access-token"),
+    TokenFormat("sl.", r"[\w=-]{100,}", "gitleaks dropbox-short-lived-api-token"),
+    TokenFormat("sk_", "[a-f0-9]{48}", "vendor ElevenLabs"),
+    TokenFormat("jina_", "[A-Za-z0-9_-]{40,}", "vendor Jina AI"),
+    TokenFormat("tgp_v1_", r"[\w-]{30,}", "vendor Together AI"),
+    TokenFormat("rpa_", "[A-Z0-9]{40,}", "vendor RunPod"),
+    TokenFormat("sb_secret_", r"[\w-]{20,}", "vendor Supabase"),
+    TokenFormat("napi_", "[a-z0-9]{40,}", "vendor Neon"),
+    TokenFormat("phx_", "[A-Za-z0-9]{30,}", "vendor PostHog"),
+    TokenFormat("rnd_", "[A-Za-z0-9]{28,}", "vendor Render"),
+    TokenFormat("re_", "[A-Za-z0-9]{8}_[A-Za-z0-9]{20,}", "vendor Resend"),
+    TokenFormat("mdb_sa_sk_", r"[\w-]{30,}", "vendor MongoDB Atlas"),
+    TokenFormat("vercel_blob_rw_", r"[A-Za-z0-9]{16}_[A-Za-z0-9]{20,}", "vendor Vercel"),
+    TokenFormat("CFPAT-", r"[\w-]{40,}", "vendor Contentful"),
     TokenFormat("secret_", "[A-Za-z0-9]{43}", "vendor Notion"),
 )
 """Token formats whose prefixes end with ``_``, ``-`` or ``.``.
@@ -407,14 +223,18 @@ class TokenPattern(NamedTuple):
 
 
 TOKEN_PATTERNS: Final = (
-    TokenPattern(
-        r"A(?<![A-Za-z0-9]A)(?:KIA|SIA|BIA|CCA|3T[A-Z0-9])[A-Z0-9]{16}(?![A-Za-z0-9])",
-        0,
-        "gitleaks aws-access-token",
+    *(
+        TokenPattern(
+            rf"{prefix}(?<![A-Za-z0-9]{prefix})[A-Z0-9]{{16}}(?![A-Za-z0-9])",
+            0,
+            "gitleaks aws-access-token",
+        )
+        for prefix in ("AKIA", "ASIA", "ABIA", "ACCA", "A3T[A-Z0-9]")
     ),
     TokenPattern(r"AIza(?<![A-Za-z0-9]AIza)[\w-]{30,}", 0, "gitleaks gcp-api-key"),
     TokenPattern(r"ABSK(?<![A-Za-z0-9]ABSK)[A-Za-z0-9+/]{60,}={0,2}", 0, "gitleaks aws-bedrock"),
     TokenPattern(r"ATATT3[\w=-]{40,}", 0, "gitleaks atlassian-api-token"),
+    TokenPattern(r"ATCTT3[\w=-]{40,}", 0, "gitleaks atlassian-api-token"),
     TokenPattern(r"ATBB(?<![A-Za-z0-9]ATBB)[A-Za-z0-9]{28,}", 0, "vendor Bitbucket"),
     TokenPattern(r"AKCp[A-Za-z0-9]{20,}", 0, "gitleaks artifactory-api-key"),
     TokenPattern(r"AC(?<![A-Za-z0-9]AC)[a-f0-9]{32}(?![A-Za-z0-9])", 0, "detect-secrets twilio"),
@@ -431,18 +251,31 @@ TOKEN_PATTERNS: Final = (
     TokenPattern(r"//0(?<=1//0)(?<![\w/]1//0)[\w-]{30,}", 1, "vendor Google OAuth refresh token"),
     TokenPattern(r":A(?<=\d{8}:A)[\w-]{33,}", 0, "gitleaks telegram-bot-api-token"),
     TokenPattern(
-        r"/(?<=hooks\.slack\.com/)(?:services|workflows|triggers)/[\w/+-]{8,}",
+        r"/(?=[swt])(?<=hooks\.slack\.com/)(?:services|workflows|triggers)/[\w/+-]{8,}",
         0,
         "gitleaks slack-webhook-url",
     ),
-    TokenPattern(r"/(?<=/api/webhooks/)\d+/[\w-]{10,}", 0, "vendor Discord webhook"),
-    TokenPattern(r"/(?<=/webhookb2/)[\w@/-]{20,}", 0, "gitleaks microsoft-teams-webhook"),
+    TokenPattern(
+        r"/(?=[0-9a-f]{8}-)(?<=/webhook/)[\w@/-]{30,}", 0, "vendor Microsoft Office 365 webhook"
+    ),
+    TokenPattern(r"/(?=\d)(?<=/hooks/catch/)\d+/[\w/]{4,}", 0, "vendor Zapier webhook"),
+    TokenPattern(r"/(?<=y/)(?<=/with/key/)[\w-]{16,}", 0, "vendor IFTTT webhook"),
+    TokenPattern(r"~(?<=sha256~)[\w-]{40,}", 6, "gitleaks openshift-user-token"),
+    TokenPattern(
+        r"\.(?=[a-f0-9]{60})(?<=pat[A-Za-z0-9]{14}\.)[a-f0-9]{60,}", 17, "gitleaks airtable-pat"
+    ),
+    TokenPattern(r"_mmk(?<=\w{36}_mmk)(?!\w)", 36, "gitleaks maxmind-license-key"),
+    TokenPattern(r"J(?<=eyJ)rIjoi[A-Za-z0-9]{50,}={0,3}", 2, "gitleaks grafana-api-key"),
+    TokenPattern(r"/(?=\d)(?<=/api/webhooks/)\d+/[\w-]{10,}", 0, "vendor Discord webhook"),
+    TokenPattern(r"/(?<=2/)(?<=/webhookb2/)[\w@/-]{20,}", 0, "gitleaks microsoft-teams-webhook"),
     TokenPattern(r"Q~(?<=\dQ~)[\w~.-]{30,}", 4, "gitleaks azure-ad-client-secret"),
     TokenPattern(
-        r"\.(?<=[A-Za-z0-9]{14}\.)atlasv1\.[\w=-]{40,}", 14, "gitleaks hashicorp-tf-api-token"
+        r"\.atlasv1\.(?<=[A-Za-z0-9]{14}\.atlasv1\.)[\w=-]{40,}",
+        14,
+        "gitleaks hashicorp-tf-api-token",
     ),
     TokenPattern(
-        r"\.(?<=[\w-]{24}\.)(?=\w*\d)[\w-]{6}\.(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]{27,}(?![\w(.])",
+        r"\.(?=[\w-]{6}\.)(?<=[\w-]{24}\.)(?=\w*\d)[\w-]{6}\.(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]{27,}(?![\w(.])",
         0,
         "detect-secrets discord",
     ),
@@ -467,6 +300,12 @@ class Phrase(NamedTuple):
     source: str
 
 
+VARIABLE: Final = (
+    r"[ \t]+(?i:\w*(?:pass(?:word|wd)?|pwd|secret|token|(?:api|access|secret|private)_?key"
+    r"|credentials?))[ \t]+['\"]?(?P<variable>[^\s'\"]+)"
+)
+"""A variable whose name suggests a secret, and its value."""
+
 PHRASES: Final = (
     Phrase(
         "&",
@@ -480,42 +319,30 @@ PHRASES: Final = (
         r"([^&\s\"'#]{6,})",
         "vendor Azure shared access signatures; AWS and Google signed URLs",
     ),
-    Phrase("p", r"(?<=sshp)ass(?=[ \t])", r"[ \t]+-p[ \t]*['\"]?([^\s'\"]+)", "vendor sshpass(1)"),
     Phrase("p", r"assin(?=[ \t])", r"[ \t]+['\"]?pass:([^\s'\"]+)", "vendor openssl(1)"),
     Phrase("p", r"assout(?=[ \t])", r"[ \t]+['\"]?pass:([^\s'\"]+)", "vendor openssl(1)"),
     Phrase(
         "p",
         r"utty-user-key-file",
-        r"(?s)-\d.{0,2000}?Private-Lines:[^\n]*\n((?:[A-Za-z0-9+/=]+\r?\n?){1,200})",
+        r"-\d(?:[^Pp]|P(?!rivate-L)|p(?!utty-user-)){0,2000}+Private-Lines:[^\n]*\n"
+        r"((?:[A-Za-z0-9+/=]+\r?\n?){1,200})",
         "detect-secrets private_key",
     ),
     Phrase(
         "p",
-        r"(?<=dap)i(?=[a-f0-9]{32})",
+        r"i(?<=dapi)(?=[a-f0-9]{32})",
         r"([a-f0-9]{32}(?:-\d)?)(?![A-Za-z0-9])",
         "gitleaks databricks-api-token",
     ),
     Phrase(
-        "k",
-        r"(?<=dock)er(?=[ \t]+login)",
-        r"[ \t]+login\b[^\n|;]{0,200}?[ \t]-p[ \t=]+['\"]?([^\s'\"]+)",
-        "vendor docker-login(1)",
-    ),
-    Phrase(
-        "q",
-        r"(?<=mysq)l",
-        r"\w*[^\n|;]{0,200}?[ \t]-p([^\s'\"-][^\s'\"]*)",
-        "vendor mysql(1)",
-    ),
-    Phrase(
         "g",
-        r"(?<=log)in(?=\s)",
+        r"in(?<=login)(?=\s)",
         r"\s+(?:\S{1,200}\s+password\s+|(?:--?[\w-]+\s+)*(?=\w{32}))(\S+)",
         "vendor netrc(5), wandb login",
     ),
     Phrase(
         "b",
-        r"(?<=identified b)y(?=[ \t])",
+        r"y(?<=identified by)(?=[ \t])",
         r"[ \t]+(?:password[ \t]+)?'([^'\n]+)'",
         "vendor MySQL CREATE USER",
     ),
@@ -527,9 +354,36 @@ PHRASES: Final = (
     ),
     Phrase(
         "u",
-        r"(?<=-u)ser(?=[ \t='\"])",
+        r"ser(?<=-user)(?=[ \t='\"])",
         r"[ \t='\",]+((?!\d+:\d+\b)[^\s:'\"/]+:[^\s'\"]{2,})",
         "gitleaks curl-auth-user",
     ),
+    Phrase(
+        "c",
+        r"io(?<![a-z0-9]cio)(?=[a-z0-9]{32})",
+        r"(?=[A-Za-z]*\d)([A-Za-z0-9]{32})(?![A-Za-z0-9])",
+        "vendor crates.io",
+    ),
+    Phrase("v", r"(?<=env)(?=[ \t])", VARIABLE, "vendor csh(1), Dockerfile ENV"),
 )
 """The commands and clauses in which provml finds secrets."""
+
+PASSWORD_OPTIONS: Final = {
+    "-p": ("sshpass", "login", "mongo", "mongosh", "mongodump", "mongorestore"),
+    "-a": ("redis-cli",),
+    "-w": ("ldapsearch", "ldapadd", "ldapmodify"),
+    "-P": ("zip", "unzip", "sqlcmd", "bcp", "ssh-keygen"),
+    "-N": ("ssh-keygen",),
+}
+"""The short options that a password follows, and the programs that have them."""
+
+JOINED_OPTIONS: Final = {
+    "-p": ("mysql", "mysqldump", "mysqladmin", "mariadb", "7z", "7za", "sshpass"),
+    "-P": ("zip", "unzip", "sqlcmd"),
+}
+"""The short options that a password follows without a space, and the programs that have them."""
+
+LOGIN_OPTIONS: Final = {"-a": ("http", "https"), "-U": ("smbclient",)}
+"""The short options that a user name and a password follow, and the programs that have them."""
+
+SHORT_OPTIONS: Final = frozenset((*PASSWORD_OPTIONS, *JOINED_OPTIONS, *LOGIN_OPTIONS))

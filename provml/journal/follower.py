@@ -1,0 +1,364 @@
+"""Follows a run while it is being recorded, and reads only what is new.
+
+`RunFollower.read_new` returns the lines and samples that were added to the journal since the last
+call. Reads with ``pread`` and maps no file, because a run's writer cuts its files when it ends.
+
+Imports only `journal`, `base` and `errors` from provml; imports numpy only to read samples.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final, Self
+
+from provml.errors import StoreError
+from provml.journal import checksums, layout
+from provml.journal.files import WriterFiles
+from provml.journal.journal_folder import list_writer_files
+from provml.journal.layout import Record
+from provml.journal.line_verification import find_seals
+from provml.journal.record_parsing import Series, parse_line, parse_series
+from provml.journal.sample_reading import record_dtype
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_READ_BYTES: Final = 2**20
+_FIRST_READ_RECORDS: Final = 256
+_READ_RECORDS: Final = 131_072
+_MOST_RECORDS: Final = 2**20
+_MOST_PENDING: Final = 1024
+_CHECKSUM_DIGITS: Final = 8
+_FILLED_IN_LATER: Final = ("row", "summary")
+"""The roles of the series whose samples may get a step or epoch after they were written."""
+_CHECKSUM_RECORDS: Final = ("checksums", "closed")
+
+
+@dataclass(slots=True, eq=False)
+class NewContent:
+    """What one writer has added to its files since the last read.
+
+    Attributes:
+        writer: the name of the writer's files, without a suffix.
+        rank: the rank of the writer's process; None if the job is not distributed.
+        records: the new lines of the events file, without the lines that contain checksums.
+        series: the series that the new lines declare.
+        samples: the new samples, as a structured array like those of `WriterFiles.chunks`.
+        slots: the position of each new sample in the samples file.
+        changed: the samples that were read before and whose step or epoch was filled in since.
+        changed_slots: the position of each changed sample in the samples file.
+        skipped: the number of damaged lines that were left out.
+    """
+
+    writer: str
+    rank: int | None
+    records: list[Record] = field(default_factory=list)
+    series: list[Series] = field(default_factory=list)
+    samples: NDArray[np.void] | None = None
+    slots: NDArray[np.int64] | None = None
+    changed: NDArray[np.void] | None = None
+    changed_slots: NDArray[np.int64] | None = None
+    skipped: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the writer has added nothing."""
+        has_samples = self.samples is not None or self.changed is not None
+        return not (self.records or has_samples or self.skipped)
+
+
+class RunFollower:
+    """Reads what is added to a run's journal, again and again.
+
+    Keeps two open files for each writer that has not ended. A call that finds nothing new costs a
+    few microseconds per writer; new samples cost about 1 ms per 100,000. Not thread-safe.
+
+    The samples are not compared with their checksums, most of which are not yet written while a run
+    is recorded. To check them, read the run with `Journal` after it has ended.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        """Prepare to follow the run in a folder. Reads nothing yet."""
+        self.folder = Path(os.path.abspath(folder))
+        self._writers: dict[str, _WriterFollower] = {}
+        self._seen_ns: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether every writer has closed its files, and everything in them has been read."""
+        return bool(self._writers) and all(writer.is_finished for writer in self._writers.values())
+
+    def read_new(self) -> list[NewContent]:
+        """Return what was added since the last call, with one element for each writer that added.
+
+        The first calls return everything recorded so far. A call returns up to a million samples of
+        each writer, so call again until nothing is returned. A sample is returned once all samples
+        before it have been written, so a thread that is still writing one delays those after it.
+
+        If the run was removed, returns an empty list. Raises JournalError if the format of a file
+        is newer than the installed provml can read.
+        """
+        self._find_writers()
+        found = []
+        for name, writer in list(self._writers.items()):
+            try:
+                found.append(writer.read_new())
+            except OSError:  # the file was removed, or its disk can't be read now
+                writer.close()
+                del self._writers[name]
+                self._seen_ns = None
+        return [one for one in found if not one.is_empty]
+
+    def close(self) -> None:
+        """Close all files. A later `read_new` opens them again, and reads on."""
+        for writer in self._writers.values():
+            writer.close()
+
+    def _find_writers(self) -> None:
+        try:
+            changed_ns = os.lstat(self.folder / layout.JOURNAL_FOLDER).st_mtime_ns
+        except OSError:
+            return
+        if changed_ns == self._seen_ns:
+            return
+        for files in list_writer_files(self.folder):
+            self._writers.setdefault(files.name, _WriterFollower(files))
+        self._seen_ns = changed_ns
+
+
+class _WriterFollower:
+    """Reads what is added to one writer's pair of files."""
+
+    def __init__(self, files: WriterFiles) -> None:
+        self.is_finished = False
+        self._files = files
+        self._events: BinaryIO | None = None
+        self._samples: BinaryIO | None = None
+        self._rank: int | None = None
+        self._has_seals = False
+        self._read_to = 0
+        self._rest = b""
+        self._is_skipping = False
+        self._next_slot = 0
+        self._is_closed = False
+        self._late_series: set[int] = set()
+        self._open_blocks: set[int] = set()
+        self._pending: dict[int, bytes] = {}
+
+    def close(self) -> None:
+        """Close the writer's files."""
+        for file in (self._events, self._samples):
+            if file is not None:
+                file.close()
+        self._events = self._samples = None
+
+    def read_new(self) -> NewContent:
+        """Return what the writer has added since the last call. Raises OSError."""
+        found = NewContent(self._files.name, self._rank)
+        if self.is_finished:
+            return found
+        if self._events is None:
+            self._open()
+        elif not os.fstat(self._events.fileno()).st_nlink:
+            raise FileNotFoundError(f"{self._files.events_path} was removed")
+        # samples come first: the line that declares a series is written before its first sample,
+        # and lines read after the samples include it
+        is_at_end = self._read_samples(found)
+        resealed = self._read_lines(found)
+        self._read_changes(found, resealed)
+        # read again, because the writer may have added samples before it closed the files
+        if self._is_closed and is_at_end and self._read_samples(found):
+            self.is_finished = True
+            self.close()
+        found.rank = self._rank
+        return found
+
+    def _open(self) -> None:
+        first = self._files.first_record()
+        rank = first.get("rank")
+        self._rank = rank if isinstance(rank, int) else None
+        self._events = self._files.open_events()
+        self._has_seals = find_seals(self._events)
+        with suppress(FileNotFoundError, StoreError):  # a writer without samples has no such file
+            self._samples = self._files.open_samples()
+
+    def _read_lines(self, found: NewContent) -> set[int]:
+        """Add the new lines, and return the blocks for which they contain checksums."""
+        resealed: set[int] = set()
+        for line in self._new_lines():
+            record = parse_line(line)
+            if record is not None and self._has_seals:
+                intact = checksums.check_line(line, checksums.seed_of(self._files.name)) is not None
+                checksums.remove_seal(record)
+                record = record if intact else None
+            if record is None:
+                found.skipped += 1
+            elif record["record"] in _CHECKSUM_RECORDS:
+                self._is_closed = self._is_closed or record["record"] == "closed"
+                resealed |= self._take_checksums(record)
+            else:
+                found.records.append(record)
+                series = parse_series(record) if record["record"] == "series" else None
+                if series is not None:
+                    found.series.append(series)
+                    if series.role in _FILLED_IN_LATER:
+                        self._late_series.add(series.number)
+        return resealed
+
+    def _new_lines(self) -> Iterator[bytes]:
+        """Yield the complete lines that were added to the events file."""
+        assert self._events is not None
+        fd = self._events.fileno()
+        while content := os.pread(fd, _READ_BYTES, self._read_to):
+            self._read_to += len(content)
+            *lines, rest = (self._rest + content).split(b"\n")
+            for line in lines:
+                if self._is_skipping:
+                    self._is_skipping = False
+                elif line:
+                    yield line + b"\n"
+            self._rest = rest
+            if len(rest) > layout.MAX_EVENT_LINE_BYTES:
+                self._rest, self._is_skipping = b"", True
+                yield b"\n"  # counts as a damaged line
+            if len(content) < _READ_BYTES:
+                break
+
+    def _take_checksums(self, record: Record) -> set[int]:
+        """Return the open blocks for which a line has checksums: they may have been filled in."""
+        first, sums = record.get("first"), record.get("blocks")
+        if not isinstance(first, int) or not isinstance(sums, str):
+            return set()
+        return self._open_blocks.intersection(range(first, first + len(sums) // _CHECKSUM_DIGITS))
+
+    def _read_samples(self, found: NewContent) -> bool:
+        """Add the samples from the next slot up to the first one that is not yet written.
+
+        Returns whether that sample was reached; if not, there may be more to read.
+        """
+        if self._samples is None:
+            return True
+        parts: list[tuple[int, NDArray[np.void]]] = []
+        count = _FIRST_READ_RECORDS
+        is_end = False
+        most = self._next_slot + _MOST_RECORDS
+        while not is_end and self._next_slot < most:
+            rows = self._pread(self._next_slot, count)
+            used = self._count_complete(rows)
+            if used:
+                parts.append((self._next_slot, rows[:used]))
+                self._next_slot += used
+            is_end = used < count
+            count = _READ_RECORDS
+        if not parts:
+            return is_end
+        import numpy as np
+
+        samples = np.concatenate([rows for _, rows in parts])
+        slots = np.concatenate([np.arange(first, first + len(rows)) for first, rows in parts])
+        taken = (samples["series"] != layout.ABANDONED_SLOT) & (samples["series"] != 0)
+        samples, slots = samples[taken], slots[taken]
+        if not len(samples):
+            return is_end
+        if found.samples is not None and found.slots is not None:
+            samples = np.concatenate([found.samples, samples])
+            slots = np.concatenate([found.slots, slots])
+        found.samples, found.slots = samples, slots
+        return is_end
+
+    def _pread(self, slot: int, count: int) -> NDArray[np.void]:
+        """Read records twice, because the first read may contain records written only in part.
+
+        A record's series is written last. So a record that has a series in the first read is
+        complete in the second.
+        """
+        import numpy as np
+
+        assert self._samples is not None
+        fd = self._samples.fileno()
+        offset, size = layout.HEADER_SIZE + slot * layout.RECORD_SIZE, layout.RECORD_SIZE
+        first = np.frombuffer(_whole(os.pread(fd, count * size, offset)), record_dtype())
+        if not len(first) or not first["series"][0]:
+            return first[: len(first) if self._is_closed else 0]
+        second = np.frombuffer(_whole(os.pread(fd, len(first) * size, offset)), record_dtype())
+        rows = second.copy()
+        rows["series"][first["series"][: len(rows)] == 0] = 0
+        return rows
+
+    def _count_complete(self, rows: NDArray[np.void]) -> int:
+        """Return how many records precede the first hole; all of them if the file is closed."""
+        holes = rows["series"] == 0
+        if self._is_closed or not holes.any():
+            return len(rows)
+        return int(holes.argmax())
+
+    def _read_changes(self, found: NewContent, resealed: set[int]) -> None:
+        """Add the samples whose step or epoch was filled in after they had been returned."""
+        if found.samples is not None and found.slots is not None and self._late_series:
+            self._note_open(found.samples, found.slots)
+        first_new = self._next_slot if found.slots is None else int(found.slots[0])
+        changed: dict[int, NDArray[np.void]] = {}
+        for block in sorted({slot // layout.BLOCK_RECORDS for slot in self._pending} | resealed):
+            first = block * layout.BLOCK_RECORDS
+            rows = self._pread(first, layout.BLOCK_RECORDS)[: max(0, self._next_slot - first)]
+            own = {
+                slot: row
+                for slot, row in enumerate(rows, first)
+                if int(row["series"]) in self._late_series
+            }
+            incomplete = {slot for slot, row in own.items() if _lacks_position(row)}
+            # the earlier content of the samples that are no longer pending is not known
+            may_have_changed = block in resealed or not incomplete
+            for slot, row in own.items():
+                before = self._pending.get(slot)
+                if before is None:
+                    is_changed = may_have_changed and slot < first_new and slot not in incomplete
+                else:
+                    is_changed = before != row.tobytes()
+                    self._pending[slot] = row.tobytes()
+                    if slot not in incomplete:
+                        del self._pending[slot]
+                if is_changed:
+                    changed[slot] = row
+            if not incomplete:
+                self._open_blocks.discard(block)
+        if changed:
+            import numpy as np
+
+            found.changed = np.array(list(changed.values()), record_dtype())
+            found.changed_slots = np.array(list(changed), np.int64)
+
+    def _note_open(self, samples: NDArray[np.void], slots: NDArray[np.int64]) -> None:
+        """Remember which of the new samples may be filled in, and in which blocks they are."""
+        import numpy as np
+
+        late = np.isin(samples["series"], np.array(list(self._late_series)))
+        places = np.flatnonzero(late & _lacks_position(samples))
+        self._open_blocks.update(np.unique(slots[places] // layout.BLOCK_RECORDS).tolist())
+        for place in places[-_MOST_PENDING:].tolist():
+            self._pending[int(slots[place])] = samples[place].tobytes()
+        while len(self._pending) > _MOST_PENDING:
+            del self._pending[next(iter(self._pending))]
+
+
+def _lacks_position(rows: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return which records have no step or no epoch."""
+    lacking: NDArray[np.bool_] = rows["step"] == layout.NO_STEP
+    lacking = lacking | (rows["epoch"] == layout.NO_EPOCH)
+    return lacking
+
+
+def _whole(content: bytes) -> bytes:
+    """Return the whole records at the beginning of some bytes."""
+    return content[: len(content) - len(content) % layout.RECORD_SIZE]

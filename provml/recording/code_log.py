@@ -1,0 +1,188 @@
+"""Records the code and configuration files that this process uses, for all its runs.
+
+The files are found and read when they are used, and kept in memory. A short-lived thread masks
+their secrets, copies them into the run's folder and records them.
+
+Imports only `collect` and `journal` from provml.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from provml.collect.code_files import (
+    MAX_FILE_BYTES,
+    NOTEBOOK,
+    SOURCE_CODE,
+    CodeFile,
+    CodeFolder,
+    ProjectFiles,
+)
+from provml.collect.code_watch import WATCH
+from provml.collect.source import find_script, write_notebook_cells
+from provml.collect.used_code import UsedCode
+from provml.journal.layout import Record
+from provml.journal.record_building import build_event
+
+CODE_LEFT_OUT: Final = "code left out"
+"""The name of the event that counts the code and configuration files without a copy."""
+MAX_COPIED_BYTES: Final = 10 * 2**20
+"""The maximum size of all code and configuration files of a process that are copied."""
+BEYOND_COPIES: Final = f"beyond {MAX_COPIED_BYTES >> 20} MiB in total"
+NOT_COPIED: Final = "larger than 1 MiB"
+
+_PAUSE_WAIT_S: Final = 5
+
+
+class _ProcessCode:
+    """The code and configuration files that this process has used so far."""
+
+    def __init__(self) -> None:
+        self.files: list[CodeFile] = []
+        self.used: UsedCode | None = None
+        self._bytes = 0
+
+    def update(self, run_folder: Path) -> UsedCode:
+        """Find the files used so far. The first call also starts to watch for further files."""
+        if self.used is None:
+            project = ProjectFiles(find_script(), run_folder)
+            self.used = UsedCode(project, self._keep)
+            WATCH.listener = self.used.take
+            self.used.start(sys.argv[1:])
+        else:
+            self.used.project.leave_out(run_folder)
+            self.used.find_modules()
+        return self.used
+
+    def _keep(self, file: CodeFile) -> None:
+        """Keep a file in memory, without its content if the files together are too large."""
+        size = len(file.content or b"")
+        if self._bytes + size > MAX_COPIED_BYTES:
+            file = file._replace(content=None)
+        else:
+            self._bytes += size
+        self.files.append(file)
+
+
+_process_code = _ProcessCode()
+
+
+class CodeLog:
+    """Records the code and configuration files that this process uses into one run."""
+
+    def __init__(self, append: Callable[[Record], None], run_folder: Path) -> None:
+        """Prepare the log.
+
+        Args:
+            append: a function that appends a record to the run.
+            run_folder: the run's folder.
+        """
+        self._append = append
+        self._run_folder = run_folder
+        self._started_ns = time.time_ns()
+        self._count = 0
+        self._left_out: Counter[str] = Counter()
+        self._thread: threading.Thread | None = None
+        self._is_paused = False
+
+    def start(self) -> None:
+        """Find the files that the process has used so far, and record them in the background."""
+        _process_code.update(self._run_folder)
+        self.record_later()
+
+    def record_later(self) -> None:
+        """Record the files found since the last call, in the background. Never waits."""
+        if self._count == len(_process_code.files) or self._is_paused:
+            return
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            return
+        thread = threading.Thread(target=self._record_files, name="provml-code", daemon=True)
+        self._thread = thread
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is exiting; `finish` records the files
+            self._thread = None
+
+    def pause(self) -> None:
+        """Wait until the background thread has stopped, before the process forks."""
+        self._is_paused = True
+        self._join()
+
+    def resume(self) -> None:
+        """Continue after `pause`."""
+        self._is_paused = False
+        self.record_later()
+
+    def forget(self) -> None:
+        """Leave the files found so far to the parent process, after a fork in the child."""
+        self._is_paused = False
+        self._thread = None
+        self._count = len(_process_code.files)
+        self._left_out.clear()
+
+    def finish(self) -> None:
+        """Record all files that the process has used, and count those that were left out."""
+        used = _process_code.update(self._run_folder)
+        self._join()
+        self._is_paused = False
+        self._record_files()
+        self._record_cells()
+        counts = {**used.left_out, **self._left_out}
+        if counts:
+            self._append(build_event(CODE_LEFT_OUT, counts))
+
+    def _record_cells(self) -> None:
+        """Record the cells that a notebook or IPython shell has run so far."""
+        if "IPython" not in sys.modules:
+            return
+        try:
+            content = write_notebook_cells(self._run_folder)
+        except OSError as error:
+            content = {"kind": "file", "path": "notebook.py", "unread": str(error)}
+        if content is not None:
+            record = {"record": "code", "time": time.time_ns(), "name": "notebook.py"}
+            record |= {"role": SOURCE_CODE, "found_by": NOTEBOOK, "content": content}
+            self._append(record)
+
+    def _join(self) -> None:
+        if self._thread is not None:
+            self._thread.join(_PAUSE_WAIT_S)
+            self._thread = None
+
+    def _record_files(self) -> None:
+        files, used = _process_code.files, _process_code.used
+        if used is None or self._count == len(files):
+            return
+        with CodeFolder(self._run_folder) as folder:
+            while self._count < len(files) and not self._is_paused:
+                file = files[self._count]
+                self._count += 1
+                if not used.is_data(file):
+                    self._append(self._build_record(used, file, folder))
+
+    def _build_record(self, used: UsedCode, file: CodeFile, folder: CodeFolder) -> Record:
+        if file.content is None and "sha256" in file.facts:
+            is_large = file.facts["size"] > MAX_FILE_BYTES
+            self._left_out[NOT_COPIED if is_large else BEYOND_COPIES] += 1
+        return build_code_record(used.project.name_file(file.path), file, folder) | {
+            "time": max(file.time_ns, self._started_ns)
+        }
+
+
+def build_code_record(name: str, file: CodeFile, folder: CodeFolder) -> Record:
+    """Copy a file into the run's folder, and build its record."""
+    return {
+        "record": "code",
+        "time": file.time_ns,
+        "name": name,
+        "role": file.role,
+        "found_by": file.found_by,
+        "content": folder.keep(file),
+    }
