@@ -190,10 +190,10 @@ class FrameworkRecorder:
         They never replace a parameter of the script: if the script has another value under the same
         name, the name of the framework is put before the name of the setting.
 
-        Costs one pass over the events of the run.
+        Costs one pass over the events of the run. In a distributed job, only rank 0 records.
         """
         run = self.find_run()
-        if run is None:
+        if run is None or run._folder.settings.rank not in (None, 0):
             return
         recorded = STATE.part(_Trainings).settings
         known = dict(run.params)
