@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 from capture.scripts import missed, script_done, seen, steps, values
 
 import provml
-from provml import Context
+from provml import Context, integrations
 from provml.integrations._recorder import FrameworkRecorder, never_raise
 
 TOY = '''
@@ -69,6 +70,22 @@ def toy(tmp_path: Path) -> Path:
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-integration\nVersion: 1\n")
     (metadata / "entry_points.txt").write_text("[provml.integrations]\ntoy = toy_integration\n")
     return folder
+
+
+def test_every_integration_is_listed() -> None:
+    """A framework of ours would not be recorded, although it has a file."""
+    folder = Path(integrations.__file__).parent
+    found = {}
+    for path in folder.glob("[!_]*.py"):
+        constants = {}
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                if node.target.id in ("name", "modules") and node.value is not None:
+                    constants[node.target.id] = ast.literal_eval(node.value)
+        if constants:
+            assert constants["name"] == path.stem
+            found[path.stem] = constants["modules"]
+    assert found == integrations.BUILT_IN
 
 
 def test_an_integration_of_another_package(tmp_path: Path, toy: Path) -> None:
