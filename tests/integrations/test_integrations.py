@@ -72,20 +72,23 @@ def toy(tmp_path: Path) -> Path:
     return folder
 
 
+def _read_constants(path: Path) -> dict[str, object]:
+    """The constants of an integration, read without importing its framework."""
+    found: dict[str, object] = {}
+    for node in ast.parse(path.read_text()).body:
+        target = node.target if isinstance(node, ast.AnnAssign) else None
+        if isinstance(target, ast.Name) and target.id in ("name", "modules"):
+            found[target.id] = ast.literal_eval(node.value)
+    return found
+
+
 def test_every_integration_is_listed() -> None:
     """A framework of ours would not be recorded, although it has a file."""
     folder = Path(integrations.__file__).parent
-    found = {}
-    for path in folder.glob("[!_]*.py"):
-        constants = {}
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                if node.target.id in ("name", "modules") and node.value is not None:
-                    constants[node.target.id] = ast.literal_eval(node.value)
-        if constants:
-            assert constants["name"] == path.stem
-            found[path.stem] = constants["modules"]
+    constants = {path.stem: _read_constants(path) for path in folder.glob("[!_]*.py")}
+    found = {stem: own["modules"] for stem, own in constants.items() if own}
     assert found == integrations.BUILT_IN
+    assert {constants[stem]["name"] for stem in found} == set(found)
 
 
 def test_an_integration_of_another_package(tmp_path: Path, toy: Path) -> None:
