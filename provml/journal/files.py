@@ -284,14 +284,27 @@ class WriterFiles:
                 break
         return {}
 
+    def last_record(self) -> Record:
+        """Return the record in the last line; an empty dict if that line is not intact."""
+        for size in _END_SEARCH_BYTES:
+            try:
+                with self.open_events() as file:
+                    file.seek(max(0, os.fstat(file.fileno()).st_size - size))
+                    lines = file.read(size).splitlines(keepends=True)
+            except OSError:
+                return {}
+            record = parse_line(lines[-1]) if lines else None
+            if record is not None:
+                return record if self._is_intact(lines[-1], record) else {}
+        return {}
+
     def _is_being_closed(self) -> bool:
         """Return whether the writer is writing its last lines, or has just written them."""
         try:
             with self.open_events() as file:
-                is_held = is_lock_held(file.fileno(), {})
+                return bool(is_lock_held(file.fileno(), {}) or self.closed_record())
         except OSError:
-            is_held = None
-        return bool(is_held or self.closed_record())
+            return bool(self.closed_record())
 
     def _check_last_lines(self, lines: list[bytes], are_all: bool) -> None:
         checker = LineChecker(self.name, self.events_path.name, from_start=are_all)
@@ -350,8 +363,8 @@ class WriterFiles:
     def _finish_lines(self, checker: LineChecker, torn_bytes: int) -> bool:
         """Note the damage that a checker found, and return whether the writer has ended."""
         must_be_closed = checker.closed or checker.ended or self.header().status is not None
-        if must_be_closed and not checker.closed and self._is_being_closed():
-            must_be_closed = False
+        if must_be_closed and not checker.closed:
+            must_be_closed = not checker.ends_open and not self._is_being_closed()
         for found in checker.finish(must_be_closed, torn_bytes):
             self._note_located(found)
         return must_be_closed
@@ -424,6 +437,8 @@ class WriterFiles:
                 yield from join_parts(read_parts(file, records, length), self._note_holes)
                 self._note_end(length)
                 return
+            if sums.closed is None:
+                sums.infer_size(self.last_record())
             checker = SampleChecker(self.samples_path.name, sums, length)
             if not checker.check_header(os.pread(file.fileno(), layout.HEADER_SIZE, 0)):
                 self._note_located(Damage(self.samples_path.name, "the header is damaged"))
