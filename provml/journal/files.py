@@ -29,6 +29,7 @@ from provml.journal.sample_reading import (
     MAX_SLOTS,
     Header,
     Part,
+    digest_file,
     find_records_end,
     join_parts,
     list_extents,
@@ -60,8 +61,6 @@ IRREGULAR_FILES: Final = {
 }
 """The damage to report if a journal file is a link or special file, keyed by the file's suffix."""
 _PIECE_BYTES: Final = 2**16
-_BLOCK_BYTES: Final = 2**20
-_MAX_HOLE_BYTES: Final = 2**30
 _CHECKSUM_RECORDS: Final = ("checksums", "closed")
 
 
@@ -149,17 +148,8 @@ class WriterFiles:
         The digest is None if holes make up more than 1 GiB of the file. Raises OSError if the file
         can't be opened.
         """
-        import hashlib
-
         with self.open_samples() as file:
-            size = os.fstat(file.fileno()).st_size
-            if size - sum(end - start for start, end in list_extents(file)) > _MAX_HOLE_BYTES:
-                return None, size
-            file.seek(0)
-            digest = hashlib.sha256()
-            while block := file.read(_BLOCK_BYTES):
-                digest.update(block)
-            return digest.hexdigest(), size
+            return digest_file(file)
 
     def events_size(self) -> int:
         """Return the size of the events file in bytes; 0 if it can't be opened."""
@@ -421,6 +411,17 @@ class WriterFiles:
         The fields are ``time``, ``step``, ``value`` (as f64; use `to_int64` for other storages),
         ``epoch`` and ``series``. Needs 64 bytes of memory for each record of a chunk.
         """
+        for chunk in join_parts(self.parts(CHUNK_RECORDS), self._note_holes):
+            yield from split_chunk(chunk, records)
+
+    def parts(self, records: int, first: int = 0) -> Iterator[Part]:
+        """Yield parts of the samples file, in which unused and damaged records have no series.
+
+        Args:
+            records: the number of records in a part.
+            first: the number of records to skip at the beginning of the file. Use the ``first`` of
+                an earlier part.
+        """
         try:
             file = self.open_samples()
         except OSError as error:
@@ -434,7 +435,7 @@ class WriterFiles:
             length = os.fstat(file.fileno()).st_size
             sums = self.read_checksums()
             if sums is None:
-                yield from join_parts(read_parts(file, records, length), self._note_holes)
+                yield from read_parts(file, records, length, first)
                 self._note_end(length)
                 return
             if sums.closed is None:
@@ -442,10 +443,9 @@ class WriterFiles:
             checker = SampleChecker(self.samples_path.name, sums, length)
             if not checker.check_header(os.pread(file.fileno(), layout.HEADER_SIZE, 0)):
                 self._note_located(Damage(self.samples_path.name, "the header is damaged"))
-            parts = read_parts(file, CHUNK_RECORDS, checker.end)
-            for chunk in join_parts(self._check_parts(file, parts, checker), self._note_holes):
-                yield from split_chunk(chunk, records)
-            self.unchecked = checker.unchecked
+            parts = read_parts(file, records, checker.end, first)
+            yield from self._check_parts(file, parts, checker)
+            self.unchecked = self.unchecked if first else checker.unchecked
             for found in checker.finish():
                 self._note_located(found)
 
