@@ -25,7 +25,6 @@ from provml.base.context import Context
 from provml.capture.recorded_calls import RecordedCalls
 from provml.capture.state import STATE
 from provml.capture.trackers.identity_map import IdentityMap
-from provml.integrations._printed_lines import announce_printed_lines
 from provml.integrations._recorder import FrameworkRecorder, never_raise
 
 name: Final = "keras"
@@ -67,7 +66,7 @@ class _Training:
         self.in_fit = True
         optimizer = getattr(model, "optimizer", None)
         if optimizer is not None:
-            settings = {"name": type(optimizer).__qualname__, **optimizer.get_config()}
+            settings = {**optimizer.get_config(), "name": type(optimizer).__qualname__}
             self.recorder.log_settings(settings, "optimizer.")
         loss = getattr(model, "loss", None)
         if loss is not None:
@@ -113,8 +112,15 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
     calls.record(CallbackList, "on_epoch_end", _epoch_ended, leaf=True, nested=True)
     calls.record_before(CallbackList, "on_train_end", _train_ended)
     calls.record(CallbackList, "on_test_end", _test_ended, leaf=True, nested=True)
+    board = getattr(module.callbacks, "TensorBoard", None)
+    if hasattr(board, "_log_epoch_metrics"):
+        calls.record(board, "_log_epoch_metrics", _reported_elsewhere)
     calls.record(module.Model, "save", _saved, leaf=True, nested=True)
     calls.record(module.Model, "save_weights", _saved, leaf=True, nested=True)
+
+
+def _reported_elsewhere(*_: Any, **__: Any) -> None:
+    """Record nothing: the hooks record the values, so calls to TensorBoard must not repeat them."""
 
 
 def _is_recorded_here(callbacks: Any) -> bool:
@@ -124,7 +130,6 @@ def _is_recorded_here(callbacks: Any) -> bool:
 def _fit_called(
     model: Any, x: Any = None, y: Any = None, batch_size: Any = None, *rest: Any, **named: Any
 ) -> None:
-    announce_printed_lines(name)
     callbacks = named.get("callbacks") or ()
     own = (
         [callbacks]

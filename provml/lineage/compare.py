@@ -17,6 +17,7 @@ from provml.lineage.database import QuestionDatabase
 
 _STATE_COLUMNS: Final = (
     "experiment",
+    "parent",
     "status",
     "duration_s",
     "script",
@@ -52,8 +53,8 @@ class Comparison(HasTable):
 
     Attributes:
         runs: the names of the runs, in the order in which they are compared.
-        state: the experiment, status, duration in seconds, script, command and git commit, and
-            whether the code had uncommitted changes.
+        state: the experiment, the parent's id, the status, the duration in seconds, the script, the
+            command, the git commit, and whether the code had uncommitted changes.
         params, tags: the last value of each parameter and tag, as exact text.
         resources: the summaries of the machine readings, such as ``system.cpu_percent.mean``.
         environment: the facts about the host, the interpreter, the hardware and the environment

@@ -106,6 +106,10 @@ class TraceReader:
         """Whether every process in the trace has ended."""
         return bool(self._ended) and not self._running
 
+    def has_ended(self, pid: int) -> bool:
+        """Return whether a process has ended, according to the trace."""
+        return pid in self._ended
+
     def feed(self, block: bytes) -> Iterator[TracedCall]:
         """Yield the calls of the lines that a block completes, in the order in which they ended."""
         lines = (self._rest + block).split(b"\n")
