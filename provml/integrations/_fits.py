@@ -21,10 +21,9 @@ from provml.capture.state import STATE
 from provml.capture.trackers.identity_map import IdentityMap
 from provml.capture.trackers.sources import find_active_run
 from provml.collect.datasets import describe_dataset
-from provml.integrations._recorder import note_failure
+from provml.integrations._recorder import FrameworkRecorder, note_failure
 from provml.integrations._values import plain_settings
 from provml.journal.values import plain_number
-from provml.recording.checks import flatten
 from provml.recording.published_runs import is_worker_process
 from provml.recording.run import Run
 from provml.recording.worker_run import find_own_run
@@ -125,10 +124,9 @@ class Fit:
             self._is_first = fits.first.setdefault(folder, self.name) == self.name
 
     def log_settings(self, settings: Mapping[Any, Any]) -> None:
-        """Record settings as parameters."""
+        """Record settings as parameters. They never replace a parameter of the script."""
         prefix = "" if self._is_first else f"{self.name}."
-        for name, value in flatten(plain_settings(settings), prefix).items():
-            self.run.log_param(name, value)
+        FrameworkRecorder(self.framework).log_settings(plain_settings(settings), prefix)
 
     def log_metric(self, name: str, value: Any, context: Context | None, step: int | None) -> None:
         """Record a sample of a metric. A value that is not a number is left out."""
