@@ -21,6 +21,7 @@ from provml.errors import ProvMLWarning
 from provml.journal import history, layout
 from provml.journal.description import read_reference
 from provml.journal.history import RecordedEvent, RecordedSpan, TimeLike
+from provml.journal.layout import Record
 from provml.journal.reader import Journal
 from provml.journal.store import find_run, list_child_folders
 from provml.model.recorded_values import (
@@ -28,7 +29,7 @@ from provml.model.recorded_values import (
     RecordedContent,
     SeriesArrays,
     SeriesName,
-    find_alerts,
+    decode_alerts,
     find_contents,
     select_series,
 )
@@ -226,6 +227,11 @@ class RecordedRun:
         """The task of the model, such as ``detection``, or None."""
         return self._journal.description.get("task")
 
+    def _records(self, *kinds: str) -> Iterator[Record]:
+        return history.read_records(
+            self._open_journal(), *kinds
+        )  # open the journal again, because a live run grows
+
     def series_names(self, kind: str = "metric") -> list[SeriesName]:
         """Return the name and context of each series of a kind, in the form that `series` takes."""
         from provml.model.series import SeriesTable
@@ -330,7 +336,7 @@ class RecordedRun:
 
     def alerts(self) -> list[RecordedAlert]:
         """Return the readings that raised alerts, in the order in which they were recorded."""
-        return find_alerts(self._open_journal())
+        return decode_alerts(self._records("alert"))
 
     def resources(self) -> list[ResourceUse]:
         """Return the mean, minimum, maximum and total of each kind of machine reading.

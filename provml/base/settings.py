@@ -24,6 +24,10 @@ CODE_VARIABLE = "PROVML_CODE"
 CAPTURE_VARIABLE = "PROVML_CAPTURE"
 COMMAND_VARIABLE = "PROVML_COMMAND"
 JOINED_VARIABLE = "PROVML_JOINED_RUN"
+TRACE_VARIABLE = "PROVML_TRACE"
+INCLUDE_VARIABLE = "PROVML_INCLUDE"
+EXCLUDE_VARIABLE = "PROVML_EXCLUDE"
+TRACE_WAYS = ("auto", "strace", "off")
 PARENT_VARIABLE = "PROVML_PARENT_RUN"
 _ON = ("1", "true", "yes", "on")
 _OFF = ("0", "false", "no", "off")
@@ -121,6 +125,13 @@ class Settings(NamedTuple):
     """``PROVML_COLLECT``: the names of the collectors to use; None means the default collectors."""
     mask: MaskSettings = MaskSettings(True, ())
     """``PROVML_MASK`` and ``PROVML_MASK_ALLOW``; see `MaskSettings`."""
+    trace: str = "auto"
+    """``PROVML_TRACE``: whether ``provml run`` traces the command with strace: ``auto``, ``strace``
+    or ``off``."""
+    include: tuple[str, ...] = ()
+    """``PROVML_INCLUDE``: patterns of the files to record in any case."""
+    exclude: tuple[str, ...] = ()
+    """``PROVML_EXCLUDE``: patterns of the files to leave out in any case."""
     parent_run: str | None = None
     """``PROVML_PARENT_RUN``: the parent of each run that has no other parent, as a folder or name.
     """
@@ -151,6 +162,9 @@ def read_settings() -> Settings:
         sample_interval_s=_read_seconds(SAMPLE_INTERVAL_VARIABLE, "5", "0 for never"),
         collect=_read_names(COLLECT_VARIABLE),
         mask=read_mask_settings(),
+        trace=_read_trace_way(),
+        include=_read_patterns(INCLUDE_VARIABLE),
+        exclude=_read_patterns(EXCLUDE_VARIABLE),
         parent_run=os.environ.get(PARENT_VARIABLE) or None,
         store=os.environ.get(STORE_VARIABLE) or None,
         code=_read_switch(CODE_VARIABLE),
@@ -181,6 +195,19 @@ def _read_switch(variable: str) -> bool:
     if text not in ("", *_ON, *_OFF):
         raise InvalidArgumentError(f"{variable} must be on or off, not {text!r}")
     return text not in _OFF
+
+
+def _read_trace_way() -> str:
+    way = os.environ.get(TRACE_VARIABLE) or "auto"
+    if way not in TRACE_WAYS:
+        raise InvalidArgumentError(f"{TRACE_VARIABLE} must be auto, strace or off, not {way!r}")
+    return way
+
+
+def _read_patterns(variable: str) -> tuple[str, ...]:
+    """Return patterns that are separated like the folders in ``PATH``."""
+    text = os.environ.get(variable, "")
+    return tuple(pattern for pattern in text.split(os.pathsep) if pattern) if text else ()
 
 
 def _read_names(variable: str) -> tuple[str, ...] | None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from provml.base.file_events import FILES_CAPTURED, FILES_LEFT_OUT, FILES_WATCHED
 from provml.base.store_files import OpenFolder, store_root
 from provml.cli._children import SeenChildren, read_children
 from provml.cli._kept_output import OUTPUT_NAMES, copy_path, read_last_lines
@@ -29,6 +30,7 @@ from provml.journal.values import decode
 from provml.model.series import SAMPLING, RunSeries, SeriesTable
 
 _LAST_EVENTS = 5
+_FILE_EVENTS = (FILES_WATCHED, FILES_CAPTURED, FILES_LEFT_OUT)
 _OUTPUT_LINES = 10
 _CONTENTS = ("dataset", "input", "artifact", "model")
 
@@ -129,6 +131,7 @@ class Overview:
         git: the description of the script's git repository; empty if there is none.
         output: the name of the kept output that `output_lines` come from, such as ``stderr``.
         output_lines: the last lines of that output; empty unless the run failed.
+        files: the events about the files of a command: their metadata, by the event's name.
         damage: the number of unreadable records, by the reason why they are unreadable.
         unsummarised: the number of summaries that are missing although the values to summarise
             were stored.
@@ -155,6 +158,7 @@ class Overview:
     git: Record = field(default_factory=dict)
     output: str | None = None
     output_lines: list[str] = field(default_factory=list)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
     damage: dict[str, int] = field(default_factory=dict)
     unsummarised: int = 0
     documents: dict[str, SeenDocument] = field(default_factory=dict)
@@ -189,6 +193,7 @@ class Overview:
             "metadata": self.metadata,
             "series": [_series_json(series) for series in self.series],
             "contents": [_content_json(seen) for seen in self.contents],
+            "files": self.files,
             "code": [_content_json(seen) for seen in self.code],
             "events": {"count": self.events, "last": [_event_json(e) for e in self.last_events]},
             "spans": [_span_json(span) for span in self.last_spans],
@@ -246,6 +251,7 @@ def read_overview(journal: Journal) -> Overview:
             code.setdefault(name, SeenContent(kind, name)).add(time_ns, record)
         elif kind == "event":
             found.events += 1
+            _add_file_event(found, name, record)
             heapq.heappush(last, (time_ns, found.events, _seen_event(name, time_ns, record)))
             if len(last) > _LAST_EVENTS:
                 heapq.heappop(last)
@@ -272,6 +278,17 @@ def _add_start(found: Overview, record: Record) -> None:
         found.command = [str(word) for word in record["command"]]
     if isinstance(record.get("script"), dict):
         found.script = record["script"]
+
+
+def _add_file_event(found: Overview, name: str, record: Record) -> None:
+    """Add an event about the files of a command. The numbers of several such events add up."""
+    if name not in _FILE_EVENTS:
+        return
+    metadata = _decode_or(record.get("metadata"))
+    for key, value in metadata.items() if isinstance(metadata, dict) else ():
+        own = found.files.setdefault(name, {})
+        is_count = isinstance(value, int) and isinstance(own.get(key, 0), int)
+        own[key] = value + own.get(key, 0) if is_count else value
 
 
 def _add_output(found: Overview, contents: dict[tuple[str, str], SeenContent]) -> None:

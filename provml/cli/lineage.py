@@ -215,7 +215,8 @@ def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
 def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[str, str]]]:
     """Return the children of each node.
 
-    The children of content are runs, and the children of a run are content.
+    The children of content are runs, and the children of a run are content. If content is a folder,
+    files in it can be its children, and the other way round.
     """
     branches: dict[tuple[str, str], list[tuple[str, str]]] = {}
 
@@ -236,6 +237,10 @@ def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tup
             is_step = getattr(lineage.contents[key], way) == 1 and place["kind"] not in _CODE
             if is_step and place["run"] in lineage.start_runs and place["role"] == nearest:
                 join(("run", place["run"]), ("content", key))
+    for effect, cause in lineage.members:
+        one, other = (effect, cause) if way == "up" else (cause, effect)
+        if all(getattr(lineage.contents[key], way) is not None for key in (one, other)):
+            join(("content", one), ("content", other))
     for run, effect, cause in lineage.flows:
         one, other = (effect, cause) if way == "up" else (cause, effect)
         if getattr(lineage.contents[one], way) is None:

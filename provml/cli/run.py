@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from provml.base.settings import TRACE_WAYS
 from provml.cli._options import examples, store_option
 
 _BYTES_A_MIB = 2**20
@@ -60,6 +61,24 @@ _BYTES_A_MIB = 2**20
 )
 @click.option("--no-files", is_flag=True, help="Don't record which files are read and written.")
 @click.option(
+    "--trace",
+    type=click.Choice(TRACE_WAYS),
+    help="Whether to trace the command with strace, which finds the files of all programs.  "
+    "[default: auto]",
+)
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="PATTERN",
+    help="Record the files that match, such as '/tmp/cache/*'. Can be repeated.",
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Don't record the files that match, such as '*.log'. Can be repeated.",
+)
+@click.option(
     "--no-code", is_flag=True, help="Don't record the code and configuration files that are used."
 )
 @click.option("--no-settings", is_flag=True, help="Don't record settings such as arguments.")
@@ -101,6 +120,9 @@ def run_command(
     no_trackers: bool,
     no_frameworks: bool,
     no_files: bool,
+    trace: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
     no_code: bool,
     no_settings: bool,
     quiet: bool,
@@ -115,10 +137,10 @@ def run_command(
     program. It runs exactly as it would without provml, with the same output, exit status and
     signals.
 
-    provml keeps the output of the command, and reads metrics from it. In Python programs, provml
-    also records the settings, the code, what frameworks and other trackers report, and the files
-    that the program reads and writes. If the program calls provml.start_run, the call joins this
-    run.
+    provml keeps the output of the command, reads metrics from it, and records the files that the
+    command reads and writes. In Python programs, provml also records the settings, the code, and
+    what frameworks and other trackers report. If the program calls provml.start_run, the call joins
+    this run.
 
     If standard error is a terminal, provml prints at the end what it recorded, in one to three
     lines.
@@ -138,6 +160,9 @@ def run_command(
         trackers=not no_trackers,
         frameworks=not no_frameworks,
         files=not no_files,
+        trace=trace,
+        include=include,
+        exclude=exclude,
         code=not no_code,
         settings=not no_settings,
         summary=not quiet,

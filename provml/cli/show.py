@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from provml.base.file_events import FILES_LEFT_OUT, FILES_WATCHED
 from provml.base.store_files import store_root
 from provml.cli import _terminal as terminal
 from provml.cli._follow import follow_option, redraw_until_end
@@ -142,6 +143,7 @@ def _overview_sections(found: Overview) -> list[RenderableType]:
         ("system readings (--resources shows all of them)", _readings_section(found)),
         ("summaries of the readings", _settings_section(found.reading_summaries)),
         ("datasets, inputs, artifacts, models", _contents_section(found)),
+        ("files of the command", _files_section(found)),
         (_code_title(found), _code_section(found)),
         (_events_title(found), _events_section(found)),
         ("spans", _spans_section(found)),
@@ -302,6 +304,25 @@ def _contents_section(found: Overview) -> RenderableType | None:
         rows.append(cells)
     columns = ("  name", "kind", "context", "size", "sha256", "copy")
     return terminal.table(columns, rows, right=("size",), cut=("  name", "context"))
+
+
+def _files_section(found: Overview) -> RenderableType | None:
+    """Build a table that says how files were found, and how many the rules left out."""
+    watched, left_out = found.files.get(FILES_WATCHED, {}), found.files.get(FILES_LEFT_OUT, {})
+    rows: list[tuple[str, Text]] = []
+    if isinstance(watched.get("method"), str):
+        reason = watched.get("reason")
+        own = f", because {reason}" if isinstance(reason, str) else ""
+        rows.append(("found by", terminal.cell(f"{watched['method']}{own}")))
+    unseen = watched.get("not_seen")
+    if isinstance(unseen, list):
+        rows += [("not seen", terminal.cell(str(text))) for text in unseen]
+    rows += [
+        ("left out", terminal.cell(f"{count:,} ({reason})"))
+        for reason, count in left_out.items()
+        if isinstance(count, int)
+    ]
+    return terminal.pairs_table(rows) if rows else None
 
 
 def _code_title(found: Overview) -> str:

@@ -28,6 +28,7 @@ from provml.capture.outer_run import get_outer_run, note_missed
 from provml.capture.state import STATE
 from provml.capture.trackers.sources import find_active_run
 from provml.errors import ProvMLError
+from provml.integrations._printed_lines import announce_printed_lines
 from provml.journal.values import plain_number
 from provml.recording.checks import flatten
 from provml.recording.run import Run
@@ -76,6 +77,8 @@ class FrameworkRecorder:
         self._starts_run = starts_run
         self._experiment = experiment
         self._run: Run | None = None
+        self._is_announced = False
+        self._data: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
         self._contexts: dict[tuple[str, str, Context | None], Context | None] = {}
 
@@ -85,16 +88,20 @@ class FrameworkRecorder:
     def find_run(self) -> Run | None:
         """Return the run to record in; None if there is none, or if the run has ended.
 
-        Starts a run if the recorder may do so.
+        Starts a run if the recorder may do so. The first call tells ``provml run`` not to read the
+        lines that the framework prints.
         """
-        if self._run is not None:
-            return None if self._run.closed else self._run
-        run = find_active_run()
+        run = self._run or find_active_run()
         if run is None and self._starts_run:
             run = self._run = start_run(
                 self._experiment or _script_name(), framework=self.framework
             )
-        return None if run is None or run.closed else run
+        if run is None or run.closed:
+            return None
+        if not self._is_announced:
+            self._is_announced = True
+            announce_printed_lines(self.framework)
+        return run
 
     def end_own_run(self) -> None:
         """End the run if this recorder started it."""
@@ -218,9 +225,11 @@ class FrameworkRecorder:
         """Record a dataset that the training reads. Costs one pass over data in memory.
 
         Never reads samples through the dataset's own methods, and never draws random numbers.
+        Records nothing if the last call for this name had the same object.
         """
         run = self.find_run()
-        if run is not None and data is not None:
+        if run is not None and data is not None and self._data.get(name) != id(data):
+            self._data[name] = id(data)
             run.log_dataset(name, data, context)
 
 

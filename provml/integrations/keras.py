@@ -25,7 +25,6 @@ from provml.base.context import Context
 from provml.capture.recorded_calls import RecordedCalls
 from provml.capture.state import STATE
 from provml.capture.trackers.identity_map import IdentityMap
-from provml.integrations._printed_lines import announce_printed_lines
 from provml.integrations._recorder import FrameworkRecorder, never_raise
 
 name: Final = "keras"
@@ -67,7 +66,7 @@ class _Training:
         self.in_fit = True
         optimizer = getattr(model, "optimizer", None)
         if optimizer is not None:
-            settings = {"name": type(optimizer).__qualname__, **optimizer.get_config()}
+            settings = {**optimizer.get_config(), "name": type(optimizer).__qualname__}
             self.recorder.log_settings(settings, "optimizer.")
         loss = getattr(model, "loss", None)
         if loss is not None:
@@ -131,7 +130,6 @@ def _is_recorded_here(callbacks: Any) -> bool:
 def _fit_called(
     model: Any, x: Any = None, y: Any = None, batch_size: Any = None, *rest: Any, **named: Any
 ) -> None:
-    announce_printed_lines(name)
     callbacks = named.get("callbacks") or ()
     own = (
         [callbacks]

@@ -30,7 +30,6 @@ from provml.base.context import Context
 from provml.capture.recorded_calls import RecordedCalls
 from provml.capture.state import STATE
 from provml.capture.trackers.identity_map import IdentityMap
-from provml.integrations._printed_lines import announce_printed_lines
 from provml.integrations._recorder import FrameworkRecorder, never_raise
 
 name: Final = "transformers"
@@ -86,10 +85,8 @@ def _reported_elsewhere(*_: Any, **__: Any) -> None:
 
 def _created(result: None, trainer: Any, *_: Any, **__: Any) -> None:
     handler = trainer.callback_handler
-    if trainer.is_world_process_zero():
-        announce_printed_lines(name)
-        if not any(isinstance(callback, ProvMLCallback) for callback in handler.callbacks):
-            _log_data(STATE.part(_Handlers).recorder_of(handler), trainer)
+    if _is_recorded_here(handler, trainer.state):
+        _log_data(STATE.part(_Handlers).recorder_of(handler), trainer)
 
 
 def _log_data(recorder: FrameworkRecorder, trainer: Any) -> None:

@@ -169,6 +169,13 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
             "`artifacts.content` of a direct cause in the same run",
         ),
     ),
+    "members": (
+        _RUN,
+        SqlColumn("folder", "VARCHAR", "`artifacts.content` of a folder"),
+        SqlColumn("role", "VARCHAR", "as in `artifacts`"),
+        SqlColumn("name", "VARCHAR", "the path of a file within the folder"),
+        SqlColumn("member", "VARCHAR", "digest of the file, which can be an `artifacts.content`"),
+    ),
     "packages": (
         _RUN,
         SqlColumn("name", "VARCHAR", "name of an installed package"),
@@ -218,4 +225,6 @@ runs, in one file per table. If several subfolders contain the same run, only th
 in the order of the folder names. All tables are derived from the journals: you can delete them, and
 provml builds them again.
 
-Null means that a value is missing. Every row belongs to a run: join the tables on `run`."""
+Null means that a value is missing. Every row belongs to a run: join the tables on `run`. Only the
+rows of `members` are not repeated: if several runs use the same folder, one run has its files. Join
+that table on `folder`."""

@@ -265,6 +265,9 @@ class Recorder:
         return {"unread": hashing.DIGEST_PENDING}
 
     def _report_digest(self, number: int, content: Record) -> None:
+        from provml.collect.content import write_manifest
+
+        content |= write_manifest(self.path, content.pop("manifest", None))
         try:
             self._append(
                 {"record": "digest", "time": time.time_ns(), "id": number, "content": content}

@@ -18,8 +18,9 @@ from waiting import LIMIT_S
 import provml
 from provml import RecordedContent
 from provml.capture.files import record_files
+from provml.capture.files.access_history import OVERWRITTEN
 from provml.capture.files.access_log import list_access_logs, read_access_log
-from provml.capture.files.access_records import CAPTURED, MAX_FILES_PER_FOLDER, OVERWRITTEN, SECRET
+from provml.capture.files.access_records import CAPTURED, MAX_FILES_PER_FOLDER, SECRET
 from provml.capture.files.ignore_rules import IgnoreRules
 
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -379,7 +380,13 @@ open(os.environ["PROVML_JOINED_RUN"] + "/run.json").read()
         ("/usr/share/zoneinfo/UTC", False, True),
         ("/usr2/data", False, False),
         ("/etc/passwd", False, True),
-        ("/tmp/x", True, True),
+        ("/tmp/x", True, False),
+        ("/tmp/.X11-unix/x", False, True),
+        ("/tmp/torchinductor_me/x", True, True),
+        ("/dev/shm/data.bin", False, False),
+        ("/dev/shm/torch_12_x", True, True),
+        ("/opt/tool/libx.so.6", False, True),
+        ("/home/me/project/libx.so.6", True, False),
         ("/mnt/data/x", False, False),
     ],
 )
@@ -399,7 +406,7 @@ def test_working_folder_counts_within_a_folder_that_does_not(
     monkeypatch.setenv("HOME", "/home/me")
     rules = IgnoreRules.for_this_process(f"{folder}/provenance/e/r", folder)
     assert not rules.ignores(f"{folder}/data.csv")
-    assert rules.ignores(f"{folder}-other/data.csv")
+    assert rules.ignores(f"{folder}-other/data.csv") is not folder.startswith("/tmp/")
     assert rules.ignores(f"{folder}/provenance/e/r/run.json")
 
 

@@ -21,6 +21,7 @@ from provml.collect.code_files import (
     MAX_FILE_BYTES,
     OPENED,
     CodeFile,
+    CodeFolder,
     ProjectFiles,
     choose_role,
     find_copy_path,
@@ -106,32 +107,33 @@ class CodeRecorder:
             self._poll()
 
     def _take_arguments(self) -> None:
-        for path in list_named_files(self._arguments):
-            role = choose_role(path)
-            if role is not None and self._project.is_local(path, is_named=True):
-                file = read_code_file(path, role, COMMAND_LINE, time.time_ns())
-                if file is not None:
-                    self._keep(file)
+        with CodeFolder(self._run.path) as folder:
+            for path in list_named_files(self._arguments):
+                role = choose_role(path)
+                if role is not None and self._project.is_local(path, is_named=True):
+                    file = read_code_file(path, role, COMMAND_LINE, time.time_ns())
+                    if file is not None:
+                        self._keep(file, folder)
 
     def _poll(self) -> None:
         """Copy the files of all new notes."""
-        for path in list_code_notes(self._run.path, self._command):
-            try:
-                notes = list(read_code_notes(path))
-            except OSError:
-                continue
-            for note in notes[self._read[path] :]:
-                if isinstance(note, dict):
-                    self._left_out[path] = note  # a process repeats this note with larger numbers
-                else:
-                    self._take(note)
-            self._read[path] = len(notes)
+        with CodeFolder(self._run.path) as folder:
+            for path in list_code_notes(self._run.path, self._command):
+                try:
+                    notes = list(read_code_notes(path))
+                except OSError:
+                    continue
+                for note in notes[self._read[path] :]:
+                    if isinstance(note, dict):
+                        self._left_out[path] = note  # later notes contain larger numbers
+                    else:
+                        self._take(note, folder)
+                self._read[path] = len(notes)
 
-    def _take(self, note: CodeNote) -> None:
+    def _take(self, note: CodeNote, folder: CodeFolder) -> None:
         file = note.file
         if file.found_by == OPENED:
-            folder = os.path.dirname(file.path)
-            self._opened.setdefault(folder, set()).add(file.path)
+            self._opened.setdefault(os.path.dirname(file.path), set()).add(file.path)
         if _key(file) in self._records:
             return
         if len(self._records) >= MAX_FILES:
@@ -140,9 +142,9 @@ class CodeRecorder:
         now = read_code_file(file.path, file.role, file.found_by, file.time_ns)
         if now is not None and now.content is not None and _is_as_noted(now, note):
             file = file._replace(content=now.content)
-        self._keep(file)
+        self._keep(file, folder)
 
-    def _keep(self, file: CodeFile) -> None:
+    def _keep(self, file: CodeFile, folder: CodeFolder) -> None:
         """Copy a file, and build its record."""
         size = len(file.content or b"")
         if self._copied_bytes + size > MAX_COPIED_BYTES:
@@ -150,15 +152,15 @@ class CodeRecorder:
             file = file._replace(content=None)
         else:
             self._copied_bytes += size
-        record = build_code_record(self._project.name_file(file.path), file, self._run.path)
+        record = build_code_record(self._project.name_file(file.path), file, folder)
         if file.content is None and "sha256" in file.facts:
-            self._find_copy(file, record["content"])
+            self._find_copy(file, record["content"], folder)
         self._records[_key(file)] = record
 
-    def _find_copy(self, file: CodeFile, content: dict[str, Any]) -> None:
+    def _find_copy(self, file: CodeFile, content: dict[str, Any], folder: CodeFolder) -> None:
         """Find the copy of a file that has changed: an earlier attempt may have made it."""
         copy = find_copy_path(file.path, file.facts["sha256"])
-        if store_files.is_file(store_files.store_root(self._run.path), self._run.path / copy):
+        if folder.has_copy(copy):
             content["copy"] = copy
         elif file.facts.get("size", 0) > MAX_FILE_BYTES:
             self._uncopied[NOT_COPIED] += 1

@@ -18,6 +18,11 @@ from provml.capture.code.code_recorder import CodeRecorder
 from provml.capture.command.bounded_log import find_leftover_logs
 from provml.capture.files import record_files
 from provml.capture.files.access_log import list_access_logs, read_process_id
+from provml.capture.files.trace_recovery import (
+    is_still_traced,
+    list_traces,
+    note_rest_of_trace,
+)
 from provml.collect.content import describe_path
 from provml.journal import layout
 from provml.journal.history import read_records
@@ -54,17 +59,20 @@ def _record_all(run_folder: Path) -> list[str]:
     run_folder = Path(os.path.abspath(run_folder))
     root, artifacts = store_files.store_root(run_folder), run_folder / layout.ARTIFACTS_FOLDER
     notes = list_access_logs(run_folder)
-    code_notes = list_code_notes(run_folder)
+    traces, code_notes = list_traces(run_folder), list_code_notes(run_folder)
     streams = find_leftover_logs(run_folder) if store_files.is_folder(root, artifacts) else []
     messages = []
-    if (notes or code_notes) and not _ran_here(run_folder):
+    if (notes or traces or code_notes) and not _ran_here(run_folder):
         messages.append(
             f"files: left the notes of {max(len(notes), len(code_notes)):,} processes, because "
             "they ran on another machine or in another container: to record them, run this "
             "command there"
         )
-        notes = code_notes = []
-    if not (notes or code_notes or streams) or any(map(_is_running, notes + code_notes)):
+        notes = traces = code_notes = []
+    every = [*notes, *traces, *code_notes]
+    if not (every or streams) or any(map(_is_running, every)):
+        return messages
+    if any(is_still_traced(run_folder, trace) for trace in traces):
         return messages
     ended_ns = Journal(run_folder).state().ended_ns
     settings = read_settings()._replace(joined_run=str(run_folder))
@@ -76,12 +84,16 @@ def _record_all(run_folder: Path) -> list[str]:
                 store_files.remove_file(root, file)
             store_files.remove_empty_folder(root, files[0].parent)
             messages.append(f"{name}: recorded the printed output")
+        for trace in traces:
+            note_rest_of_trace(run_folder, trace)
         if code_notes:
             CodeRecorder(run, "", _find_script(run_folder)).finish()
             messages.append(f"code: recorded the notes of {len(code_notes):,} processes")
-        if notes:
+        if notes or traces:
             record_files(run, until_ns=ended_ns)
             messages.append(f"files: recorded the notes of {len(notes):,} processes")
+            for trace in traces:
+                store_files.remove_file(root, trace)
     finally:
         run.end_run()
     return messages

@@ -47,6 +47,7 @@ class CommandStream:
         numbers: the command's file descriptors that write to this stream: 1, 2 or both.
         command_fd: the descriptor of the command's end of the pipe or pseudo-terminal.
         is_terminal: whether the stream is a pseudo-terminal rather than a pipe.
+        link: where the links in ``/proc/<pid>/fd`` of a process that writes to the stream lead.
         trouble: the error that stopped the thread, such as a failure to write our own output; None
             if no error occurred.
         unread: whether a process that the command left running may still write to the stream.
@@ -69,8 +70,10 @@ class CommandStream:
         if self.is_terminal:
             self._source, self.command_fd = os.openpty()
             self._prepare_terminal()
+            self.link = os.ttyname(self.command_fd)
         else:
             self._source, self.command_fd = os.pipe()
+            self.link = f"pipe:[{os.fstat(self._source).st_ino}]"
             if _F_SETPIPE_SZ is not None:
                 try:
                     fcntl.fcntl(self._source, _F_SETPIPE_SZ, _PIPE_BYTES)
@@ -134,6 +137,10 @@ class CommandStream:
         if self._waker >= 0:
             os.close(self._waker)
             self._waker = -1
+
+    def stop(self) -> None:
+        """Close our end after the thread has finished, because no process will write any more."""
+        self._close_source()
 
     def hand_over(self) -> None:
         """Start a ``cat`` process that passes on the rest of the output.

@@ -14,11 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from provml.base.settings import (
     CAPTURE_VARIABLE,
     COMMAND_VARIABLE,
+    EXCLUDE_VARIABLE,
+    INCLUDE_VARIABLE,
     JOINED_VARIABLE,
     Settings,
     read_settings,
@@ -28,7 +30,8 @@ from provml.capture import bootstrap
 from provml.capture.arguments.command_line import read_options
 from provml.capture.arguments.recorded_settings import SETTINGS_READ
 from provml.capture.code.code_recorder import CodeRecorder
-from provml.capture.command.bounded_log import DEFAULT_LIMIT_BYTES
+from provml.capture.command.command_files import CommandFiles
+from provml.capture.command.command_options import CommandOptions as CommandOptions
 from provml.capture.command.exit_status import CommandExit, read_script_ends
 from provml.capture.command.output_recorder import CommandOutputRecorder
 from provml.capture.command.program import Program, find_program
@@ -40,7 +43,6 @@ from provml.capture.command.signals import (
     stop_by_signal,
 )
 from provml.capture.command.streams import CommandStream, open_streams
-from provml.capture.files import record_files
 from provml.capture.lines import compile_patterns
 from provml.capture.outer_run import MISSED
 from provml.collect.collector_selection import plan_collectors
@@ -62,29 +64,6 @@ _STATUS_NOT_FOUND: Final = 127
 _STATUS_NOT_EXECUTABLE: Final = 126
 _WORST_FIRST: Final = ("failed", "interrupted", "finished")
 _ENVIRONMENT_WAIT_S: Final = 30
-
-
-class CommandOptions(NamedTuple):
-    """Options that choose what to record. Only ``provml run`` has them, not `start_run`."""
-
-    patterns: tuple[str, ...] = ()
-    """Templates and regular expressions for lines with metrics; see `provml.capture.lines`."""
-    output: bool = True
-    """Whether to read and keep the output. If False, the command uses the caller's streams."""
-    trackers: bool = True
-    """Whether to record the command's calls to other experiment trackers, such as MLflow."""
-    frameworks: bool = True
-    """Whether to record what machine-learning frameworks such as Lightning report."""
-    files: bool = True
-    """Whether to record the files that the command reads and writes."""
-    code: bool = True
-    """Whether to record the code and configuration files that the command uses."""
-    settings: bool = True
-    """Whether to record the command's settings, such as its arguments, as parameters."""
-    summary: bool = True
-    """Whether to print a summary at the end if standard error is a terminal."""
-    output_limit_bytes: int = DEFAULT_LIMIT_BYTES
-    """The maximum number of bytes to keep of each output stream."""
 
 
 def record_command(
@@ -125,7 +104,7 @@ def record_command(
         raise InvalidArgumentError(
             "there is no command to run: try 'provml run -- python train.py'"
         )
-    settings = read_settings()._replace(joined_run=None)
+    settings = options.apply_to(read_settings()._replace(joined_run=None))
     compile_patterns(options.patterns)
     program = find_program(command)
     if program.is_notebook:
@@ -143,6 +122,9 @@ def record_command(
     )
     if settings.disabled:
         return _become_command(program, dict(os.environ))
+    files = CommandFiles(program, settings) if options.files else None
+    if files is not None and settings.trace == "strace":
+        files.plan  # noqa: B018 - raises an error if the command can't be traced
     signals = SignalQueue()
     try:
         parent = find_parent(None, settings, store)
@@ -162,7 +144,7 @@ def record_command(
         _print_message(f"not recording: {_describe_error(error)}")
         return _become_command(program, dict(os.environ))
     process_hooks.watch(run)
-    return _CommandRecording(run, program, options, settings, start, signals).follow()
+    return _CommandRecording(run, program, options, settings, start, signals, files).follow()
 
 
 def _describe_error(error: Exception) -> str:
@@ -233,6 +215,7 @@ class _CommandRecording:
         settings: Settings,
         start: RunStart,
         signals: SignalQueue,
+        files: CommandFiles | None,
     ) -> None:
         self._run = run
         self._program = program
@@ -240,6 +223,7 @@ class _CommandRecording:
         self._settings = settings
         self._start = start
         self._signals = signals
+        self._files = files
         self._streams: list[CommandStream] = []
         self._output: CommandOutputRecorder | None = None
         self._token = f"{os.urandom(6).hex()}-"
@@ -268,6 +252,8 @@ class _CommandRecording:
         except OSError as error:
             for stream in self._streams:
                 stream.discard()
+            if self._files is not None:
+                self._files.discard()
             command_exit = _report_not_started(self._program, error)
             self._end_run(command_exit, error.strerror)
             return command_exit
@@ -318,7 +304,11 @@ class _CommandRecording:
             "setsigdef": ours,  # Python ignores these signals, but the command must not
             "setsigmask": sorted(self._signals.before),
         }
+        traced = self._prepare_files(words)
         self._started_ns = time.time_ns()
+        if traced is not None:
+            self._pid = os.posix_spawn(traced[0], traced, environment, **spawn_options)
+            return
         try:
             self._pid = os.posix_spawnp(words[0], words, environment, **spawn_options)
         except OSError as error:
@@ -327,6 +317,17 @@ class _CommandRecording:
             self._pid = os.posix_spawn(
                 "/bin/sh", _shell_command(self._program), environment, **spawn_options
             )
+
+    def _prepare_files(self, words: list[str]) -> list[str] | None:
+        """Prepare the watch on files; return the command line that traces the command, if any."""
+        if self._files is None:
+            return None
+        try:
+            return self._files.prepare(self._run, self._token, words)
+        except OSError as error:
+            self._note_missed("files", str(error))
+            self._files = None
+            return None
 
     def _build_environment(self) -> dict[str, str]:
         """Return the caller's environment, plus the variables that let processes join the run."""
@@ -347,6 +348,12 @@ class _CommandRecording:
         ]
         if self._settings.capture is not None or len(own) < len(chosen):
             environment[CAPTURE_VARIABLE] = ",".join(own)
+        for name, patterns in (
+            (INCLUDE_VARIABLE, self._settings.include),
+            (EXCLUDE_VARIABLE, self._settings.exclude),
+        ):
+            if patterns:
+                environment[name] = os.pathsep.join(patterns)
         site, others = str(bootstrap.SITE), environment.get("PYTHONPATH", "")
         paths = [path for path in others.split(os.pathsep) if path != site] if others else []
         environment["PYTHONPATH"] = os.pathsep.join([site, *paths])
@@ -366,6 +373,7 @@ class _CommandRecording:
             "command_started",
             lambda: self._run.log_event("command_started", source=SOURCE, timestamp=started_s),
         )
+        self._try_part("files", self._start_files)
         self._try_part("readings", self._start_sampling)
         if self._records_code:
             self._try_part("code", self._start_code)
@@ -394,6 +402,15 @@ class _CommandRecording:
         program = self._program
         self._code = CodeRecorder(self._run, self._token, program.script, program.arguments)
         self._code.start()
+
+    def _start_files(self) -> None:
+        if self._files is not None:
+            self._files.start(self._run, self._pid)
+
+    def _record_files(self) -> None:
+        if self._files is not None:
+            for what, reason in self._files.finish(self._run, self._token):
+                self._note_missed(what, reason)
 
     def _start_sampling(self) -> None:
         interval_s = self._start.interval_s
@@ -494,7 +511,9 @@ class _CommandRecording:
         }
         self._run.log_event("command_finished", source=SOURCE, metadata=metadata)
         for stream in self._streams:
-            if stream.unread or not stream.is_done:
+            if stream.unread and self._is_only_traced(stream):
+                stream.stop()
+            elif stream.unread or not stream.is_done:
                 stream.hand_over()
                 self._note_missed(
                     stream.name, "written after the command's end by a process that it left running"
@@ -524,11 +543,14 @@ class _CommandRecording:
             )
         if self._code is not None:
             self._try_part("code", self._code.finish)
-        if self._options.files:
-            self._try_part("files", lambda: record_files(self._run, self._token))
+        self._try_part("files", self._record_files)
         if self._options.settings:
             self._try_part("settings", self._record_options)
         self._end_run(command_exit, command_exit.reason)
+
+    def _is_only_traced(self, stream: CommandStream) -> bool:
+        """Return whether strace alone keeps a stream open, for processes that do not use it."""
+        return self._files is not None and self._files.is_only_writer(stream.link)
 
     def _record_options(self) -> None:
         """Record the options on the command line, if no library has recorded any settings."""

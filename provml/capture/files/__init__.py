@@ -3,7 +3,9 @@
 It works in two phases:
 
 1. In each Python process, `audit_hook` and `library_hooks` notice the files that the process opens.
-   `access_log` writes notes about these files to disk, where they survive if the process is killed.
+   In all processes of a command that strace traces, `trace_follower` does. Otherwise, `known_files`
+   compares folders before and after the command. `access_log` writes notes about these files to
+   disk, where they survive if the process is killed.
 2. After the command has ended, `access_records` hashes the files and turns the notes into records.
 
 `ignore_rules` decides which files to leave out. Every process calls `install`, which must take only
@@ -12,6 +14,7 @@ a few microseconds, so this module imports the others only when it needs them.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,11 +28,17 @@ def install() -> None:
 
     settings = read_settings()
     if settings.joined_run:
-        audit_hook.install(settings.joined_run, settings.command)
+        audit_hook.install(
+            settings.joined_run, settings.command, settings.include, settings.exclude
+        )
 
 
 def record_files(
-    run: Run, command: str = "", wait_s: float | None = None, until_ns: int | None = None
+    run: Run,
+    command: str = "",
+    wait_s: float | None = None,
+    until_ns: int | None = None,
+    named: Container[str] = (),
 ) -> None:
     """Record the files that a run's processes have noted so far. Call this before the run ends.
 
@@ -45,7 +54,9 @@ def record_files(
             set.
         until_ns: the time at which the run ended, in nanoseconds since the epoch; the default is
             now. Files written after this time get no digest.
+        named: the paths that the command line names. They are recorded even in folders for
+            temporary files and in hidden folders.
     """
     from provml.capture.files.access_records import record_accesses
 
-    record_accesses(run, command, wait_s, until_ns)
+    record_accesses(run, command, wait_s, until_ns, named)

@@ -18,8 +18,9 @@ kind   field       meaning
 F                  the ignore rules of the process, as JSON; the first note of each file
 C                  the working folder from now on; also the second note of each file
 R                  the path is opened for reading for the first time. Unlike the paths of all
-                   other kinds, this path may be relative to the working folder, and the
-                   ignore rules have not been applied to it yet
+                   other kinds, this path may be relative to the working folder. The ignore
+                   rules are applied to R and W when the notes are read
+X                  the program at the path is executed; otherwise like R
 W      ``0``/``1`` the path is opened for writing; 1 if opening keeps the existing content
                    (``a``, ``r+``)
 H      digest      the digest and size before the path was changed or removed:
@@ -37,19 +38,24 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from time import time_ns
 from typing import Final, NamedTuple
 
 from provml.base import store_files
-from provml.capture.files.ignore_rules import IgnoreRules
+from provml.capture.files.ignore_rules import OVERRIDABLE, IgnoreRules
+from provml.errors import StoreError
 from provml.journal import layout
 from provml.journal.safe_open import avoid_std_fds
 
 ACCESS_LOG_SUFFIX: Final = ".opened"
 _FIRST_FILE_BYTES: Final = 64 * 2**10
 MAX_LOG_BYTES: Final = 2**20
+_MAX_LEFT_OUT: Final = 1_000_000
+
+LeftOut = dict[str, str]
+"""The paths that the rules leave out, each with the reason."""
 
 
 class NoteKind:
@@ -58,6 +64,7 @@ class NoteKind:
     RULES: Final = "F"
     WORKING_FOLDER: Final = "C"
     READ: Final = "R"
+    EXECUTE: Final = "X"
     WRITE: Final = "W"
     DIGEST: Final = "H"
     NO_DIGEST: Final = "L"
@@ -80,7 +87,8 @@ class AccessNote(NamedTuple):
     Attributes:
         time_ns: the time, in nanoseconds since the epoch.
         kind: one of the letters in `NoteKind`.
-        field: the note's field; empty for kinds that have no field.
+        field: the note's field; empty for kinds that have no field. If the file was moved from an
+            ignored path, ``ignored``.
         path: the path of the file.
         target: the new path if the file was moved, otherwise empty.
     """
@@ -127,18 +135,19 @@ class AccessLog:
         """A function that writes an encoded note. Raises ValueError if the file is full: the caller
         must then use `add`."""
 
-    def add(self, kind: str, rest: str) -> None:
-        """Write a note with the current time. Create a new file if the current one is full.
+    def add(self, kind: str, rest: str, at_ns: int | None = None) -> None:
+        """Write a note. Create a new file if the current one is full.
 
         Args:
             kind: one of the letters in `NoteKind`.
             rest: the path, preceded by the field if this kind has one.
+            at_ns: the time to note, in nanoseconds since the epoch; the default is now.
 
         Raises:
             OSError: a new file is needed but can't be created, for example because the disk is
                 full.
         """
-        note = _encode_note(kind, rest)
+        note = _encode_note(kind, rest, at_ns)
         try:
             self.write(note)
         except ValueError:
@@ -168,8 +177,9 @@ class AccessLog:
             os.close(fd)
 
 
-def _encode_note(kind: str, rest: str) -> bytes:
-    return f"{kind}{time_ns()} {rest}\0".encode("utf-8", "surrogateescape")
+def _encode_note(kind: str, rest: str, at_ns: int | None = None) -> bytes:
+    own_ns = time_ns() if at_ns is None else at_ns
+    return f"{kind}{own_ns} {rest}\0".encode("utf-8", "surrogateescape")
 
 
 def _refuse(content: bytes) -> object:
@@ -206,12 +216,21 @@ def read_process_id(path: Path) -> int:
     return int(path.name.partition(".")[0].rsplit("-", 2)[1])
 
 
-def read_access_log(path: Path) -> Iterator[AccessNote]:
+def read_access_log(
+    path: Path, named: Container[str] = (), left_out: LeftOut | None = None
+) -> Iterator[AccessNote]:
     """Yield the notes in an access log. Skip damaged notes and notes about ignored paths.
+
+    Args:
+        path: the access log.
+        named: the paths that the command line names. Few rules apply to these; see
+            `ignore_rules.OVERRIDABLE`.
+        left_out: a dict to which this function adds each ignored path, with the reason.
 
     Raises:
         OSError: the file can't be read.
     """
+    left_out = {} if left_out is None else left_out
     root = store_files.store_root(path.parent.parent)
     if store_files.read_status(root, path).st_size > MAX_LOG_BYTES:
         return
@@ -228,16 +247,38 @@ def read_access_log(path: Path) -> Iterator[AccessNote]:
             rules = _parse_rules(text)
         elif kind == NoteKind.WORKING_FOLDER:
             folder = text
-        elif kind == NoteKind.READ:
+        elif kind in (NoteKind.READ, NoteKind.EXECUTE):
             whole = os.path.normpath(os.path.join(folder, text))
-            if rules is not None and not rules.ignores(whole):
+            if rules is not None and not _leaves_out(rules, whole, False, named, left_out):
                 yield note._replace(path=whole)
+        elif kind == NoteKind.WRITE:
+            if rules is None or not text.startswith("/"):
+                continue
+            if not _leaves_out(rules, text, True, named, left_out):
+                yield note
         elif kind == NoteKind.MOVE:
             target = next(parts, b"").decode("utf-8", "surrogateescape")
             if target.startswith("/"):
-                yield note._replace(target=target)
+                is_ignored = rules is None or rules.ignores(text)
+                yield note._replace(target=target, field="ignored" if is_ignored else "")
         elif kind == NoteKind.NOT_NOTED or text.startswith("/"):
             yield note
+
+
+def _leaves_out(
+    rules: IgnoreRules, path: str, writing: bool, named: Container[str], left_out: LeftOut
+) -> bool:
+    """Return whether the rules leave a path out. If so, add it to ``left_out``."""
+    if not rules.ignores(path, writing):
+        return False
+    if path in left_out:
+        return True
+    reason = rules.find_reason(path, writing)
+    if reason is None or (reason in OVERRIDABLE and path in named):
+        return False
+    if len(left_out) < _MAX_LEFT_OUT:
+        left_out[path] = reason
+    return True
 
 
 def _parse_note(text: str) -> AccessNote | None:
@@ -258,3 +299,14 @@ def _parse_rules(text: str) -> IgnoreRules | None:
         return IgnoreRules.from_text(text)
     except (ValueError, TypeError, RecursionError):
         return None
+
+
+def read_rules(path: Path) -> IgnoreRules | None:
+    """Return the ignore rules at the beginning of an access log; None if they can't be read."""
+    root = store_files.store_root(path.parent.parent)
+    try:
+        content = store_files.read_file(root, path, MAX_LOG_BYTES)
+    except (OSError, StoreError):
+        return None
+    note = _parse_note(content.partition(b"\0")[0].decode("utf-8", "surrogateescape"))
+    return None if note is None or note.kind != NoteKind.RULES else _parse_rules(note.path)

@@ -22,16 +22,25 @@ import os
 import stat
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from provml.base import store_files
+from provml.base.file_events import FILES_CAPTURED as CAPTURED
+from provml.base.file_events import FILES_LEFT_OUT
 from provml.base.text import printable_path
-from provml.capture.files.access_log import AccessNote, NoteKind, list_access_logs, read_access_log
-from provml.collect.content import Facts, digest_manifest, write_captured
+from provml.capture.files.access_history import OVERWRITTEN as OVERWRITTEN
+from provml.capture.files.access_history import Access, AccessHistory, FileAccess
+from provml.capture.files.access_log import (
+    AccessNote,
+    LeftOut,
+    NoteKind,
+    list_access_logs,
+    read_access_log,
+)
+from provml.collect.content import Facts, digest_manifest, manifest_line, write_manifest
 from provml.collect.hashing import DIGEST_PENDING
 from provml.collect.secrets import is_secret_file
 from provml.collect.user_files import CHANGED_WHILE_HASHED
@@ -39,160 +48,42 @@ from provml.journal.journal_folder import list_writer_files
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 
-CAPTURED: Final = "files captured"
-"""The name of the event that counts the recorded files and the files left out."""
+PROGRAM: Final = "program"
+"""The role of a program or shell script that the command executed, as an input of the run."""
 MAX_FILES_PER_FOLDER: Final = 100
+MAX_MOVED_FOLDERS: Final = 10_000
+"""The maximum number of folders, and of files per folder, to record of a folder that was moved."""
 MAX_ENTITIES: Final = 300
 """The maximum number of records for the files used, and also for the files generated. If more
 records would be needed, the limit of files per folder is lowered, step by step, down to one."""
 SECRET: Final = "its name says that it holds secrets"
-OVERWRITTEN: Final = "it was overwritten before it was hashed: it is larger than 64 MiB"
-REMOVED: Final = "it was moved or removed before it was hashed"
 CHANGED_SINCE: Final = "it changed after it was opened, before it was hashed"
 
-_WHY_NOT_HASHED: Final = {"large": OVERWRITTEN, "unreadable": "it could not be read to be hashed"}
 _DIGEST_BLOCK_BYTES: Final = 2**20
 _CLOCK_LAG_NS: Final = 50_000_000
 """The maximum time by which a file system's timestamps may lag behind the clock."""
 _MAX_THREADS: Final = 4
 
 
-@dataclass(slots=True)
-class _Access:
-    """The first read or the first write of a file.
-
-    Attributes:
-        path: the path that the process used to open the file.
-        time_ns: the time of the access, in nanoseconds since the epoch.
-        keeps: whether the file was opened for writing in a mode that keeps its content.
-        facts: the file's digest and size, or the reason why it has no digest; empty until known.
-    """
-
-    path: str
-    time_ns: int
-    keeps: bool = False
-    facts: Facts = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _FileAccess:
-    """The first read and the first write of one file.
-
-    Attributes:
-        use: the first read; None if the file was not read before it was written.
-        writing: the first write; None if the file was not written.
-    """
-
-    use: _Access | None = None
-    writing: _Access | None = None
-
-
-class _AccessHistory:
-    """The accesses to each file, reconstructed from the notes of all processes.
-
-    Attributes:
-        files: the accesses to each file, by the file's real path.
-        ended: the reads of files that were later moved or removed.
-        removed: the number of files that were written and then removed.
-    """
-
-    def __init__(self) -> None:
-        self.files: dict[str, _FileAccess] = defaultdict(_FileAccess)
-        self.ended: list[_Access] = []
-        self.removed = 0
-        self._folders: dict[str, str] = {}
-        self._handlers: dict[str, Callable[[AccessNote], None]] = {
-            NoteKind.READ: self._on_read,
-            NoteKind.DIGEST: self._on_digest,
-            NoteKind.NO_DIGEST: self._on_no_digest,
-            NoteKind.WRITE: self._on_write,
-            NoteKind.REMOVE: self._on_remove,
-            NoteKind.MOVE: self._on_move,
-        }
-
-    def follow(self, notes: Iterable[AccessNote]) -> None:
-        """Process notes, which must be sorted by time."""
-        for note in notes:
-            self._handlers[note.kind](note)
-
-    def _find_access(self, path: str) -> _FileAccess:
-        """Return the accesses to the file at a path. All links to one file share an entry."""
-        return self.files[self._resolve(path)]
-
-    def _resolve(self, path: str) -> str:
-        folder, _, name = path.rpartition("/")
-        if folder not in self._folders:
-            self._folders[folder] = os.path.realpath(folder)
-        real = f"{self._folders[folder].rstrip('/')}/{name}"
-        return os.path.realpath(real) if os.path.islink(real) else real
-
-    def _on_read(self, note: AccessNote) -> None:
-        file = self._find_access(note.path)
-        if file.use is None and file.writing is None:
-            file.use = _Access(note.path, note.time_ns)
-
-    def _on_digest(self, note: AccessNote) -> None:
-        use = self._find_access(note.path).use
-        if use is not None and not use.facts:
-            sha256, _, size = note.field.partition(":")
-            use.facts = {"sha256": sha256, "size": int(size)}
-
-    def _on_no_digest(self, note: AccessNote) -> None:
-        use = self._find_access(note.path).use
-        if use is not None and not use.facts:
-            use.facts = {"unread": _WHY_NOT_HASHED.get(note.field, note.field)}
-
-    def _on_write(self, note: AccessNote) -> None:
-        file = self._find_access(note.path)
-        if file.writing is None:
-            file.writing = _Access(note.path, note.time_ns, note.field == "1")
-        elif note.field == "0":
-            file.writing.keeps = False
-
-    def _on_remove(self, note: AccessNote) -> None:
-        file = self.files.pop(self._resolve(note.path), None)
-        if file is None:
-            return
-        if file.writing is not None:
-            self.removed += 1
-        self._close_use(file, REMOVED)
-
-    def _on_move(self, note: AccessNote) -> None:
-        old, new = self._resolve(note.path), self._resolve(note.target)
-        within = [path for path in self.files if path.startswith(f"{old}/")]
-        if within:
-            self._folders.clear()
-            for path in within:
-                moved = self.files.pop(path)
-                if moved.writing is not None:
-                    moved.writing.path = note.target + path[len(old) :]
-                self.files[new + path[len(old) :]] = moved
-            return
-        gone = self.files.pop(old, None)
-        if gone is not None:
-            self._close_use(gone, REMOVED)
-        file = self.files[new]
-        if file.writing is None:
-            file.writing = _Access(note.target, note.time_ns, False)
-
-    def _close_use(self, file: _FileAccess, reason: str) -> None:
-        """If a file was read before it was moved or removed, add that read to `ended`."""
-        if file.use is not None:
-            file.use.facts = file.use.facts or {"unread": reason}
-            self.ended.append(file.use)
-
-
-def record_accesses(run: Run, command: str, wait_s: float | None, until_ns: int | None) -> None:
+def record_accesses(
+    run: Run,
+    command: str,
+    wait_s: float | None,
+    until_ns: int | None,
+    named: Container[str] = (),
+) -> None:
     """Record the files that the notes mention; see `provml.capture.files.record_files`."""
     paths = list_access_logs(run.path, command)
     if not paths:
         return
-    history = _AccessHistory()
-    notes, beyond = _read_all_notes(paths)
+    history = AccessHistory()
+    left_out: LeftOut = {}
+    notes, beyond = _read_all_notes(paths, named, left_out)
     history.follow(notes)
     until = time.monotonic() + (run._folder.settings.hash_wait_s if wait_s is None else wait_s)
     threads = min(_MAX_THREADS, os.cpu_count() or 1)
-    findings = _FileFindings(_LoggedPaths(run), until, until_ns)
+    started_ns = min((note.time_ns for note in notes), default=0)
+    findings = _FileFindings(_LoggedPaths(run), until, started_ns, until_ns)
     # threads make this faster, because hashing releases the GIL
     with ThreadPoolExecutor(threads, "provml-files") as pool:
         for _ in pool.map(findings.settle, history.files.items()):
@@ -211,24 +102,33 @@ def record_accesses(run: Run, command: str, wait_s: float | None, until_ns: int 
     }
     metadata = {name: count for name, count in counts.items() if count}
     records = [
-        *_build_records(run, "dataset", findings.uses),
+        *_build_records(run, "dataset", [use for use in findings.uses if not use.is_program]),
+        *_build_records(run, "input", [use for use in findings.uses if use.is_program]),
         *_build_records(run, "artifact", findings.writings),
     ]
     # sort by time, so that among files of the same name, the file read first comes first
     run._append_all(sorted(records, key=lambda record: record["time"]))
     run.log_event(CAPTURED, source=SOURCE, metadata=metadata)
+    if left_out:
+        reasons = dict(sorted(Counter(left_out.values()).items()))
+        run.log_event(FILES_LEFT_OUT, source=SOURCE, metadata=reasons)
     for path in paths:
         store_files.remove_file(store_files.store_root(run.path), path)
 
 
-def _read_all_notes(paths: list[Path]) -> tuple[list[AccessNote], int]:
-    """Return the notes of all processes, sorted by time, and the number of files not noted."""
+def _read_all_notes(
+    paths: list[Path], named: Container[str], left_out: LeftOut
+) -> tuple[list[AccessNote], int]:
+    """Return the notes of all processes, sorted by time, and the number of files not noted.
+
+    The arguments ``named`` and ``left_out`` are those of `read_access_log`.
+    """
     notes: list[AccessNote] = []
     beyond: dict[str, int] = {}
     for path in paths:
         process = path.name.partition(".")[0]
         try:
-            for note in read_access_log(path):
+            for note in read_access_log(path, named, left_out):
                 if note.kind != NoteKind.NOT_NOTED:
                     notes.append(note)
                 elif note.field.isdecimal():
@@ -287,26 +187,29 @@ class _FileFindings:
         gone: the number of files that were read, no longer exist and have no digest.
     """
 
-    def __init__(self, logged: _LoggedPaths, until: float, until_ns: int | None) -> None:
+    def __init__(
+        self, logged: _LoggedPaths, until: float, started_ns: int, until_ns: int | None
+    ) -> None:
         self._logged = logged
         self._until = until
+        self._started_ns = started_ns
         self._until_ns = until_ns
-        self.uses: list[_Access] = []
-        self.writings: list[_Access] = []
+        self.uses: list[Access] = []
+        self.writings: list[Access] = []
         self.removed = 0
         self.gone = 0
 
-    def all(self) -> Iterator[_Access]:
+    def all(self) -> Iterator[Access]:
         """Yield the files used and the files generated."""
         yield from self.uses
         yield from self.writings
 
-    def is_logged(self, use: _Access) -> bool:
+    def is_logged(self, use: Access) -> bool:
         """Return whether the script itself has logged a file that was read."""
         path, logged = printable_path(use.path), self._logged
         return path in logged.used or path in logged.made or logged.has_folder(path)
 
-    def settle(self, item: tuple[str, _FileAccess]) -> None:
+    def settle(self, item: tuple[str, FileAccess]) -> None:
         """Examine and hash one file, and add it to the files to record. Thread-safe."""
         real, file = item
         use, writing = file.use, file.writing
@@ -318,6 +221,9 @@ class _FileFindings:
                 self.uses.append(use)
             else:
                 self.gone += use is not None
+            return
+        if stat.S_ISDIR(status.st_mode) and file.source is not None:
+            self._settle_folder(real, file)
             return
         if not stat.S_ISREG(status.st_mode):
             return
@@ -334,9 +240,35 @@ class _FileFindings:
             self.uses.append(use)
         if writing is not None:
             self._settle_writing(real, writing, status, use)
+            if file.source is not None and use is None:
+                self._settle_source(file.source, writing, status)
+
+    def _settle_folder(self, real: str, folder: FileAccess) -> None:
+        """Examine the files of a folder that was moved and whose files were not opened before."""
+        writing, source = folder.writing, folder.source
+        if writing is None or source is None:
+            return
+        for number, (parent, _, names) in enumerate(os.walk(real)):
+            if number >= MAX_MOVED_FOLDERS:
+                return
+            for name in names[:MAX_MOVED_FOLDERS]:
+                own = os.path.join(parent, name)
+                inner = own[len(real) :]
+                made = Access(writing.path + inner, writing.time_ns)
+                moved = Access(source.path + inner, source.time_ns)
+                self.settle((own, FileAccess(writing=made, source=moved)))
+
+    def _settle_source(self, source: Access, writing: Access, status: os.stat_result) -> None:
+        """Add a file that was moved, and not opened before, as a file used.
+
+        Its content is that of the new path, unless it was changed after the run had started.
+        """
+        if status.st_mtime_ns < self._started_ns and not self.is_logged(source):
+            source.facts = dict(writing.facts)
+            self.uses.append(source)
 
     def _settle_writing(
-        self, real: str, writing: _Access, status: os.stat_result, use: _Access | None
+        self, real: str, writing: Access, status: os.stat_result, use: Access | None
     ) -> None:
         path = printable_path(writing.path)
         if is_secret_file(writing.path):
@@ -385,15 +317,16 @@ def _hash_file(path: str, until: float) -> Facts:
     return facts | {"sha256": digest.hexdigest()}
 
 
-def _build_records(run: Run, kind: str, files: list[_Access]) -> Iterator[Facts]:
+def _build_records(run: Run, kind: str, files: list[Access]) -> Iterator[Facts]:
     """Yield one record for each file used or generated, or for a folder of many such files.
 
     Args:
         run: the run that keeps the manifests.
-        kind: ``dataset`` for files used, ``artifact`` for files generated.
+        kind: ``dataset`` for files used, ``input`` for programs that were executed, ``artifact``
+            for files generated.
         files: the files.
     """
-    by_owner: dict[str, list[_Access]] = defaultdict(list)
+    by_owner: dict[str, list[Access]] = defaultdict(list)
     owners = _choose_entities({file.path for file in files})
     for file in files:
         by_owner[owners[file.path]].append(file)
@@ -404,7 +337,7 @@ def _build_records(run: Run, kind: str, files: list[_Access]) -> Iterator[Facts]
             yield _build_folder_record(run, kind, owner, members)
 
 
-def _build_file_record(kind: str, file: _Access) -> Facts:
+def _build_file_record(kind: str, file: Access) -> Facts:
     facts = {"kind": "file", "path": printable_path(file.path)} | file.facts
     metadata: Facts = {"captured": True}
     if "resolved" in facts:
@@ -412,7 +345,7 @@ def _build_file_record(kind: str, file: _Access) -> Facts:
     return _build_record(kind, file.path, file.time_ns, facts, metadata)
 
 
-def _build_folder_record(run: Run, kind: str, folder: str, members: list[_Access]) -> Facts:
+def _build_folder_record(run: Run, kind: str, folder: str, members: list[Access]) -> Facts:
     start = len(folder.rstrip("/")) + 1
     lines = sorted(
         (os.fsencode(file.path[start:]), str(file.facts["sha256"]))
@@ -425,14 +358,11 @@ def _build_folder_record(run: Run, kind: str, folder: str, members: list[_Access
         facts["sha256"] = digest_manifest(lines)
     else:
         facts["unread"] = f"{len(members) - len(lines)} of its files have no digest"
-    manifest = b"".join(sha256.encode() + b"  " + name + b"\n" for name, sha256 in lines)
+    manifest = b"".join(manifest_line(sha256, name) for name, sha256 in lines)
+    facts |= write_manifest(run.path, manifest)
     metadata: Facts = {"captured": True}
-    try:
-        metadata["manifest"] = write_captured(run.path, "files.sha256", manifest)["copy"]
-    except OSError as error:
-        metadata["manifest"] = str(error)
     times = [file.time_ns for file in members]
-    time_ns = min(times) if kind == "dataset" else max(times)
+    time_ns = max(times) if kind == "artifact" else min(times)
     return _build_record(kind, folder, time_ns, facts, metadata)
 
 
@@ -440,6 +370,8 @@ def _build_record(kind: str, path: str, time_ns: int, content: Facts, metadata: 
     here = os.getcwd().rstrip("/") + "/"
     name = path[len(here) :] if path.startswith(here) else path
     record: dict[str, Any] = {"record": kind, "time": time_ns, "name": printable_path(name or ".")}
+    if kind == "input":
+        record["role"] = PROGRAM
     return record | {"context": None, "content": content, "metadata": metadata}
 
 

@@ -18,7 +18,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import time_ns
 from typing import Any, Final
 
@@ -42,11 +42,17 @@ _READ, _WRITTEN = 1, 2
 class FileWatch:
     """A watch on the files that this process opens. It notes each file in the log only once."""
 
-    def __init__(self, run_folder: str, command: str) -> None:
+    def __init__(
+        self,
+        run_folder: str,
+        command: str,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+    ) -> None:
         """Find the folders to ignore, and prepare the log. The first note creates its file."""
         self._started_ns = time_ns()
         self._cwd = _cwd_with_slash()
-        self._rules = IgnoreRules.for_this_process(run_folder, self._cwd)
+        self._rules = IgnoreRules.for_this_process(run_folder, self._cwd, include, exclude)
         self._log = AccessLog(
             run_folder,
             command,
@@ -214,9 +220,9 @@ class FileWatch:
             keeps: whether opening the file keeps its content. If so, the file also counts as read.
         """
         state = self._find_state(path)
-        if state == _WRITTEN or self._rules.ignores(path, True) or not self._has_room():
+        if state == _WRITTEN or not self._has_room():
             return
-        if state == _READ or keeps:
+        if (state == _READ or keeps) and not self._rules.ignores(path, True):
             self._note_content(path, state is None)
         self._known[path] = _WRITTEN
         self._log.add(NoteKind.WRITE, f"{int(keeps)} {path}")
@@ -328,8 +334,16 @@ def _cwd_with_slash() -> str:
     return folder if folder == "/" else f"{folder}/"
 
 
-def install(run_folder: str, command: str = "") -> FileWatch | None:
+def install(
+    run_folder: str, command: str = "", include: Sequence[str] = (), exclude: Sequence[str] = ()
+) -> FileWatch | None:
     """Start noting the files that this process opens. Idempotent.
+
+    Args:
+        run_folder: the run's folder.
+        command: the value of ``PROVML_COMMAND``.
+        include: patterns of the files to record in any case.
+        exclude: patterns of the files to leave out in any case.
 
     Returns:
         The watch; None on Windows, where this module can't record files.
@@ -342,7 +356,7 @@ def install(run_folder: str, command: str = "") -> FileWatch | None:
         return installed.watch
     from provml.capture.files import library_hooks
 
-    watch = FileWatch(run_folder, command)
+    watch = FileWatch(run_folder, command, include, exclude)
     installed.watch = watch
     library_hooks.install(watch.note_open)
     sys.addaudithook(watch.hook())

@@ -95,7 +95,10 @@ def read_fields(tokens: list[Token]) -> LineFields:
 
 
 def _context_of(word: str) -> Context | None:
-    return vocabulary.context_of(word) or vocabulary.split_name(word).context
+    found = vocabulary.context_of(word) or vocabulary.split_name(word).context
+    if found is None and word.endswith(")"):  # ``Epoch(train)``
+        return vocabulary.context_of(word[:-1].partition("(")[2])
+    return found
 
 
 def _separate_names(fields: list[Field]) -> list[Field]:
@@ -308,7 +311,7 @@ class _Scanner:
             place = vocabulary.place_of(name)
             if place is not None and token.unit is None and self._is_place_value(place[0], text):
                 self._take_place(place, text, token.start)
-                self._note_context(words[:-1])
+                self._note_context(words)
                 self._place_words = vocabulary.trim_words(words[:-1])
                 self._line.prose += 0 if self._place_words or len(before) < 4 else prose
                 return index
@@ -319,7 +322,7 @@ class _Scanner:
             if is_fraction:
                 self._fraction_name = words
                 if not vocabulary.is_metric_name(name):
-                    self._add_bare(token, text)
+                    self._add_bare(index, text)
                     self._note_context(words)
                 return index
             if len(words) <= _MAX_NAME_WORDS + separator:
@@ -339,7 +342,7 @@ class _Scanner:
             return index
         self._line.loose += 1
         if token.unit is None and _WHOLE.fullmatch(text):
-            self._add_bare(token, text)
+            self._add_bare(index, text)
         return index
 
     def _read_grouped_place(self, text: str) -> bool:
@@ -379,10 +382,12 @@ class _Scanner:
         elif rank > self._step_rank:
             line.step, line.step_start, self._step_rank = text, start, rank
 
-    def _add_bare(self, token: Token, text: str) -> None:
-        line = self._line
+    def _add_bare(self, index: int, text: str) -> None:
+        line, token = self._line, self._tokens[index]
         is_first = not line.fields and not line.words
         is_fraction = token.kind == FRACTION
+        if is_fraction and self._peek(index + 1) == OPAQUE:
+            return  # the date before a time: ``11/30 10:00:00``
         self._bare.append(_Bare(text, is_fraction, bool(self._open), is_first, token.start))
 
     def _add_field(self, words: list[str], token: Token, separator: bool) -> None:

@@ -24,6 +24,7 @@ from provml.capture.lines._fields import Field, LineFields
 
 MAX_WAITING: Final = 8
 """The number of lines of a shape after which the shape is given up."""
+_MIN_MISSED: Final = 3
 _MAX_PROSE: Final = 0.5
 _MAX_PROSE_OF_ONE: Final = 0.34
 _MAX_PROSE_OF_UNKNOWN: Final = 0.2
@@ -75,6 +76,13 @@ class Shape:
     def may_be_metrics(self) -> bool:
         """Whether lines of this shape can ever count as metrics."""
         return any(map(is_recordable, self.fields))
+
+    @property
+    def looks_like_metrics(self) -> bool:
+        """Whether one value varies and is not a whole number, so that a user may want it."""
+        if len(self.waiting) < _MIN_MISSED:
+            return False
+        return any(self._varies(one) and self._is_measure(one) for one in range(len(self.fields)))
 
     def judge(self, *, is_last: bool = False) -> bool:
         """Decide whether the waiting lines are metrics. If so, set `columns` and return True.

@@ -215,7 +215,7 @@ def place_of(name: str) -> tuple[str, int] | None:
     words = name.lower().replace("-", "_").split()
     if not words:
         return None
-    last = words[-1].strip(".#:*")
+    last = words[-1].strip(".#:*").partition("(")[0]
     first, slash, rest = last.partition("/")
     if slash and (context_of(first) is not None or first in _EPOCH_WORDS):
         last = rest

@@ -69,8 +69,6 @@ class Parser:
     """A parser for the JSON lines in one text, such as a stream."""
 
     finders = (_find_json,)
-    is_general = False
-    reads_all = False
 
     def __init__(self, sink: LineSink) -> None:
         self._sink = sink

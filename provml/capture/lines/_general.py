@@ -26,21 +26,24 @@ from provml.capture.lines._tokens import NUMERAL, Token, shape_key, split_line
 _MAX_LENGTH: Final = 2**12
 _MAX_TOKENS: Final = 512
 _MAX_SHAPES: Final = 512
+_MAX_MISSED: Final = 16
 _LARGEST_EPOCH: Final = 2**31 - 1
 _PLACE: Final = object()
 """Marks a shape whose lines give an epoch, a step or a context to the lines below them."""
 _HEADER: Final = object()
 """Marks a shape whose lines are headers of tables."""
-_METER: Final = re.compile(r"(?P<text>[^|]*?):? *\d+%\|[^|]*\| *(?P<count>\d+/\d+) \[")
+_METER_COUNT: Final = re.compile(r"%\|[^|]*\| *(\d+/\d+) \[")
 _BAR: Final = re.compile(r"%\||━━|██|\[[=#>.\- ]{6,}\]|\d(?:it/s|s/it)\b|#{5,}|={6,}>")
 _HEADING: Final = re.compile(r"[^\w]*(\w+)(?: [a-zA-Z]+)?:?[^\w]*")
 
 
-class Parser:
-    """A parser for the lines of one text, such as a stream, that no other parser reads."""
+class GeneralParser:
+    """A parser for the lines of one text, such as a stream, that no other parser reads.
 
-    finders = ()
-    is_general = True
+    Attributes:
+        missed: lines that look like metrics but gave none, each with the number of lines of its
+            shape.
+    """
 
     def __init__(self, sink: LineSink) -> None:
         self._sink = sink
@@ -48,26 +51,26 @@ class Parser:
         self._place: dict[str, str] = {}  # the epoch and step of the last line that gives only them
         self._last_epoch: str | None = None
         self._heading: Context | None = None
-        self._last_text = ""
+        self._last_meter = ""
         self._tables = TableReader(self._record_row)
+        self.missed: list[tuple[str, int]] = []
 
     @property
     def reads_all(self) -> bool:
         """Whether the next line has to be read in any case, because a table has begun."""
         return self._tables.is_open
 
-    def read(self, text: str, rewrites: bool) -> bool:
+    def read(self, text: str) -> bool:
         """Read the metrics in a line; return whether lines of this shape may say anything."""
         if len(text) > _MAX_LENGTH:
             return False
         if self._tables.read(text):
             return True
         if _BAR.search(text) is not None:
-            meter = _METER.match(text)
-            if meter is None or meter["text"] == self._last_text:
-                return meter is not None
-            self._last_text = meter["text"]
-            text = f"{meter['text']} [{meter['count']}]"
+            described = _read_meter(text)
+            if described is None or described == self._last_meter:
+                return described is not None
+            self._last_meter = text = described
         tokens = split_line(text)
         if not 0 < len(tokens) <= _MAX_TOKENS:
             return False
@@ -90,10 +93,16 @@ class Parser:
             self._take_place(line, text)
             return True
         if shape.columns is None and shape.seen >= MAX_WAITING:
+            self._give_up(shape)
             self._shapes[key] = None
             return False
         self._observe(shape, line, text, heading)
         return True
+
+    def read_header(self, text: str) -> None:
+        """Read the epoch of a line that another parser has read, such as ``Epoch 3/10``."""
+        if text.lstrip().startswith("Epoch"):
+            self._take_place(read_fields(split_line(text)), text)
 
     def finish(self) -> None:
         """Record the lines that still wait, if they say plainly that they are metrics."""
@@ -102,7 +111,14 @@ class Parser:
             if isinstance(shape, Shape) and shape.columns is None and shape.waiting:
                 if shape.judge(is_last=True):
                     self._record_waiting(shape)
+                else:
+                    self._give_up(shape)
                 shape.waiting.clear()
+
+    def _give_up(self, shape: Shape) -> None:
+        """Keep the first line of a shape that is no table of metrics but looks like one."""
+        if shape.looks_like_metrics and len(self.missed) < _MAX_MISSED:
+            self.missed.append((shape.waiting[0].line, shape.seen))
 
     def _forget_shape(self) -> None:
         """Forget the oldest shape that has given no metric."""
@@ -219,6 +235,16 @@ class Parser:
                 time_ns=time_ns,
                 line=line,
             )
+
+
+def _read_meter(text: str) -> str | None:
+    """Return the description and count of a tqdm bar: ``loss 0.5 [45/100]``."""
+    percent = text.find("%|")
+    count = _METER_COUNT.match(text, percent) if percent >= 0 else None
+    if count is None:
+        return None
+    description = text[:percent].rstrip("0123456789").rstrip().removesuffix(":")
+    return f"{description} [{count[1]}]" if vocabulary.may_name_metric(description) else None
 
 
 def _read_place(text: str | None, least: int, most: int) -> int | float | None:

@@ -1,0 +1,75 @@
+"""Reads the trace that a killed ``provml run`` left in a run's folder.
+
+The notes that `trace_follower` wrote before it was killed are in the folder too. Reading the whole
+trace again does no harm, because a file is recorded once, however many notes mention it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from provml.base import store_files
+from provml.capture.files.access_log import AccessLog, NoteKind, list_access_logs, read_rules
+from provml.capture.files.ignore_rules import IgnoreRules
+from provml.capture.files.open_files import find_processes_with_inode
+from provml.capture.files.trace_follower import TRACE_SUFFIX, AccessTracker
+from provml.capture.files.trace_lines import TraceReader
+from provml.journal import layout
+
+_READ_BYTES = 2**20
+
+
+def list_traces(run_folder: Path) -> list[Path]:
+    """List the traces in a run's folder."""
+    folder = run_folder / layout.JOURNAL_FOLDER
+    try:
+        entries = store_files.list_folder(store_files.store_root(run_folder), folder)
+    except OSError:
+        return []
+    return [folder / e.name for e in entries if e.is_file and e.name.endswith(TRACE_SUFFIX)]
+
+
+def is_still_traced(run_folder: Path, trace: Path) -> bool:
+    """Return whether a process of this user still has a trace open, as strace has.
+
+    Reads the open files of the user's processes, which takes some milliseconds.
+    """
+    try:
+        status = store_files.read_status(store_files.store_root(run_folder), trace)
+    except OSError:
+        return False
+    return bool(find_processes_with_inode(status.st_dev, status.st_ino))
+
+
+def note_rest_of_trace(run_folder: Path, trace: Path) -> None:
+    """Write notes for all files in a trace, beside the notes that were written before.
+
+    Raises OSError if the trace can't be read.
+    """
+    root = store_files.store_root(run_folder)
+    rules, folder = _find_rules(run_folder, trace)
+    command = trace.name[: trace.name.index("-") + 1]
+    log = AccessLog(
+        str(run_folder),
+        command,
+        lambda: ((NoteKind.RULES, rules.text()), (NoteKind.WORKING_FOLDER, folder)),
+    )
+    reader = TraceReader(folder)
+    tracker = AccessTracker(log, rules, {}, live=False)
+    with store_files.open_to_read(root, trace) as file:
+        while block := file.read(_READ_BYTES):
+            for call in reader.feed(block.replace(b"\0", b"")):
+                tracker.follow(call)
+    tracker.close()
+
+
+def _find_rules(run_folder: Path, trace: Path) -> tuple[IgnoreRules, str]:
+    """Return the rules of the killed command, and its working folder."""
+    command = trace.name[: trace.name.index("-") + 1]
+    for path in list_access_logs(run_folder, command):
+        found = read_rules(path)
+        if found is not None:
+            return found, found.folder.rstrip("/") or "/"
+    folder = os.getcwd()
+    return IgnoreRules.for_this_process(str(run_folder), folder), folder
