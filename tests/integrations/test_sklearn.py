@@ -172,6 +172,28 @@ show(model.coefs_)
     assert recorded == eval(done.plain.stdout.splitlines()[0])
 
 
+def test_scores_that_a_callback_keeps_are_metrics(tmp_path: Path) -> None:
+    """The scores that scikit-learn's own callback computes in each iteration would be lost."""
+    pytest.importorskip("sklearn.callback", reason="scikit-learn must have callbacks")
+    done = record(
+        tmp_path,
+        """
+import warnings
+from sklearn.callback import ScoringMonitor
+from sklearn.linear_model import LogisticRegression
+warnings.simplefilter("ignore")
+monitor = ScoringMonitor(scoring=["accuracy"])
+model = LogisticRegression(max_iter=4).set_callbacks(monitor).fit(train, y_train)
+print([float(row["accuracy"]).hex() for row in monitor.get_logs().data])
+show(model.coef_)
+""",
+    )
+    recorded = values(done.run, "accuracy", Context.TRAINING)
+    expected = eval(done.plain.stdout.splitlines()[0])
+    assert [float(value).hex() for value in recorded] == expected  # type: ignore[arg-type]
+    assert steps(done.run, "accuracy", Context.TRAINING) == list(range(len(expected)))
+
+
 def test_estimators_still_work_with_all_of_scikit_learn(tmp_path: Path) -> None:
     """A wrapped class or function could not be cloned, pickled or inspected."""
     record(
