@@ -13,10 +13,10 @@ from command_line import run_command, run_on_terminal
 import provml
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    """A search with nine trials, of which one failed, a run without a parent, and an orphan."""
-    place = tmp_path / "runs"
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search with nine trials, one of which has a child itself, and a run without a parent."""
+    place = tmp_path_factory.mktemp("children") / "runs"
     options = {"formats": (), "sample_interval_s": 0}
     with provml.start_run("e", store=place, run_id="search", **options) as search:  # type: ignore[arg-type]
         search.set_tag("lower_is_better", "energy")
@@ -100,10 +100,11 @@ def test_show_compares_the_children(store: Path) -> None:
     assert (energy["name"], energy["min"], energy["max"]) == ("energy", 3, 4)
 
 
-def test_show_says_if_the_parent_is_gone(store: Path) -> None:
+def test_show_says_if_the_parent_is_gone(store: Path, tmp_path: Path) -> None:
     """A child would name a parent that nobody can find."""
     assert "e/search" in run_command("show", "trial-0", "--store", store).stdout
     assert "not found" not in run_command("show", "trial-0", "--store", store).stdout
+    store = Path(shutil.copytree(store, tmp_path / "copy"))
     shutil.rmtree(store / "e" / "search")
     assert "not found in this store" in run_command("show", "trial-0", "--store", store).stdout
     shown = plain(run_on_terminal("runs", "--store", store))
@@ -111,8 +112,9 @@ def test_show_says_if_the_parent_is_gone(store: Path) -> None:
     assert "trial-8" in shown
 
 
-def test_runs_that_name_each_other_as_parents_are_listed(store: Path) -> None:
+def test_runs_that_name_each_other_as_parents_are_listed(store: Path, tmp_path: Path) -> None:
     """A damaged store would hide runs, or the list would never end."""
+    store = Path(shutil.copytree(store, tmp_path / "copy"))
     path = store / "e" / "search" / "run.json"
     content = json.loads(path.read_text("utf-8"))
     del content["crc32"]
@@ -127,6 +129,8 @@ def test_diff_compares_parents(store: Path) -> None:
     """Two trials of different searches would look like trials of the same one."""
     done = run_command("diff", "trial-1", "alone", "--store", store)
     assert "state\tparent\tsearch\t" in done.stdout
+    done = run_command("diff", "search", "alone", "--store", store)
+    assert "state\tchildren\t9\t0" in done.stdout
 
 
 def test_a_picture_folds_many_children(store: Path, tmp_path: Path) -> None:
