@@ -29,6 +29,10 @@ from provml.recording.run import Run
 from provml.recording.worker_run import find_own_run
 
 TRAINING_DATA: Final = "training data"
+MOST_FITS: Final = 30
+"""The number of fits of each kind that a run records."""
+FITS_LEFT_OUT: Final = "fits left out"
+"""The name of the event that says that a run records no more fits of a kind."""
 _DEFAULT_NAME: Final = re.compile(r"valid(?:ation)?_0")
 _TRANSPARENT: Final = frozenset({"ColumnTransformer", "Pipeline", "TransformedTargetRegressor"})
 """The classes that fit each of their estimators once, as a script would."""
@@ -69,6 +73,7 @@ class _Fits:
     Attributes:
         names: the name of each estimator's model, by run.
         counts: the number of models of each kind, by run and kind.
+        fitted: the number of fits of each kind, by run and kind.
         first: the name of the first model that was fitted in each run.
         data: the digest of the data that was last recorded under each name, by run and name.
         targets: the targets that estimators were fitted to.
@@ -78,6 +83,7 @@ class _Fits:
     def __init__(self) -> None:
         self.names: IdentityMap[dict[str, str]] = IdentityMap()
         self.counts: dict[tuple[str, str], int] = {}
+        self.fitted: dict[tuple[str, str], int] = {}
         self.first: dict[str, str] = {}
         self.data: dict[tuple[str, str], object] = {}
         self.targets: IdentityMap[bool] = IdentityMap()
@@ -168,9 +174,23 @@ class Fit:
 
 
 def begin_fit(framework: str, kind: str, estimator: Any = None) -> Fit | None:
-    """Start to record a fit; return None if there is no run to record in."""
+    """Start to record a fit; return None if it is not recorded.
+
+    A script can fit thousands of estimators in a loop. So a run records only the first fits of each
+    kind, and an event says that it left out the others.
+    """
     run = find_active_run()
-    return None if run is None or run.closed else Fit(framework, run, kind, estimator)
+    if run is None or run.closed:
+        return None
+    fits, key = STATE.part(_Fits), (str(run.path), kind)
+    with fits.lock:
+        fits.fitted[key] = count = fits.fitted.get(key, 0) + 1
+    if count > MOST_FITS:
+        if count == MOST_FITS + 1:
+            metadata = {"kind": kind, "recorded": MOST_FITS}
+            run.log_event(FITS_LEFT_OUT, source=framework, metadata=metadata)
+        return None
+    return Fit(framework, run, kind, estimator)
 
 
 def find_model_name(run: Run, estimator: Any) -> str | None:

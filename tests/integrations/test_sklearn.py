@@ -239,9 +239,15 @@ def test_autolog_records_a_script_with_verbs(store: Path) -> None:
         options: dict[str, Any] = {"formats": (), "sample_interval_s": 0}
         with provml.start_run("fits", store=store, **options) as run:
             model = LinearRegression().fit(np.arange(6.0).reshape(-1, 1), np.arange(6.0))
+        with provml.start_run("loop", store=store, **options) as loop:
+            for _ in range(40):
+                model.fit(np.zeros((2, 1)), np.zeros(2))
     finally:
         provml.integrations.uninstall()
     model.fit(np.zeros((2, 1)), np.zeros(2))
     recorded = provml.load(run.path)
     assert models(recorded) == ["LinearRegression"]
     assert recorded.params["fit_intercept"] is True
+    (event,) = provml.load(loop.path).events("fits left out", source="sklearn")
+    assert event.metadata == {"kind": "LinearRegression", "recorded": 30}
+    assert len(models(provml.load(loop.path))) == 30
