@@ -55,6 +55,7 @@ from provml.errors import (
     StoreError,
 )
 from provml.recording import process_hooks
+from provml.recording.child_runs import find_parent
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 from provml.recording.start import RunStart, open_run, validate_start
@@ -126,8 +127,15 @@ def record_command(
         files.plan  # noqa: B018 - raises an error if the command can't be traced
     signals = SignalQueue()
     try:
+        parent = find_parent(None, settings, store)
         run = open_run(
-            settings, start, program.describe(), store=store, run_id=run_id, resume=resume
+            settings,
+            start,
+            program.describe(),
+            store=store,
+            run_id=run_id,
+            resume=resume,
+            parent=parent,
         )
     except RunExistsError:
         raise
