@@ -19,9 +19,9 @@ from provml.capture.lines import _vocabulary as vocabulary
 
 _MAX_KNOWN: Final = 4096
 _MAX_LINE_BYTES: Final = 4096
-_FULL_BYTES: Final = 8 * 2**20
+_FULL_BYTES: Final = 4 * 2**20
 _STRIDE_BYTES: Final = 2**16
-_WINDOW_BYTES: Final = 2**11
+_WINDOW_BYTES: Final = 2**10
 _FULL_NS: Final = 8 * 10**9
 """The time after which a program that is still running gets another `_FULL_BYTES`."""
 _DIGITS: Final = b"0123456789. "
