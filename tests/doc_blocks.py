@@ -190,7 +190,9 @@ def environment() -> dict[str, str]:
         "COLUMNS": str(_WIDTH),
         "PYTHONSAFEPATH": "",
     }
-    return {**os.environ, **quiet, "PATH": path}
+    found = {**os.environ, **quiet, "PATH": path}
+    found.pop("PROVML_CODE", None)  # the pages show what a user sees
+    return found
 
 
 class Page:

@@ -37,7 +37,7 @@ from provml.collect.secret_values import (
 )
 
 _MAX_KEY_BYTES: Final = 20_000
-_MAX_BARE_BYTES: Final = 512
+_MAX_BARE_BYTES: Final = 4096
 _LONG_TEXT_BYTES: Final = 4096
 _MAX_COMMAND_BYTES: Final = 300
 _TOKEN_BYTES: Final = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.~"

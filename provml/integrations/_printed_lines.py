@@ -7,7 +7,7 @@ an integration, and rounded by the reader of the output. `printed_metrics` has t
 from __future__ import annotations
 
 from provml.base.settings import read_settings
-from provml.capture.framework_lines import announce
+from provml.capture.framework_lines import PRINTED_BY, announce
 
 
 def announce_printed_lines(framework: str) -> None:
@@ -16,8 +16,8 @@ def announce_printed_lines(framework: str) -> None:
     Costs one system call, and does nothing if ``provml run`` did not start this process.
 
     Args:
-        framework: a name in `framework_lines.PRINTED_BY`.
+        framework: the name of the framework. Does nothing if the framework prints no metrics.
     """
-    folder = read_settings().joined_run
+    folder = read_settings().joined_run if framework in PRINTED_BY else None
     if folder is not None:
         announce(folder, framework)
