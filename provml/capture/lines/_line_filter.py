@@ -19,7 +19,7 @@ from provml.capture.lines import _vocabulary as vocabulary
 
 _MAX_KNOWN: Final = 4096
 _MAX_LINE_BYTES: Final = 4096
-_FULL_BYTES: Final = 4 * 2**20
+_FULL_BYTES: Final = 2 * 2**20
 _STRIDE_BYTES: Final = 2**16
 _WINDOW_BYTES: Final = 2**10
 _FULL_NS: Final = 8 * 10**9
