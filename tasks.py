@@ -5,6 +5,7 @@
     python3 tasks.py quick [ARG..] the tests that are not slow, such as tests/journal; no lint
     python3 tasks.py test [ARG..]  lint, types, import contracts; tests on the installed wheel
     python3 tasks.py cover [ARG..] the tests that are not slow, with their coverage
+    python3 tasks.py frameworks [ARG..]  the tests of the integrations, with all frameworks
     python3 tasks.py soak [ARG..]  the tests that take minutes: many mutations, kills, layouts
     python3 tasks.py bench [NAME]  the benchmarks, each with its ratio and its baseline
     python3 tasks.py docs [ARG..]  the documentation, in build/site; arguments go to mkdocs build
@@ -37,6 +38,7 @@ def main(arguments: list[str]) -> int:
         "quick": quick,
         "test": test,
         "cover": cover,
+        "frameworks": frameworks,
         "soak": soak,
         "bench": bench,
         "docs": docs,
@@ -79,6 +81,14 @@ def quick(arguments: list[str]) -> int:
 def cover(arguments: list[str]) -> int:
     """Run the tests that are not slow, and report the coverage; takes half as long again."""
     return quick(["--cov", "--cov-report=term:skip-covered", *arguments])
+
+
+def frameworks(arguments: list[str]) -> int:
+    """Run the tests of the integrations in an environment that has all frameworks."""
+    python = environment("frameworks")
+    pip(python, "--editable", f".[{EXTRAS}]", *group("test"), *group("frameworks"))
+    options = ["-q", "-p", "no:cacheprovider", "tests/integrations", *arguments]
+    return subprocess.call([script(python, "pytest"), *options], cwd=ROOT)
 
 
 def soak(arguments: list[str]) -> int:

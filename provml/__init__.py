@@ -7,8 +7,8 @@
         provml.log_metric("loss", 0.3, provml.Context.TRAINING, step=0)
 
 ``import provml`` loads only the code that records, and no package outside the standard library. The
-functions and classes that read a recorded run, and the modules `provml.testing`, `provml.reading`
-and `provml.sparql`, are imported when you first use them.
+functions and classes that read a recorded run, and the modules `provml.integrations`,
+`provml.reading`, `provml.sparql` and `provml.testing`, are imported when you first use them.
 """
 
 from typing import TYPE_CHECKING
@@ -66,6 +66,7 @@ from provml.recording.run import Run
 from provml.version import __version__
 
 if TYPE_CHECKING:
+    from provml import integrations as integrations
     from provml import reading as reading
     from provml import sparql as sparql
     from provml import testing as testing
@@ -80,6 +81,8 @@ if TYPE_CHECKING:
     )
     from provml.capture.printed_output import capture_output
     from provml.charts import plot
+    from provml.integrations import autolog
+    from provml.integrations.model_watch import watch
     from provml.journal.history import RecordedEvent, RecordedSpan
     from provml.lineage.questions import Store, open_store
     from provml.model.recorded_values import (
@@ -133,6 +136,7 @@ __all__ = [
     "StoreError",
     "__version__",
     "active_run",
+    "autolog",
     "capture_output",
     "count_flops",
     "end_run",
@@ -163,6 +167,7 @@ __all__ = [
     "update_metadata",
     "use_model",
     "validate",
+    "watch",
 ]
 
 _IMPORTED_ON_USE = {
@@ -181,6 +186,7 @@ _IMPORTED_ON_USE = {
     "SeriesArrays": "provml.model.recorded_values",
     "SeriesName": "provml.model.recorded_values",
     "Store": "provml.lineage.questions",
+    "autolog": "provml.integrations",
     "capture_output": "provml.capture.printed_output",
     "equivalent": "provml.validation.constraints.normal_forms",
     "load": "provml.recorded_run",
@@ -188,8 +194,9 @@ _IMPORTED_ON_USE = {
     "open_store": "provml.lineage.questions",
     "plot": "provml.charts",
     "validate": "provml.validation",
+    "watch": "provml.integrations.model_watch",
 }
-_MODULES = ("reading", "sparql", "testing")
+_MODULES = ("integrations", "reading", "sparql", "testing")
 
 
 def __getattr__(name: str) -> object:

@@ -190,7 +190,9 @@ def environment() -> dict[str, str]:
         "COLUMNS": str(_WIDTH),
         "PYTHONSAFEPATH": "",
     }
-    return {**os.environ, **quiet, "PATH": path}
+    found = {**os.environ, **quiet, "PATH": path}
+    found.pop("PROVML_CODE", None)  # the pages show what a user sees
+    return found
 
 
 class Page:
@@ -322,7 +324,7 @@ def _same_words(shown: str, output: str) -> bool:
     if not shown or shown.rstrip().endswith("\n..."):
         return True
     same_length = len(shown.strip().splitlines()) == len(output.strip().splitlines())
-    return same_length and not missing_words(_anonymous(output), shown)
+    return same_length and not missing_words(anonymize(output), shown)
 
 
 def _from(block: Block, command: Command) -> str:
@@ -333,7 +335,7 @@ def _from(block: Block, command: Command) -> str:
 
 def _shortened(output: str, shown: list[str]) -> list[str]:
     """The output, cut where the page cut it: a last line ``...`` keeps the number of lines."""
-    lines = [_anonymous(line) for line in output.strip("\n").splitlines()]
+    lines = [anonymize(line) for line in output.strip("\n").splitlines()]
     kept = [line for line in shown if line.strip()]
     if kept and kept[-1] == "..." and len(lines) >= len(shown):
         cut = max(i for i, line in enumerate(shown) if line == "...")
@@ -341,8 +343,8 @@ def _shortened(output: str, shown: list[str]) -> list[str]:
     return lines
 
 
-def _anonymous(line: str) -> str:
-    """A line without this machine's paths."""
+def anonymize(line: str) -> str:
+    """Return output without this machine's paths."""
     commands = f"{Path(sys.executable).parent}{os.sep}"
     line = line.replace(sys.executable, "python").replace(commands, "")
     return line.replace(os.getcwd(), "/home/ada/work")

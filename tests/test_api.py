@@ -314,7 +314,7 @@ def test_events_keep_time_source_and_metadata(run: provml.Run) -> None:
     run.log_event(provml.Event("checkpoint_started", source, 12000, {"chk_size": 2345}))
     run.log_event(provml.Event("checkpoint_finish", source, 12500, {"write_speed": 2000}))
     recorded = provml.load(run.path)
-    note, started, finish = recorded.events()
+    started, finish, note = recorded.events()  # in the order of time
     assert (note.source, note.metadata, note.step) == ("trainer", {"n": 2**70, "x": [1.5]}, 3)
     assert (finish.time_ns - started.time_ns) == 500 * 10**9
     assert recorded.events("note") == [note]

@@ -14,8 +14,15 @@ from provml.base import store_files
 from provml.base.settings import read_settings
 from provml.capture.outer_run import note_missed
 
-PARTS: Final[tuple[str, ...]] = ("files", "trackers", "arguments", "code")
-"""The parts of this package whose ``install()`` must be called before the script runs."""
+PARTS: Final[dict[str, str]] = {
+    "files": "provml.capture.files",
+    "trackers": "provml.capture.trackers",
+    "arguments": "provml.capture.arguments",
+    "code": "provml.capture.code",
+    "frameworks": "provml.integrations",
+}
+"""The parts of capture, and the package whose ``install()`` must be called before the script runs.
+"""
 SITE: Final = Path(__file__).with_name("site")
 """The folder to put first in PYTHONPATH. It contains our ``sitecustomize.py``."""
 
@@ -28,10 +35,10 @@ def install() -> None:
     if settings.joined_run is None:
         return
     _create_marker(Path(settings.joined_run))
-    for part in PARTS:
+    for part, package in PARTS.items():
         if settings.capture is None or part in settings.capture:
             try:
-                import_module(f"provml.capture.{part}").install()
+                import_module(package).install()
             except Exception as error:
                 note_missed(part, error)
 

@@ -21,8 +21,8 @@ from provml.capture.lines import LineReader, compile_patterns
 from provml.capture.state import STATE
 from provml.recording.disabled_run import DisabledRun
 from provml.recording.joined_run import JoinedRun
-from provml.recording.parent_run import find_run
 from provml.recording.run import Run
+from provml.recording.worker_run import find_run
 
 _MAX_PIECES: Final = 256
 _LONG_PIECE_LENGTH: Final = 4096

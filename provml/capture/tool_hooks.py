@@ -54,16 +54,19 @@ class ToolHooks:
         """Wait for the imports of the tools' modules, and patch each module once it is imported."""
         # exit handlers run in reverse order, and the run must end after the tools have finished
         process_hooks.install()
-        atexit.register(self.uninstall)
+        if not self._waits:
+            atexit.register(self.uninstall)
+        new: list[tuple[str, ImportCallback]] = []
         for tool in tools:
             try:
                 calls = RecordedCalls(tool.name)
                 patch = partial(_patch_module, tool, calls)
-                self._waits.extend([(name, patch) for name in tool.modules])
+                new.extend([(name, patch) for name in tool.modules])
                 self._calls.append(calls)
             except Exception as error:  # the code of another package may raise anything
                 note_missed(f"tool {tool!r:.200}", error)
-        for name, callback in self._waits:
+        self._waits.extend(new)
+        for name, callback in new:
             call_on_import(name, callback)
 
     def uninstall(self) -> None:

@@ -54,6 +54,11 @@ _BYTES_A_MIB = 2**20
     is_flag=True,
     help="Don't record calls to TensorBoard, MLflow and other trackers.",
 )
+@click.option(
+    "--no-frameworks",
+    is_flag=True,
+    help="Don't record what frameworks such as Lightning and Keras report.",
+)
 @click.option("--no-files", is_flag=True, help="Don't record which files are read and written.")
 @click.option(
     "--trace",
@@ -113,6 +118,7 @@ def run_command(
     patterns: tuple[str, ...],
     no_output: bool,
     no_trackers: bool,
+    no_frameworks: bool,
     no_files: bool,
     trace: str | None,
     include: tuple[str, ...],
@@ -133,7 +139,8 @@ def run_command(
 
     provml keeps the output of the command, reads metrics from it, and records the files that the
     command reads and writes. In Python programs, provml also records the settings, the code, and
-    calls to other trackers. If the program calls provml.start_run, the call joins this run.
+    what frameworks and other trackers report. If the program calls provml.start_run, the call joins
+    this run.
 
     If standard error is a terminal, provml prints at the end what it recorded, in one to three
     lines.
@@ -151,6 +158,7 @@ def run_command(
         patterns=patterns,
         output=not no_output,
         trackers=not no_trackers,
+        frameworks=not no_frameworks,
         files=not no_files,
         trace=trace,
         include=include,

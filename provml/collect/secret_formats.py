@@ -259,7 +259,7 @@ TOKEN_PATTERNS: Final = (
         r"/(?=[0-9a-f]{8}-)(?<=/webhook/)[\w@/-]{30,}", 0, "vendor Microsoft Office 365 webhook"
     ),
     TokenPattern(r"/(?=\d)(?<=/hooks/catch/)\d+/[\w/]{4,}", 0, "vendor Zapier webhook"),
-    TokenPattern(r"/(?<=/with/key/)[\w-]{16,}", 0, "vendor IFTTT webhook"),
+    TokenPattern(r"/(?<=y/)(?<=/with/key/)[\w-]{16,}", 0, "vendor IFTTT webhook"),
     TokenPattern(r"~(?<=sha256~)[\w-]{40,}", 6, "gitleaks openshift-user-token"),
     TokenPattern(
         r"\.(?=[a-f0-9]{60})(?<=pat[A-Za-z0-9]{14}\.)[a-f0-9]{60,}", 17, "gitleaks airtable-pat"
@@ -300,13 +300,9 @@ class Phrase(NamedTuple):
     source: str
 
 
-_OPTIONS: Final = r"(?:[ \t][^\n|;]{0,200}?)?[ \t]"
-"""Other options and arguments of a command."""
-_ARGUMENT: Final = r"[ \t=]*['\"]?([^\s'\"-][^\s'\"]*)"
-_LOGIN: Final = r"['\"]?([^\s:'\"]+:[^\s'\"]{2,})"
-_VARIABLE: Final = (
+VARIABLE: Final = (
     r"[ \t]+(?i:\w*(?:pass(?:word|wd)?|pwd|secret|token|(?:api|access|secret|private)_?key"
-    r"|credentials?))[ \t]+['\"]?([^\s'\"]+)"
+    r"|credentials?))[ \t]+['\"]?(?P<variable>[^\s'\"]+)"
 )
 """A variable whose name suggests a secret, and its value."""
 
@@ -323,15 +319,13 @@ PHRASES: Final = (
         r"([^&\s\"'#]{6,})",
         "vendor Azure shared access signatures; AWS and Google signed URLs",
     ),
-    Phrase(
-        "p", r"ass(?<=sshpass)(?=[ \t])", r"[ \t]+-p[ \t]*['\"]?([^\s'\"]+)", "vendor sshpass(1)"
-    ),
     Phrase("p", r"assin(?=[ \t])", r"[ \t]+['\"]?pass:([^\s'\"]+)", "vendor openssl(1)"),
     Phrase("p", r"assout(?=[ \t])", r"[ \t]+['\"]?pass:([^\s'\"]+)", "vendor openssl(1)"),
     Phrase(
         "p",
         r"utty-user-key-file",
-        r"-\d(?:[^Pp]|P(?!rivate-L)|p(?!utty-user-)){0,2000}+Private-Lines:[^\n]*\n((?:[A-Za-z0-9+/=]+\r?\n?){1,200})",
+        r"-\d(?:[^Pp]|P(?!rivate-L)|p(?!utty-user-)){0,2000}+Private-Lines:[^\n]*\n"
+        r"((?:[A-Za-z0-9+/=]+\r?\n?){1,200})",
         "detect-secrets private_key",
     ),
     Phrase(
@@ -341,17 +335,10 @@ PHRASES: Final = (
         "gitleaks databricks-api-token",
     ),
     Phrase(
-        "q",
-        r"l(?<=mysql)",
-        r"\w*[^\n|;]{0,200}?[ \t]-p([^\s'\"-][^\s'\"]*)",
-        "vendor mysql(1)",
-    ),
-    Phrase(
         "g",
         r"in(?<=login)(?=\s)",
-        r"(?:\s+\S{1,200}\s+password\s+|\s+(?:--?[\w-]+\s+)*(?=\w{32})"
-        r"|(?:[ \t][^\n|;]{0,200}?)?[ \t]-p[ \t=]+['\"]?(?!\d{1,5}\b))([^\s'\"]+)",
-        "vendor netrc(5), wandb login, docker-login(1)",
+        r"\s+(?:\S{1,200}\s+password\s+|(?:--?[\w-]+\s+)*(?=\w{32}))(\S+)",
+        "vendor netrc(5), wandb login",
     ),
     Phrase(
         "b",
@@ -372,33 +359,31 @@ PHRASES: Final = (
         "gitleaks curl-auth-user",
     ),
     Phrase(
-        "p",
-        r"(?<=http)(?=[ \t]-a|[ \t]--auth)",
-        r"[ \t]+--?a(?:uth)?[ \t=]+" + _LOGIN,
-        "vendor HTTPie",
-    ),
-    Phrase("c", r"li(?<=redis-cli)(?=[ \t])", _OPTIONS + r"-a" + _ARGUMENT, "vendor redis-cli"),
-    Phrase(
         "c",
         r"io(?<![a-z0-9]cio)(?=[a-z0-9]{32})",
         r"(?=[A-Za-z]*\d)([A-Za-z0-9]{32})(?![A-Za-z0-9])",
         "vendor crates.io",
     ),
-    Phrase("g", r"o(?<=mongo)", r"\w*" + _OPTIONS + r"-p(?=[ \t])" + _ARGUMENT, "vendor mongosh"),
-    Phrase("p", r"search(?<=ldapsearch)", _OPTIONS + r"-w" + _ARGUMENT, "vendor ldapsearch(1)"),
-    Phrase("p", r"add(?<=ldapadd)", _OPTIONS + r"-w" + _ARGUMENT, "vendor ldapadd(1)"),
-    Phrase("p", r"modify(?<=ldapmodify)", _OPTIONS + r"-w" + _ARGUMENT, "vendor ldapmodify(1)"),
-    Phrase("p", r"(?<=zip)(?=[ \t])", _OPTIONS + r"-P" + _ARGUMENT, "vendor zip(1)"),
-    Phrase("z", r"(?<=7z)a?(?=[ \t])", r"a?" + _OPTIONS + r"-p([^\s'\"]+)", "vendor 7-Zip"),
-    Phrase("k", r"eygen(?<=ssh-keygen)", _OPTIONS + r"-[NP]" + _ARGUMENT, "vendor ssh-keygen(1)"),
-    Phrase("q", r"lcmd(?<=sqlcmd)", _OPTIONS + r"-P" + _ARGUMENT, "vendor sqlcmd"),
-    Phrase(
-        "b",
-        r"client(?<=smbclient)",
-        _OPTIONS + r"-U[ \t]*['\"]?([^\s'\"%]+%[^\s'\"]+)",
-        "vendor smbclient(1)",
-    ),
-    Phrase("v", r"(?<=env)(?=[ \t])", _VARIABLE, "vendor csh(1), Dockerfile ENV"),
-    Phrase("x", r"(?<=set -x|et -gx|et -ux)(?=[ \t])", _VARIABLE, "vendor fish"),
+    Phrase("v", r"(?<=env)(?=[ \t])", VARIABLE, "vendor csh(1), Dockerfile ENV"),
 )
 """The commands and clauses in which provml finds secrets."""
+
+PASSWORD_OPTIONS: Final = {
+    "-p": ("sshpass", "login", "mongo", "mongosh", "mongodump", "mongorestore"),
+    "-a": ("redis-cli",),
+    "-w": ("ldapsearch", "ldapadd", "ldapmodify"),
+    "-P": ("zip", "unzip", "sqlcmd", "bcp", "ssh-keygen"),
+    "-N": ("ssh-keygen",),
+}
+"""The short options that a password follows, and the programs that have them."""
+
+JOINED_OPTIONS: Final = {
+    "-p": ("mysql", "mysqldump", "mysqladmin", "mariadb", "7z", "7za", "sshpass"),
+    "-P": ("zip", "unzip", "sqlcmd"),
+}
+"""The short options that a password follows without a space, and the programs that have them."""
+
+LOGIN_OPTIONS: Final = {"-a": ("http", "https"), "-U": ("smbclient",)}
+"""The short options that a user name and a password follow, and the programs that have them."""
+
+SHORT_OPTIONS: Final = frozenset((*PASSWORD_OPTIONS, *JOINED_OPTIONS, *LOGIN_OPTIONS))

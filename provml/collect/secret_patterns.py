@@ -51,6 +51,8 @@ _OPTION: Final = (
     r"""(?<![\w-]-)-?+(?P<option>[A-Za-z][\w.-]{1,40}+)["']?,?[ \t]{1,5}"""
     r"""(?P<quote>["']?)(?=[^\s-])"""
 )
+_SHORT_OPTION: Final = r"(?<=[ \t]-)(?P<short>[apwNPU])"
+_FISH: Final = r"(?:x|gx|ux|Ux)(?<=set -x|et -gx|et -ux|et -Ux)" + secret_formats.VARIABLE
 _TOKEN_START: Final = "(?=[a-z_-]{0,15}+[A-Za-z0-9_-])(?=[A-Za-z0-9_+/=.-]{8})"
 """What each token with a known prefix begins with after the prefix.
 
@@ -132,7 +134,7 @@ def _format_tails() -> dict[str, list[str]]:
     """
     tails: defaultdict[str, list[str]] = defaultdict(list)
     tails[":"].append(_URL)
-    tails["-"] += (_PRIVATE_KEY, _OPTION)
+    tails["-"] += (_PRIVATE_KEY, _OPTION, _SHORT_OPTION, _FISH)
     for pattern in secret_formats.TOKEN_PATTERNS:
         first = pattern.pattern.lstrip("\\")[0]
         tails[first].append(pattern.pattern[pattern.pattern.index(first) + 1 :])

@@ -37,9 +37,14 @@ from provml.collect.secret_values import (
 )
 
 _MAX_KEY_BYTES: Final = 20_000
-_MAX_BARE_BYTES: Final = 512
+_MAX_BARE_BYTES: Final = 4096
 _LONG_TEXT_BYTES: Final = 4096
+_MAX_COMMAND_BYTES: Final = 300
 _TOKEN_BYTES: Final = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.~"
+_NEXT_PASSWORD: Final = rb"[\"',]{0,3}[ \t=]+[\"']?(?!\d{1,5}(?:[\s\"']|$))([^\s'\"-][^\s'\"]*)"
+"""A password after an option. Digits are a port."""
+_NEXT_LOGIN: Final = rb"[\"',]{0,3}[ \t=]+[\"']?([^\s:%'\"]+[:%][^\s'\"]{2,})"
+_JOINED_PASSWORD: Final = rb"([^\s'\"-][^\s'\"]*)"
 _KEY_BODY: Final = rb"(?:[^-]|-(?!----))++"
 _PLAIN_USERS: Final = (b"git", b"user", b"username", b"anonymous", b"www", b"hg", b"svn")
 _TEMPLATE: Final = rb"\{.*\}|\$\{?\w+\}?|%\w+%|<.*>|\*+|%\(?\w*\)?s|\.{3}|x{3,}|X{3,}"
@@ -155,8 +160,13 @@ def _find_formatted(content: bytes, match: re.Match[bytes]) -> Span | None:
         return _find_url_credentials(content, match)
     if kind == "key":
         return _find_private_key(content, match)
+    if kind == "short":
+        return _find_short_option_value(content, match.start())
+    if kind == "variable":
+        return match.span("variable")
     if kind == "quote":
-        return _find_option_value(content, match)
+        span = _find_option_value(content, match)
+        return span or _find_short_option_value(content, match.start())
     before = content[max(0, match.start() - 40) : match.start()]
     own = len(before) - len(before.rstrip(_TOKEN_BYTES))
     return match.start() - own, match.end()
@@ -182,6 +192,31 @@ def _find_private_key(content: bytes, match: re.Match[bytes]) -> Span | None:
     block = content[start : start + _MAX_KEY_BYTES]
     found = compile_pattern(_KEY_BODY).match(block)
     return None if found is None else (start, start + found.end())
+
+
+def _find_short_option_value(content: bytes, start: int) -> Span | None:
+    """Return the position of the password after an option such as ``-p``; None if there is none.
+
+    The program's name must come before the option, in the same line.
+    """
+    option = content[start : start + 2].decode("utf-8", "replace")
+    if option not in secret_formats.SHORT_OPTIONS:
+        return None
+    line = content[max(0, start - _MAX_COMMAND_BYTES) : start].rpartition(b"\n")[2]
+    for table, value in (
+        (secret_formats.PASSWORD_OPTIONS, _NEXT_PASSWORD),
+        (secret_formats.LOGIN_OPTIONS, _NEXT_LOGIN),
+        (secret_formats.JOINED_OPTIONS, _JOINED_PASSWORD),
+    ):
+        for program in table.get(option, ()):
+            name = program.encode()
+            if name in line and compile_pattern(rb"(?<![\w.-])" + name + rb"(?![\w.-])").search(
+                line
+            ):
+                found = compile_pattern(value).match(content, start + 2)
+                if found is not None:
+                    return found.span(1)
+    return None
 
 
 def _find_option_value(content: bytes, match: re.Match[bytes]) -> Span | None:

@@ -27,7 +27,8 @@ _VALUE: Final = rb"""(?xs)
                       | `(?P<back>[^`\n]*+) )
   | (?P<list>[\[({]\s{0,20}[bBrRuU]?["'])
   | (?P<call>[A-Za-z_][\w.]{0,60}+\()(?=[bBrRuU]?["'])
-  | (?P<bare>(?:[^\s"'`,;&<>\\]|[,;&](?!\s|[\w.-]{1,40}[=:]|$)|\\(?![nrt"'\\])){1,512}+)
+  | (?P<bare>(?: [^ \t\n\r\f\v"'`,;&<>\\]{1,64}+ | [,;&](?!\s|[\w.-]{1,40}[=:]|$)
+             | \\(?![nrt"'\\]) ){1,64}+)
 """
 _LIST_BODY: Final = (
     rb"""(?s)(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|'[^'\\]*+(?:\\.[^'\\]*+)*+'|[^\])}"'])*+"""
@@ -38,7 +39,7 @@ _ANNOTATION: Final = (
 )
 _WRAPPER: Final = rb"(?:[A-Z]\w*|(?:\w+\.)*(?:str_|bytes_|str|bytes|array|[A-Z]\w*))\("
 _NO_WRAPPER: Final = rb"(?i)\w*(?:field|input|column|param|parameter|argument|option|env|error)\("
-_PLACEHOLDER: Final = rb"""(?xi)
+_PLACEHOLDER: Final = rb"""(?x)
     (?: none | null | nil | true | false | undefined | nan | yes | no | on | off | n/?a | any | auto
       | default | required | optional | str | string | text | int | integer | float | number | bool
       | boolean | bytes | object | dict | list | path | file | env | environment | prompt | stdin
@@ -46,7 +47,7 @@ _PLACEHOLDER: Final = rb"""(?xi)
       | enabled | active | inactive | allowed | denied | accepted | rejected | found | changed
       | updated | reset | set | given | hidden | todo | tbd | empty | type | lambda
       | (?:redacted|masked|hidden|removed|filtered|omitted)
-      | your[-_ ].* | .*placeholder.* | insert[-_ ].* | enter[-_ ].*
+      | your[-_ ].* | insert[-_ ].* | enter[-_ ].*
       | (?:bearer|basic|token)\ +[<{$%].*
       | !(?:vault|secret|env|env_var|include|ref|sub|getatt|reference)
       | [*x.\xe2\x80\xa2#_-]+ | <.*> | \[.*\] | \{.*\} | \$\{.* | \$\(.* | \{\{.* | \$[a-z_]+
@@ -55,11 +56,11 @@ _PLACEHOLDER: Final = rb"""(?xi)
 """
 _COUNT: Final = rb"\d[\d_,.]*[km]?(?:[\s,;)}\]/]|$)"
 _NUMBER: Final = rb"[-+]?(?:\d[\d_,]*)?\.?\d*(?:[eE][-+]?\d+)?\s?[a-zA-Z%]{0,2}(?:/.*)?"
-_REFERENCE: Final = rb"[A-Za-z_]\w*(?:(?:\.|->|::)[A-Za-z_]\w*)+|[\w.]+[(\[].*"
+_REFERENCE: Final = rb"[A-Za-z_]\w*(?:(?:\.|->|::)[A-Za-z_]\w*)+|[\w.]++[(\[].*"
 _PATH: Final = (
     rb"(?:~|\.{1,2}|[A-Za-z]:|\$[A-Z]+)?(?:[/\\][\w.@ ~%+-]{0,40})+"
-    rb"|[\w.-]+(?:/[\w.-]{1,40})+\.\w{1,8}"
-    rb"|[\w-]+\.(?:py|txt|json|ya?ml|pem|key|crt|env|ini|cfg|toml|html?|md|pt|bin|csv)"
+    rb"|[\w.-]++(?:/[\w.-]{1,40})+\.\w{1,8}"
+    rb"|[\w-]++\.(?:py|txt|json|ya?ml|pem|key|crt|env|ini|cfg|toml|html?|md|pt|bin|csv)"
 )
 _ADDRESS: Final = rb"[a-z][a-z0-9+.-]{1,15}://.*|arn:aws.*|(?:op|env|vault|file|ssm|gcp|sm):.*"
 _CODE: Final = b"|".join((_REFERENCE, _PATH, _NUMBER))
@@ -285,7 +286,10 @@ def _is_quoted_secret(text: bytes, name: str, strength: int) -> bool:
 
 def is_placeholder(text: bytes) -> bool:
     """Return whether a text is a word or mark that takes the place of a value."""
-    return not text or (len(text) < 300 and _match_all(_PLACEHOLDER, text))
+    if not text or len(text) >= 300:
+        return not text
+    lower = text.lower()
+    return b"placeholder" in lower or _match_all(_PLACEHOLDER, lower)
 
 
 def is_generated(name: str) -> bool:

@@ -8,7 +8,8 @@ provml recognises a secret in two ways:
 `secret_words` lists the names, and `secret_formats` lists the formats with their sources.
 Randomness alone never makes a text a secret, so digests, commits and identifiers are not masked.
 
-Imports only `secret_names`, `secret_search`, `secret_values` and `secret_words` from provml.
+Imports only `secret_formats`, `secret_names`, `secret_search`, `secret_values` and `secret_words`
+from provml.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from provml.collect.secret_formats import JOINED_OPTIONS, PASSWORD_OPTIONS
 from provml.collect.secret_names import STRONG as _STRONG
 from provml.collect.secret_names import is_masking_on, name_strength
 from provml.collect.secret_names import is_secret_file as is_secret_file
@@ -37,16 +39,6 @@ _SHORT_TEXT_LENGTH: Final = 4
 _MAX_LINE_BYTES: Final = 2**16
 _MAX_KEY_BYTES: Final = 20_000
 _LOGIN_OPTIONS: Final = ("-u", "--user", "--proxy-user", "--auth", "-a")
-_PASSWORD_OPTIONS: Final = {
-    "-p": ("sshpass", "login", "mongo", "mongosh", "mongodump", "mongorestore"),
-    "-a": ("redis-cli",),
-    "-w": ("ldapsearch", "ldapadd", "ldapmodify"),
-    "-P": ("zip", "unzip", "sqlcmd", "bcp", "ssh-keygen"),
-    "-N": ("ssh-keygen",),
-}
-"""The short options that a password follows, and the programs that have them."""
-_JOINING_PROGRAMS: Final = ("mysql", "mysqldump", "mysqladmin", "mariadb", "7z", "7za", "sshpass")
-"""The programs that take a password directly after ``-p``."""
 
 Record = dict[str, Any]
 
@@ -153,13 +145,13 @@ def mask_argv(arguments: Sequence[str]) -> list[str]:
 
 def _is_password_option(argument: str, programs: set[str]) -> bool:
     """Return whether a password follows this short option of one of these programs."""
-    return not programs.isdisjoint(_PASSWORD_OPTIONS.get(argument, ()))
+    return not programs.isdisjoint(PASSWORD_OPTIONS.get(argument, ()))
 
 
 def _find_joined_password(argument: str, programs: set[str]) -> int:
     """Return where the password begins in an option such as ``-psesame``; 0 if there is none."""
-    is_joined = argument.startswith("-p") and len(argument) > 2
-    return 2 if is_joined and not programs.isdisjoint(_JOINING_PROGRAMS) else 0
+    names = JOINED_OPTIONS.get(argument[:2], ())
+    return 2 if len(argument) > 2 and not programs.isdisjoint(names) else 0
 
 
 def _is_login(argument: str) -> bool:

@@ -92,7 +92,7 @@ def describe_source(
     """
     script = os.fspath(path) if path is not None else find_script()
     if script is None:
-        content = _write_notebook_cells(run_folder)
+        content = write_notebook_cells(run_folder)
         if content is None:
             unread = "the running code is not in a file: it comes from a shell or standard input"
             content = {"kind": "file", "unread": unread}
@@ -139,7 +139,7 @@ def _read_file(path: str) -> bytes:
         return file.read(COPY_LIMIT_BYTES)
 
 
-def _write_notebook_cells(run_folder: Path) -> Facts | None:
+def write_notebook_cells(run_folder: Path) -> Facts | None:
     """Write the cells that a notebook or IPython shell has run to a file, and describe the file.
 
     Returns None if there are no cells.

@@ -19,7 +19,7 @@ from provml.base.store_files import OpenFolder, store_root
 from provml.base.text import is_unicode, printable_path
 from provml.errors import JournalError, RunNotFoundError, StoreError
 from provml.journal import layout
-from provml.journal.description import RunFile, read_run_file
+from provml.journal.description import RunFile, read_reference, read_run_file
 from provml.journal.files import WriterFiles
 from provml.journal.journal_folder import hold_writers_in
 from provml.journal.layout import Record
@@ -341,4 +341,5 @@ def _complete_description(folder: Path, known: dict[str, Any] | None) -> dict[st
         if (isinstance(value, str) and is_unicode(value))
         or (key == "created" and isinstance(value, int))
     }
-    return fallback | texts
+    parent = read_reference((known or {}).get("parent"))
+    return fallback | texts | ({} if parent is None else {"parent": parent.to_json()})

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.base.clock import iso_text
+from provml.journal.description import read_reference
 from provml.journal.reader import Journal
 from provml.journal.values import Moment
 from provml.lineage.members import read_members
@@ -214,6 +215,7 @@ def first_attribute(statement: Statement, name: str) -> Any:
 
 def _run_row(run: str, mapping: RunMapping, graph: RunGraph, fingerprint: str) -> Row:
     description, state = mapping.journal.description, mapping.state
+    parent = read_reference(description.get("parent"))
     activity = graph.nodes["run:run"]
     exception = state.exception or {}
     error = [exception[key] for key in ("type", "message") if isinstance(exception.get(key), str)]
@@ -230,6 +232,8 @@ def _run_row(run: str, mapping: RunMapping, graph: RunGraph, fingerprint: str) -
         str(description["experiment"]),
         description.get("project"),
         description.get("owner"),
+        None if parent is None else parent.id,
+        None if parent is None else parent.folder,
         run_prefixes(mapping.journal)["run"],
         state.status,
         state.reason,

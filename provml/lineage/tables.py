@@ -30,6 +30,8 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn("experiment", "VARCHAR", "the experiment's name"),
         SqlColumn("project", "VARCHAR", "the project's name"),
         SqlColumn("owner", "VARCHAR", "who is responsible for the run"),
+        SqlColumn("parent", "VARCHAR", "the id of the run that the run is a part of"),
+        SqlColumn("parent_run", "VARCHAR", "the parent's folder in the store, as in `run`"),
         SqlColumn("iri", "VARCHAR", "the beginning of the IRIs of the run's own nodes"),
         SqlColumn("status", "VARCHAR", "`running`, `finished`, `failed`, `interrupted`, `crashed`"),
         SqlColumn("reason", "VARCHAR", "why the run ended, if known"),

@@ -5,12 +5,14 @@ Imports only `base`, `errors` and `journal` from provml.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from provml.base.context import Context, context_from_path, matching_paths
 from provml.errors import MissingExtraError, SeriesNotFoundError
 from provml.journal import history, layout
+from provml.journal.layout import Record
 from provml.journal.reader import Journal
 from provml.journal.record_building import add_later_digest
 from provml.journal.record_parsing import record_context, series_number
@@ -198,10 +200,10 @@ def _explain_absence(
     return f"run {run} has no series {name!r} of kind {kind!r}{place}{target}; {found}"
 
 
-def find_alerts(journal: Journal) -> list[RecordedAlert]:
-    """Return the alerts of a run, in the order in which they were recorded."""
+def decode_alerts(records: Iterable[Record]) -> list[RecordedAlert]:
+    """Decode the records of alerts, and leave out records that can't be decoded."""
     found: list[RecordedAlert] = []
-    for record in history.read_records(journal, "alert"):
+    for record in records:
         try:
             found.append(
                 RecordedAlert(

@@ -39,6 +39,7 @@ TIMED_RECORDS = frozenset(
         "event",
         "dataset",
         "artifact",
+        "child",
         "model",
         "source",
         "environment",

@@ -14,6 +14,8 @@ import pytest
 import provml
 from provml.collect.environment import describe_environment
 from provml.collect.secrets import MASK, is_secret_file, is_secret_name, mask_argv, mask_text
+from provml.journal.history import read_records
+from provml.journal.reader import Journal
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -134,7 +136,7 @@ def imported(folder: Path) -> dict[str, str]:
     store = folder.parent / "store"
     run_script(folder / "script.py", store)
     recorded = provml.load("latest", store)
-    modules = next(recorded._records("source")).get("modules", {})
+    modules = next(read_records(Journal(recorded.path), "source")).get("modules", {})
     return {name: (recorded.path / m["copy"]).read_text() for name, m in modules.items()}
 
 
@@ -171,7 +173,7 @@ def test_a_notebook_is_recorded_by_its_cells(store: Path) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     recorded = provml.load("latest", store)
-    (source,) = recorded._records("source")
+    (source,) = read_records(Journal(recorded.path), "source")
     assert source["content"]["cells"] == 3
     text = (recorded.path / source["content"]["copy"]).read_text()
     assert "# In[1]:" in text and "provml.start_run" in text and "run.log_source_code()" in text
@@ -185,7 +187,7 @@ def test_the_machine_is_recorded(run: provml.Run, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("YOUR_SITE", "south")
     monkeypatch.setenv("APPTAINER_CONTAINER", "/images/train.sif")
     run.log_environment(["MY_*"])
-    (environment,) = provml.load(run.path)._records("environment")
+    (environment,) = read_records(Journal(run.path), "environment")
     variables = environment["variables"]
     assert (variables["MY_SITE"], variables["MY_TOKEN"]) == ("north", MASK)
     assert "YOUR_SITE" not in variables

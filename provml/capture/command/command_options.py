@@ -19,6 +19,8 @@ class CommandOptions(NamedTuple):
     """Whether to read and keep the output. If False, the command uses the caller's streams."""
     trackers: bool = True
     """Whether to record the command's calls to other experiment trackers, such as MLflow."""
+    frameworks: bool = True
+    """Whether to record what machine-learning frameworks such as Lightning report."""
     files: bool = True
     """Whether to record the files that the command reads and writes."""
     trace: str | None = None

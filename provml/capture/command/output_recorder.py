@@ -11,13 +11,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from provml.capture.command.bounded_log import BoundedLog
 from provml.capture.command.streams import BlockCallback, CommandStream
+from provml.capture.framework_lines import FrameworkLines
 from provml.capture.lines import LineReader
 from provml.collect.secrets import OutputMasker
 from provml.recording.run import Run
+
+if TYPE_CHECKING:
+    from provml.capture.lines._suggestions import Suggestion
 
 _MAX_WAITING_BYTES: Final = 32 * 2**20
 _MAX_JOINED_BYTES: Final = 4 * 2**20
@@ -48,8 +52,11 @@ class CommandOutputRecorder:
         self._note_missed = note_missed
         self._maskers = [OutputMasker() for _ in streams]
         self._logs = [BoundedLog(run.path, stream.name, limit_bytes) for stream in streams]
+        self._framework_lines = FrameworkLines(run.path)
+        is_repeat = self._framework_lines.repeats_record
         self._readers: list[LineReader | None] = [
-            LineReader(run, patterns, source=stream.name) for stream in streams
+            LineReader(run, patterns, source=stream.name, others_log=True, is_repeat=is_repeat)
+            for stream in streams
         ]
         self._waiting: deque[tuple[int, bytes, int]] = deque()
         self._waiting_bytes = 0
@@ -121,8 +128,13 @@ class CommandOutputRecorder:
             reason = f"{type(error).__qualname__}: {error}"
             self._note_missed(f"lines of {self._logs[index].name}", reason)
 
-    def finish(self) -> None:
-        """Wait until all blocks are recorded. Then record each stream's log as an artifact."""
+    def finish(self, keep_marks: bool = False) -> None:
+        """Wait until all blocks are recorded. Then record each stream's log as an artifact.
+
+        Args:
+            keep_marks: whether to keep the marks of the frameworks, which the commands of other
+                ranks may need.
+        """
         with self._change:
             self._is_over = True
             self._change.notify_all()
@@ -139,6 +151,21 @@ class CommandOutputRecorder:
                 self._record_log(log, facts)
             if log.trouble is not None:
                 self._note_missed(f"{log.name}, {log.left_out_bytes:,} bytes", str(log.trouble))
+
+        if not keep_marks:
+            self._framework_lines.remove_marks()
+
+    def list_missed(self) -> list[Suggestion]:
+        """Return a pattern for each shape of lines that looks like metrics but gave none.
+
+        Call this method after `finish`. Costs nothing if every line was read.
+        """
+        readers = [reader for reader in self._readers if reader is not None]
+        if not any(reader.list_missed() for reader in readers):
+            return []
+        from provml.capture.lines._suggestions import suggest_missed
+
+        return [found for reader in readers for found in suggest_missed(reader)]
 
     def _record_log(self, log: BoundedLog, facts: dict[str, Any]) -> None:
         record = {

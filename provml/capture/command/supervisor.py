@@ -55,6 +55,7 @@ from provml.errors import (
     StoreError,
 )
 from provml.recording import process_hooks
+from provml.recording.child_runs import find_parent
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 from provml.recording.start import RunStart, open_run, validate_start
@@ -126,8 +127,15 @@ def record_command(
         files.plan  # noqa: B018 - raises an error if the command can't be traced
     signals = SignalQueue()
     try:
+        parent = find_parent(None, settings, store)
         run = open_run(
-            settings, start, program.describe(), store=store, run_id=run_id, resume=resume
+            settings,
+            start,
+            program.describe(),
+            store=store,
+            run_id=run_id,
+            resume=resume,
+            parent=parent,
         )
     except RunExistsError:
         raise
@@ -326,7 +334,9 @@ class _CommandRecording:
         environment = dict(os.environ)
         environment[JOINED_VARIABLE] = str(self._run.path)
         environment[COMMAND_VARIABLE] = self._token
-        chosen = bootstrap.PARTS if self._settings.capture is None else self._settings.capture
+        chosen = (
+            tuple(bootstrap.PARTS) if self._settings.capture is None else self._settings.capture
+        )
         own = [
             part
             for part in chosen
@@ -334,6 +344,7 @@ class _CommandRecording:
             and (part != "files" or self._options.files)
             and (part != "arguments" or self._options.settings)
             and (part != "code" or self._records_code)
+            and (part != "frameworks" or self._options.frameworks)
         ]
         if self._settings.capture is not None or len(own) < len(chosen):
             environment[CAPTURE_VARIABLE] = ",".join(own)
@@ -512,8 +523,10 @@ class _CommandRecording:
                 if stream.trouble.errno != errno.EPIPE:  # the command may not have seen this error
                     _print_message(f"{stream.name}: {stream.trouble.strerror or stream.trouble}")
                     self._lost_output = True
-        if self._output is not None:
-            self._try_part("output", self._output.finish)
+        output = self._output
+        if output is not None:
+            is_rank = self._settings.rank is not None
+            self._try_part("output", lambda: output.finish(keep_marks=is_rank))
         if self._environment_thread is not None and self._environment_thread.ident is not None:
             self._environment_thread.join(_ENVIRONMENT_WAIT_S)
             if self._environment_thread.is_alive():

@@ -16,21 +16,28 @@ import pkgutil
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from provml.capture.lines import _patterns
 from provml.capture.lines._sink import LineSink
 from provml.recording.disabled_run import DisabledRun
 from provml.recording.run import Run
 
+if TYPE_CHECKING:
+    from provml.capture.lines._general import GeneralParser
+    from provml.capture.lines._line_filter import LineFilter
+
 MAX_LINE_BYTES: Final = 2**16
 """The maximum length of a line. A longer line is refused; only its beginning is kept in memory."""
 
+_MAX_HEADER_LENGTH: Final = 32
 _LINE_SEPARATOR: Final = re.compile(rb"[\n\r\x08]")
 _LINE_TEXT: Final = re.compile(rb"[^\n\r\x08]+")
 _TERMINAL_ESCAPES: Final = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-Z\\^-~])"
 )
+_RANK_PREFIX: Final = re.compile(r"\s*\[?(?:(?i:rank)[ :=]?|default)(\d{1,6})(?:\]:? ?|: )")
+"""Matches what a launcher puts before the lines of a rank: ``[rank0]:``, ``[default1]:``."""
 _BACKSPACED: Final = b"\x08\r"
 
 Finder = Callable[[bytes, int, int], int]
@@ -94,6 +101,11 @@ class LineReader:
         patterns: templates and regular expressions (see `compile_patterns`).
         source: a name for the text, used in the event that counts refused lines.
         built_in: whether to read the formats that need no pattern.
+        others_log: whether other processes may log metrics into the run: a metric that they log is
+            not recorded again if it is printed.
+        is_repeat: returns whether a line only repeats what is recorded in another way. Such lines
+            are read only with patterns.
+        sink: the object that gets the samples; by default one that records them into the run.
 
     Raises:
         InvalidArgumentError: a pattern is invalid.
@@ -106,15 +118,32 @@ class LineReader:
         *,
         source: str = "stdout",
         built_in: bool = True,
+        others_log: bool = False,
+        is_repeat: Callable[[str], bool] | None = None,
+        sink: LineSink | None = None,
     ) -> None:
-        self._sink = LineSink(run, source)
+        self._sink = LineSink(run, source, others_log) if sink is None else sink
+        self._is_repeat = is_repeat
         compiled = _patterns.compile_patterns(patterns)
         self._patterns = _patterns.PatternParser(self._sink, compiled) if compiled else None
         self._parsers = [kind(self._sink) for kind in (_load_parsers() if built_in else ())]
         self._finders = [find for parser in self._parsers for find in parser.finders]
-        self._is_off = isinstance(run, DisabledRun)
+        self._all_finders = list(self._finders)
+        self._general: GeneralParser | None = None
+        self._filter: LineFilter | None = None
+        if built_in:
+            # now, and not when a line needs them: a fork during an import can stop the child
+            from provml.capture.lines._general import GeneralParser
+            from provml.capture.lines._line_filter import LineFilter
+
+            self._general, self._filter = GeneralParser(self._sink), LineFilter()
+            self._all_finders.append(self._filter.find)
+        self._is_off = sink is None and isinstance(run, DisabledRun)
         self._unfinished = bytearray()
         self._bytes_before = b""  # the last two bytes before the unfinished line
+        self._unfinished_position = 0
+        self._position = 0  # the number of bytes before the block that is being read
+        self._line_position = 0  # where the line that is being read begins in the text
 
     @property
     def recorded(self) -> int:
@@ -125,6 +154,14 @@ class LineReader:
     def rejected(self) -> int:
         """The number of lines and parts of lines refused so far."""
         return self._sink.rejected
+
+    def list_missed(self) -> list[tuple[str, int]]:
+        """Return lines that look like metrics but gave none. Call it after `finish`.
+
+        Each line comes with the number of lines of the same shape. `_suggestions` writes patterns
+        for them.
+        """
+        return [] if self._general is None else self._general.missed
 
     def feed(self, data: bytes, time_ns: int | None = None) -> None:
         """Read the next block of bytes, of any size.
@@ -150,11 +187,22 @@ class LineReader:
             self._end_line(b"")
             for parser in self._parsers:
                 parser.finish()
+            if self._general is not None:
+                self._general.finish()
         except Exception as error:
             self._sink.reject(f"reading failed: {type(error).__name__}", str(error))
         self._sink.report()
+        self._sink.close()
 
     def _feed_block(self, data: bytes) -> None:
+        if self._filter is not None:
+            self._filter.begin_block(self._position, self._sink.read_ns)
+        try:
+            self._split_block(data)
+        finally:
+            self._position += len(data)
+
+    def _split_block(self, data: bytes) -> None:
         if (
             not self._unfinished
             and data.endswith(b"\n")
@@ -172,6 +220,8 @@ class LineReader:
                 self._end_line(data[: start - 1])
             self._read_lines(data, start, end)
             self._bytes_before = (self._bytes_before + data[max(0, end - 2) : end])[-2:]
+        if not self._unfinished:
+            self._unfinished_position = self._position + end
         room = MAX_LINE_BYTES + 1 - len(self._unfinished)
         self._unfinished += data[end : end + room]
 
@@ -182,6 +232,7 @@ class LineReader:
         self._unfinished.clear()
         self._bytes_before = b""
         if line:
+            self._line_position = self._unfinished_position
             self._read_line(line, rewrites)
 
     def _read_lines(self, data: bytes, start: int, end: int) -> None:
@@ -192,7 +243,7 @@ class LineReader:
                 if self._may_say_metric(data, first, last):
                     self._read_span(data, first, last)
             return
-        finders = self._finders
+        finders = self._all_finders
         places = [find(data, start, end) for find in finders]
         while hits := [place for place in places if place >= 0]:
             found = min(hits)
@@ -208,26 +259,41 @@ class LineReader:
 
     def _may_say_metric(self, data: bytes, start: int, end: int) -> bool:
         """Return whether the text between two offsets may contain a metric."""
-        for find in self._finders:
+        for find in self._all_finders:
             if find(data, start, end) >= 0:
                 return True
         return self._patterns is not None and self._patterns.may_match(data, start, end)
 
+    def _has_known_format(self, line: bytes) -> bool:
+        """Return whether a line may have a format that needs no other line to be recognized."""
+        if any(find(line, 0, MAX_LINE_BYTES) >= 0 for find in self._finders):
+            return True
+        return self._patterns is not None and self._patterns.may_match(line, 0, MAX_LINE_BYTES)
+
     def _read_span(self, data: bytes, first: int, last: int) -> None:
         before = self._bytes_before + data[max(0, first - 2) : first]
         line = data[first : min(last, first + MAX_LINE_BYTES + 1)]
+        self._line_position = self._position + first
         self._read_line(line, before.endswith(_BACKSPACED))
 
     def _read_line(self, line: bytes, rewrites: bool) -> None:
         if len(line) > MAX_LINE_BYTES:
-            if self._may_say_metric(line, 0, MAX_LINE_BYTES):
+            if self._has_known_format(line):
                 text = line[:MAX_LINE_BYTES].decode("utf-8", "replace")
                 self._sink.reject(f"the line is longer than {MAX_LINE_BYTES:,} bytes", text)
             return
         text = line.decode("utf-8", "surrogateescape")
         if "\x1b" in text:
             text = _TERMINAL_ESCAPES.sub("", text)
+        self._sink.rank = None
+        if "ank" in text[:12] or text.startswith("[default"):
+            prefix = _RANK_PREFIX.match(text)
+            if prefix is not None:
+                self._sink.rank = int(prefix[1])
+                text = text[prefix.end() :]
         if self._patterns is not None and self._patterns.read(text):
+            return
+        if self._is_repeat is not None and self._is_repeat(text):
             return
         # JSON that is printed while a progress bar is drawn follows the bar on the same line
         json_start = text.find("{")
@@ -247,4 +313,16 @@ class LineReader:
         candidates = (
             p for p in self._parsers if any(find(line, 0, size) >= 0 for find in p.finders)
         )
-        return any(parser.read(text, rewrites) for parser in candidates)
+        if any(parser.read(text, rewrites) for parser in candidates):
+            if self._general is not None and len(text) < _MAX_HEADER_LENGTH:
+                self._general.read_header(text)  # Keras and many others print ``Epoch 3/10``
+            return True
+        if self._general is None or self._filter is None:
+            return False
+        if self._filter.covers(self._line_position):
+            if self._general.read(text):
+                self._filter.read_on(self._line_position)
+            else:
+                self._filter.learn(line)
+            self._filter.reads_all = self._general.reads_all
+        return False

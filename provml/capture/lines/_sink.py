@@ -7,15 +7,18 @@ from collections import Counter
 from typing import Final
 
 from provml.base.context import Context
+from provml.capture.lines._logged_names import LoggedNames
 from provml.collect.secrets import mask_text
 from provml.errors import ProvMLError, RunClosedError
 from provml.recording.run import Run
+from provml.recording.run_directory import RunDirectory
 
 REJECTED: Final = "lines rejected"
 """The name of the event that counts refused lines by reason, with an example for each reason."""
 
 MAX_STEP: Final = 2**63 - 1
 """The largest step that can be recorded."""
+_MAX_RANKS: Final = 64
 _EXAMPLE_LENGTH: Final = 200
 _MAX_REASONS: Final = 64
 
@@ -36,13 +39,18 @@ class LineSink:
             means now.
         recorded: the number of samples recorded.
         rejected: the number of lines and parts of lines refused.
+        rank: the rank that the line being read names; None if it names none.
     """
 
-    def __init__(self, run: Run, source: str) -> None:
+    def __init__(self, run: Run, source: str, others_log: bool = False) -> None:
         self.read_ns: int | None = None
+        self.rank: int | None = None
         self.recorded = 0
         self.rejected = 0
         self._run = run
+        self._runs_of_ranks: dict[int, Run] = {}
+        self._names: set[str] = set()
+        self._logged = LoggedNames(run, self._names, others_log)
         self._source = source
         self._counts: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
@@ -70,16 +78,45 @@ class LineSink:
         """
         try:
             moment = self.read_ns if time_ns is None else time_ns
+            self._names.add(name)
+            run = self._run if self.rank is None else self._run_of_rank(self.rank)
             if moment is None:
-                self._run.log_metric(name, value, context, step, epoch=epoch, unit=unit)
+                run.log_metric(name, value, context, step, epoch=epoch, unit=unit)
             else:  # `log_metric` takes the time as a float, which is not exact
-                self._run._log_carefully([(name, value)], context, step, epoch, moment, unit)
+                run._log_carefully([(name, value)], context, step, epoch, moment, unit)
             self.recorded += 1
         except RunClosedError:
             self.reject("the run had ended", line)
         except ProvMLError as error:
             # the parsers have checked all numbers, so only the name can be wrong
             self.reject(f"{type(error).__name__}: the name can't be a metric's", line)
+
+    def _run_of_rank(self, rank: int) -> Run:
+        """Return the run, so that what it records belongs to a rank.
+
+        Opens journal files for the first sample of each rank, up to `_MAX_RANKS`. Samples of
+        further ranks are recorded without their rank.
+        """
+        own = self._runs_of_ranks.get(rank)
+        if own is None:
+            folder = self._run._folder
+            if folder.settings.rank == rank or len(self._runs_of_ranks) >= _MAX_RANKS:
+                return self._run
+            facts = {**folder.facts, "rank": rank}
+            settings = folder.settings._replace(rank=rank)
+            of_rank = RunDirectory(folder.path, folder.description, facts, settings)
+            own = self._runs_of_ranks[rank] = Run(of_rank, None, (), owner=False)
+        return own
+
+    def close(self) -> None:
+        """Close the journal files of the ranks."""
+        for run in self._runs_of_ranks.values():
+            run.end_run()
+        self._runs_of_ranks.clear()
+
+    def is_logged(self, name: str, context: Context | None) -> bool:
+        """Return whether the program also logs a metric itself, so that its text is a copy."""
+        return self._logged.has(name, context)
 
     def arrival_time_ns(self) -> int:
         """Return the time when the bytes being read arrived, in nanoseconds since the epoch."""

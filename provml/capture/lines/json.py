@@ -4,6 +4,7 @@ r"""Reads JSON lines, with one object per line: ``{"metric": "NLL Loss", "value"
 - ``value``: an integer of any size, or a float. ``NaN`` and ``Infinity`` are allowed.
 - ``step``, ``epoch``: optional; null counts as missing. A step is a whole number. An epoch may be
   fractional (see `Run.log_metric`).
+- ``rank``: optional; the rank of the process, a whole number.
 - ``timestamp``: seconds since 1970. If it is not a number, the time when the line arrived is used.
 
 Other keys are ignored. The name implies the context (see `metric_contexts`).
@@ -27,7 +28,8 @@ from provml.capture.lines._sink import MAX_STEP, LineSink, RefusedError
 from provml.capture.metric_contexts import context_from_name
 from provml.errors import InvalidArgumentError
 
-_KNOWN_KEYS: Final = frozenset({"metric", "value", "step", "epoch", "timestamp"})
+_KNOWN_KEYS: Final = frozenset({"metric", "value", "step", "epoch", "timestamp", "rank"})
+_LARGEST_RANK: Final = 10**6
 _LARGEST_EPOCH: Final = 2**31 - 1
 _NAMES_OF_REFUSED_TYPES: Final = {
     bool: "true or false",
@@ -104,6 +106,9 @@ class Parser:
         value = found["value"]
         if type(value) in _NAMES_OF_REFUSED_TYPES:
             raise RefusedError(f"the value is {_NAMES_OF_REFUSED_TYPES[type(value)]}")
+        rank = found.get("rank")
+        if type(rank) is int and 0 <= rank <= _LARGEST_RANK:
+            self._sink.rank = rank
         self._sink.record_metric(
             name,
             value,

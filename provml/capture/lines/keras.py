@@ -28,7 +28,7 @@ from provml.capture.lines._sink import LineSink, RefusedError
 
 _EPOCH_LINE: Final = re.compile(r"Epoch (\d{1,9})/\d{1,9}")
 _BAR_LINE: Final = re.compile(
-    r"(?P<done>\d{1,12})/(?P<total>\d{1,12}|Unknown) (?P<bar>\[[=>.]*\] |━+ )?(?:- )?"
+    r"(?P<done>\d{1,12})/(?P<total>\d{1,12}|Unknown) (?:(?P<bar>\[[=>.]*\] |━+ )(?:- )?|- )"
     r"(?:(?P<eta>ETA: )?\d+s|(?:ETA: )?\d+(?::\d\d)+)\b(?P<rest>.*)"
 )
 _LINE_WITHOUT_COUNT: Final = re.compile(r"- \d+s\b(?P<rest> .*)")

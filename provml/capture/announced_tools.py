@@ -1,0 +1,72 @@
+"""Loads the tools that other packages register: their trackers and integrations."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+from provml.base.entry_points import find_entry_points
+from provml.capture.outer_run import note_missed
+from provml.capture.state import STATE
+from provml.capture.tool_hooks import Tool
+
+_METADATA_SUFFIXES: Final = (".dist-info", ".egg-info")
+_MAX_ENTRY_POINTS_BYTES: Final = 2**20
+_OUR_GROUPS: Final = b"[provml."
+
+
+class _AnnouncementTexts:
+    """The ``entry_points.txt`` of each package that registers something for provml.
+
+    Attributes:
+        texts: the contents of the files; None if ``sys.path`` has not been searched yet.
+    """
+
+    def __init__(self) -> None:
+        self.texts: list[bytes] | None = None
+
+
+def load_announced_tools(group: str, kind: str) -> list[Tool]:
+    """Load the tools in an entry point group. Note in the run which ones fail to load.
+
+    The first call in a process costs a few milliseconds, to search ``sys.path``.
+
+    Args:
+        group: the entry point group, such as ``provml.trackers``.
+        kind: what the tools are, such as ``tracker``, for the note about a failure.
+    """
+    known = STATE.part(_AnnouncementTexts)
+    if known.texts is None:
+        known.texts = _read_announcements()
+    if not any(f"[{group}]".encode() in text for text in known.texts):
+        return []
+    found = []
+    for point in find_entry_points(group).values():
+        try:
+            found.append(point.load())
+        except Exception as error:  # the tool's import failed
+            note_missed(f"{kind} {point.name}", error)
+    return found
+
+
+def _read_announcements() -> list[bytes]:
+    """Return the entry points of each package on ``sys.path`` that has any for provml."""
+    texts = []
+    for folder in sys.path:
+        try:
+            with os.scandir(folder or os.curdir) as entries:
+                packages = [
+                    entry.path for entry in entries if entry.name.endswith(_METADATA_SUFFIXES)
+                ]
+        except OSError:
+            continue
+        for package in packages:
+            try:
+                with open(os.path.join(package, "entry_points.txt"), "rb") as file:
+                    text = file.read(_MAX_ENTRY_POINTS_BYTES)
+            except OSError:
+                continue
+            if _OUR_GROUPS in text:
+                texts.append(text)
+    return texts

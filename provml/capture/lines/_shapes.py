@@ -1,0 +1,211 @@
+"""Decides which lines are metrics: lines of one shape, seen several times.
+
+Two lines have the same shape if they differ only in their numbers. A shape is a table of metrics if
+one of these conditions is true:
+
+- It has come twice, and one of its values has a name that only metrics have, such as ``val_loss``.
+- It has come twice, counts steps or epochs, and one of its values has a name that metrics often
+  have, such as ``score``.
+- It has come three times, counts steps or epochs, nearly all its words are names, and at least one
+  of its values varies and is not a whole number.
+
+Until then its lines wait, so no line is lost. A line that waits when the text ends is recorded only
+if the first condition holds but for the number of lines, and the line says plainly what it is.
+Metrics that are missed are better than metrics that are wrong: everything else is no metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from provml.capture.lines import _vocabulary as vocabulary
+from provml.capture.lines._fields import Field, LineFields
+from provml.capture.lines._tokens import Token
+
+MAX_WAITING: Final = 8
+"""The number of lines of a shape after which the shape is given up."""
+_MIN_MISSED: Final = 3
+_MAX_PROSE: Final = 0.5
+_MAX_PROSE_OF_ONE: Final = 0.34
+_MAX_PROSE_OF_UNKNOWN: Final = 0.2
+_SHORT_TIMES: Final = frozenset(("ms", "us", "µs", "μs", "ns"))
+_MEASURE_UNITS: Final = frozenset(("%", "dB", "bits", "nats", None))
+
+
+class Observation(NamedTuple):
+    """The numbers of one line.
+
+    Attributes:
+        time_ns: when the line arrived, in nanoseconds since the epoch.
+        epoch, step: the epoch and step, as text; None if the line has none.
+        texts: the text of each value, in the order of the shape's fields.
+        line: the line.
+        rank: the rank of the process that printed the line.
+        bare_step: the step, if it is only a number at the start of the line.
+    """
+
+    time_ns: int
+    epoch: str | None
+    step: str | None
+    texts: tuple[str, ...]
+    line: str
+    rank: int | None
+    bare_step: str | None = None
+
+
+class Shape:
+    """What the lines of one shape say.
+
+    Attributes:
+        fields: the named values of the line in which the shape was first seen.
+        columns: the indexes of the fields to record; None until the shape counts as metrics.
+        waiting: the lines that have come until then.
+        counts_steps: whether the number at the start of the lines is the step.
+        seen: the number of lines so far.
+    """
+
+    def __init__(self, line: LineFields, tokens: Sequence[Token]) -> None:
+        """Describe a new shape.
+
+        Args:
+            line: what its first line says.
+            tokens: the tokens of its first line.
+        """
+        self.fields: list[Field] = line.fields
+        self.columns: tuple[int, ...] | None = None
+        self.waiting: list[Observation] = []
+        self.counts_steps = False
+        self.seen = 0
+        self._line = line
+        index_of = {one.start: index for index, one in enumerate(tokens) if one.start >= 0}
+        self._values_at = [index_of[field.start] for field in line.fields]
+        self._epoch_at = index_of.get(line.epoch_start)
+        self._step_at = index_of.get(line.step_start)
+
+    @property
+    def has_bare_step(self) -> bool:
+        """Whether the step is only a number at the start of the line."""
+        return self._line.is_bare_step
+
+    def read_numbers(
+        self, tokens: Sequence[Token]
+    ) -> tuple[tuple[str, ...], str | None, str | None]:
+        """Return the values, the epoch and the step of a line of this shape, as text."""
+        return (
+            tuple(tokens[index].text for index in self._values_at),
+            None if self._epoch_at is None else _numerator(tokens[self._epoch_at].text),
+            None if self._step_at is None else _numerator(tokens[self._step_at].text),
+        )
+
+    @property
+    def may_be_metrics(self) -> bool:
+        """Whether lines of this shape can ever count as metrics."""
+        return any(map(is_recordable, self.fields))
+
+    @property
+    def looks_like_metrics(self) -> bool:
+        """Whether one value varies and is not a whole number, so that a user may want it."""
+        if len(self.waiting) < _MIN_MISSED:
+            return False
+        return any(self._varies(one) and self._is_measure(one) for one in range(len(self.fields)))
+
+    def judge(self, *, is_last: bool = False) -> bool:
+        """Decide whether the waiting lines are metrics. If so, set `columns` and return True.
+
+        Args:
+            is_last: whether no more lines can come.
+        """
+        count = len(self.waiting)
+        line = self._line
+        prose = line.prose / line.words if line.words else 0.0
+        self.counts_steps = self._bare_numbers_advance()
+        advances = self._advances()
+        counts = line.names_place or self.counts_steps or advances
+        certain = [one for one in range(len(self.fields)) if self._is_certain(one, counts)]
+        accepted = False
+        is_joined = counts or any(self.fields[one].has_separator for one in certain)
+        if certain and prose <= _MAX_PROSE and (is_joined or line.loose <= len(self.fields)):
+            accepted = count >= 2
+            if is_last and not accepted:
+                field = self.fields[certain[0]]
+                is_plain = field.has_separator or line.names_place or field.context is not None
+                accepted = is_plain and prose <= _MAX_PROSE_OF_ONE
+        if not accepted and counts and advances and prose <= _MAX_PROSE:
+            varying = [one for one in range(len(self.fields)) if self._varies(one)]
+            hints = [one for one in varying if vocabulary.hints_at_metric(self.fields[one].name)]
+            accepted = count >= 2 and bool(hints) and (line.names_place or count >= 3)
+            if not accepted and count >= 3 and prose <= _MAX_PROSE_OF_UNKNOWN:
+                named = line.names_place or any(self.fields[one].context for one in varying)
+                accepted = named and any(self._is_measure(one) for one in varying)
+        if accepted:
+            self.columns = tuple(
+                one for one in range(len(self.fields)) if self._is_recorded(one, counts)
+            )
+        return accepted and bool(self.columns)
+
+    def _is_certain(self, index: int, counts: bool) -> bool:
+        field = self.fields[index]
+        if not is_recordable(field) or not vocabulary.is_metric_name(field.name):
+            return False
+        if vocabulary.is_also_setting(field.name) and not (counts and self._varies(index)):
+            return False
+        return counts or self._is_measure(index)
+
+    def _is_measure(self, index: int) -> bool:
+        """Return whether a field has a value that is not a whole number, or is a percentage."""
+        if self.fields[index].unit is not None:
+            return self.fields[index].unit in _MEASURE_UNITS
+        return any(not one.texts[index].lstrip("+-").isdigit() for one in self.waiting)
+
+    def _varies(self, index: int) -> bool:
+        return (
+            is_recordable(self.fields[index])
+            and len({one.texts[index] for one in self.waiting}) > 1
+        )
+
+    def _is_recorded(self, index: int, counts: bool) -> bool:
+        field = self.fields[index]
+        if not is_recordable(field):
+            return False
+        is_named = vocabulary.is_metric_name(field.name) or (
+            counts and vocabulary.hints_at_metric(field.name)
+        )
+        return is_named or self._is_measure(index) or field.unit in _SHORT_TIMES
+
+    def _advances(self) -> bool:
+        """Return whether the steps or epochs of the waiting lines grow."""
+        places = [
+            (_to_float(one.epoch), _to_float(one.step or one.bare_step)) for one in self.waiting
+        ]
+        return len(places) > 1 and places == sorted(places) and places[0] != places[-1]
+
+    def _bare_numbers_advance(self) -> bool:
+        """Return whether each line begins with a larger number than the line before."""
+        steps = [_to_float(one.bare_step) for one in self.waiting]
+        if not self._line.is_bare_step or len(steps) < 2:
+            return self._line.is_bare_step and self._line.epoch is not None
+        return all(first < second for first, second in pairwise(steps))
+
+
+def _numerator(text: str) -> str:
+    """Return the number of a place: ``3`` for ``3/10``, ``1200`` for ``1,200``."""
+    return text.partition("/")[0].strip().replace(",", "")
+
+
+def _to_float(text: str | None) -> float:
+    return -1.0 if text is None else float(text)
+
+
+def is_recordable(field: Field) -> bool:
+    """Return whether a value can be a metric: no counter, size, rate or point in time."""
+    if vocabulary.is_skipped_name(field.name):
+        return False
+    if field.unit in _SHORT_TIMES:
+        return vocabulary.is_time_name(field.name)
+    if field.unit not in _MEASURE_UNITS:
+        return False
+    if vocabulary.is_time_name(field.name):
+        return vocabulary.name_parts(field.name)[0] in ("ms", "us")
+    return vocabulary.place_of(field.name) is None

@@ -1,0 +1,138 @@
+"""Records what machine-learning frameworks report: metrics, settings, checkpoints and data.
+
+Each framework has a module here, which implements the protocol `tool_hooks.Tool`. There are two
+ways to use it:
+
+- Under ``provml run``, or after `autolog`, hooks record what the framework reports. provml adds no
+  callback and changes no argument, so that the training runs exactly as without provml.
+- A script can use the classes of the module, such as ``ProvMLLogger`` in
+  `provml.integrations.lightning`. They take the place of the hooks.
+
+To add a framework, write a module with ``name``, ``modules`` and ``patch(module, calls)``, and list
+it in `BUILT_IN`. Other packages register theirs in the entry point group ``provml.integrations``.
+
+The modules here may import everything that records. They import their framework at the top,
+because they are only imported when a script has imported the framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from types import ModuleType
+from typing import Final, NamedTuple
+
+from provml.capture.announced_tools import load_announced_tools
+from provml.capture.outer_run import note_missed
+from provml.capture.recorded_calls import RecordedCalls
+from provml.capture.state import STATE
+from provml.capture.tool_hooks import Tool, ToolHooks
+from provml.errors import InvalidArgumentError
+
+ENTRY_POINTS: Final = "provml.integrations"
+BUILT_IN: Final[dict[str, tuple[str, ...]]] = {
+    "accelerate": ("accelerate",),
+    "catboost": ("catboost.core",),
+    "ignite": ("ignite.engine",),
+    "keras": ("keras",),
+    "lightgbm": ("lightgbm",),
+    "lightning": ("lightning.pytorch",),
+    "optuna": ("optuna.study",),
+    "pytorch_lightning": ("pytorch_lightning",),
+    "ray": ("ray.tune",),
+    "seeds": ("random", "numpy.random"),
+    "sklearn": ("sklearn.base", "sklearn.metrics", "sklearn.model_selection"),
+    "skorch": ("skorch",),
+    "torch": ("torch",),
+    "transformers": ("transformers.trainer",),
+    "xgboost": ("xgboost",),
+}
+"""The modules of this package, and the modules of the framework to wait for.
+
+A module of this package is imported once the script has imported one of these modules.
+"""
+
+
+class _BuiltIn(NamedTuple):
+    """A framework whose module in this package is imported only if the script needs it."""
+
+    name: str
+    modules: tuple[str, ...]
+
+    def patch(self, module: ModuleType, calls: RecordedCalls) -> None:
+        """Import the module for this framework, and install its hooks."""
+        import_module(f"{__name__}.{self.name}").patch(module, calls)
+
+
+class _FrameworkHooks(ToolHooks):
+    """The hooks of the frameworks.
+
+    Attributes:
+        chosen: the names of the frameworks whose hooks are installed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chosen: set[str] = set()
+
+
+def install() -> None:
+    """Start recording what all known frameworks report. Idempotent.
+
+    Costs well under a millisecond, plus a few milliseconds to find other packages that register a
+    framework.
+    """
+    _install([*_list_built_in(), *load_announced_tools(ENTRY_POINTS, "integration")])
+
+
+def uninstall() -> None:
+    """Stop recording, and restore the original functions of all frameworks."""
+    hooks = STATE.part(_FrameworkHooks)
+    hooks.uninstall()
+    hooks.chosen.clear()
+
+
+def autolog(*frameworks: str) -> None:
+    """Record what frameworks report in the active run, as ``provml run`` does. Idempotent.
+
+        provml.integrations.autolog("lightning")
+
+    You can call this function before or after the framework is imported. Objects of the framework
+    that exist already are recorded too.
+
+    Args:
+        frameworks: the names of the frameworks; by default all that provml knows.
+
+    Raises:
+        InvalidArgumentError: a framework is unknown.
+    """
+    if not frameworks:
+        install()
+        return
+    known = {tool.name: tool for tool in _list_built_in()}
+    if not set(frameworks) <= set(known):
+        for tool in load_announced_tools(ENTRY_POINTS, "integration"):
+            known.setdefault(tool.name, tool)
+    for name in frameworks:
+        if name not in known:
+            raise InvalidArgumentError(
+                f"provml has no integration for {name!r}; it has {', '.join(sorted(known))}"
+            )
+    _install([known[name] for name in frameworks])
+
+
+def _install(tools: Iterable[Tool]) -> None:
+    hooks = STATE.part(_FrameworkHooks)
+    for tool in tools:
+        try:
+            if tool.name in hooks.chosen:
+                continue
+            hooks.chosen.add(tool.name)
+            hooks.install([tool])
+        except Exception as error:  # the code of another package may raise anything
+            note_missed(f"integration {tool!r:.200}", error)
+
+
+def _list_built_in() -> Iterator[Tool]:
+    for name, modules in BUILT_IN.items():
+        yield _BuiltIn(name, modules)

@@ -1,0 +1,308 @@
+"""Records what one training of a framework reports, in the run that is active at each call.
+
+`FrameworkRecorder` is the only code through which the integrations record. It decides:
+
+- the run: the active run, or the run that ``provml run`` started. An object that the script
+  created, such as a logger, starts a run if there is none.
+- the context: the one that a metric's name implies (see `metric_contexts`), or else the phase that
+  the framework is in. A metric keeps its full name.
+- the epoch: a value named ``epoch`` is the epoch of the other values, and never a metric.
+
+If two trainings of one run report a metric with the same name and context, the metrics of the
+second one go into a sub-context such as ``lightning 2``.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeVar
+
+from provml._api import start_run
+from provml.base.context import Context, context_path
+from provml.base.notices import warn_without_raising
+from provml.capture.metric_contexts import context_from_name
+from provml.capture.outer_run import get_outer_run, note_missed
+from provml.capture.state import STATE
+from provml.capture.trackers.sources import find_active_run
+from provml.errors import ProvMLError
+from provml.integrations._printed_lines import announce_printed_lines
+from provml.journal.values import plain_number
+from provml.recording.checks import flatten
+from provml.recording.run import Run
+
+_MAX_DEPTH: Final = 16
+_MAX_READS: Final = 20
+_MAX_EPOCH: Final = 2**31
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+class _Trainings:
+    """The trainings of this process.
+
+    Attributes:
+        owners: the recorder that owns each metric, by run, context and name.
+        counts: the number of trainings of each framework in each run.
+        warned: what this process has already warned about.
+        settings: the values that were recorded, as text, by run and name.
+        params: the parameters of each run, as read last.
+        reads: the number of times that the parameters of each run were read.
+    """
+
+    def __init__(self) -> None:
+        self.owners: dict[tuple[str, tuple[str, ...] | None, str], FrameworkRecorder] = {}
+        self.counts: dict[tuple[str, str], int] = {}
+        self.warned: set[str] = set()
+        self.settings: dict[tuple[str, str], str] = {}
+        self.params: dict[str, dict[str, Any]] = {}
+        self.reads: Counter[str] = Counter()
+
+
+class FrameworkRecorder:
+    """Records the metrics, settings and checkpoints of one training.
+
+    The methods record nothing if there is no run. They may raise an error if the framework reports
+    something that provml can't record, so callers use `never_raise` or run inside a hook.
+
+    Attributes:
+        framework: the name of the framework.
+    """
+
+    def __init__(self, framework: str, *, starts_run: bool = False, experiment: str | None = None):
+        """Create a recorder, which does not record anything yet.
+
+        Args:
+            framework: the name of the framework.
+            starts_run: whether to start a run if there is none.
+            experiment: the experiment of the run to start; by default the name of the script.
+        """
+        self.framework = framework
+        self._starts_run = starts_run
+        self._experiment = experiment
+        self._run: Run | None = None
+        self._is_announced = False
+        self._data: dict[str, int] = {}
+        self._numbers: dict[str, int] = {}
+        self._contexts: dict[tuple[str, str, Context | None], Context | None] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_contexts": {}}
+
+    def find_run(self) -> Run | None:
+        """Return the run to record in; None if there is none, or if the run has ended.
+
+        Starts a run if the recorder may do so. The first call tells ``provml run`` not to read the
+        lines that the framework prints.
+        """
+        run = self._run or find_active_run()
+        if run is None and self._starts_run:
+            run = self._run = start_run(
+                self._experiment or _script_name(), framework=self.framework
+            )
+        if run is None or run.closed:
+            return None
+        if not self._is_announced:
+            self._is_announced = True
+            announce_printed_lines(self.framework)
+        return run
+
+    def end_own_run(self) -> None:
+        """End the run if this recorder started it."""
+        if self._run is not None and not self._run.closed:
+            self._run.end_run()
+
+    def log_metrics(
+        self,
+        values: Mapping[Any, Any],
+        step: Any = None,
+        epoch: Any = None,
+        context: Context | None = None,
+    ) -> None:
+        """Record each value in a mapping as a metric. Values in nested mappings get dotted names.
+
+        Values that can't be metrics are left out, and noted.
+
+        Args:
+            values: the values by name. A value named ``epoch`` overrides the argument.
+            step: the step of all values.
+            epoch: the epoch of all values, which may be fractional.
+            context: the context of the metrics whose names do not imply one.
+        """
+        run = self.find_run()
+        if run is None:
+            return
+        own_epoch = _to_epoch(values.get("epoch", epoch))
+        own_step = None if step is None else int(step)
+        for name, value in _flatten(values):
+            if name == "epoch":
+                continue
+            number = plain_number(value)
+            if number is True or number is False:
+                number = int(number)
+            try:
+                run.log_metric(
+                    name, number, self._find_context(run, name, context), own_step, own_epoch
+                )
+            except ProvMLError as error:  # continue with the other values
+                note_failure(f"{self.framework}: the metric {name[:100]!r}", error)
+
+    def _find_context(self, run: Run, name: str, context: Context | None) -> Context | None:
+        key = str(run.path), name, context
+        try:
+            return self._contexts[key]
+        except KeyError:
+            pass
+        found = context_from_name(name) or context
+        owners = STATE.part(_Trainings).owners
+        if owners.setdefault((key[0], context_path(found), name), self) is not self:
+            found = Context(f"{self.framework} {self._number_in(key[0])}", found)
+        self._contexts[key] = found
+        return found
+
+    def _number_in(self, folder: str) -> int:
+        """Return the number of this training among those of its framework in a run."""
+        if folder not in self._numbers:
+            counts = STATE.part(_Trainings).counts
+            # the first training owns its metrics, so the first one that comes here is the second
+            counts[folder, self.framework] = counts.get((folder, self.framework), 1) + 1
+            self._numbers[folder] = counts[folder, self.framework]
+        return self._numbers[folder]
+
+    def log_params(self, params: object, prefix: str = "") -> None:
+        """Record the fields of a mapping or configuration object that the script has passed.
+
+        A value that this process has already recorded under the same name is not recorded again.
+        """
+        run = self.find_run()
+        if run is None:
+            return
+        recorded = STATE.part(_Trainings).settings
+        for name, value in flatten(params, prefix).items():
+            text = repr(value)
+            if recorded.get((str(run.path), name)) == text:
+                continue
+            recorded[str(run.path), name] = text
+            try:
+                run.log_param(name, value)
+            except ProvMLError as error:  # continue with the other parameters
+                note_failure(f"{self.framework}: the parameter {name[:100]!r}", error)
+
+    def log_settings(self, settings: object, prefix: str = "") -> None:
+        """Record settings that this integration has read from objects of the framework.
+
+        They never replace a parameter of the script: if the script has another value under the same
+        name, the name of the framework is put before the name of the setting.
+
+        In a distributed job, only rank 0 records. Costs one pass over the events of the run. After
+        20 passes over a run, the parameters found by the last one are used.
+        """
+        run = self.find_run()
+        if run is None or run._folder.settings.rank not in (None, 0):
+            return
+        recorded = STATE.part(_Trainings).settings
+        known = _read_params(run)
+        own: dict[str, Any] = {}
+        for name, value in flatten(settings, prefix).items():
+            if name not in known or (str(run.path), name) in recorded:
+                own[name] = value
+            elif not _are_equal(known[name], value):
+                own[f"{self.framework}.{name}"] = value
+        self.log_params(own)
+
+    def log_checkpoint(self, path: Any, name: str, step: Any = None, epoch: Any = None) -> None:
+        """Record a checkpoint, a file or folder, as a version of a model.
+
+        Costs one pass over the file or folder.
+
+        Args:
+            path: the file or folder. Nothing is recorded if it does not exist.
+            name: the model's name.
+            step, epoch: the step and epoch after which the checkpoint was saved.
+        """
+        run = self.find_run()
+        if run is None or not os.path.exists(path):
+            return
+        own_step = None if step is None else int(step)
+        run.log_model(name, path, Context.TRAINING, own_step, _to_epoch(epoch))
+
+    def log_dataset(self, name: str, data: object, context: Context) -> None:
+        """Record a dataset that the training reads. Costs one pass over data in memory.
+
+        Never reads samples through the dataset's own methods, and never draws random numbers.
+        Records nothing if the last call for this name had the same object.
+        """
+        run = self.find_run()
+        if run is not None and data is not None and self._data.get(name) != id(data):
+            self._data[name] = id(data)
+            run.log_dataset(name, data, context)
+
+
+def note_failure(what: str, error: BaseException) -> None:
+    """Note that something was not recorded: in the run of ``provml run``, else as one warning.
+
+    Args:
+        what: a name for the thing that was not recorded.
+        error: the error that caused the failure.
+    """
+    if get_outer_run() is not None:
+        note_missed(what, error)
+        return
+    warned = STATE.part(_Trainings).warned
+    if what not in warned:
+        warned.add(what)
+        warn_without_raising(f"{what} was not recorded: {type(error).__name__}: {error}"[:1000])
+
+
+def never_raise(method: _Method) -> _Method:
+    """Make a method that a framework calls note its errors instead of raising them."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:
+            note_failure(method.__qualname__, error)
+            return None
+
+    return call  # type: ignore[return-value]
+
+
+def _read_params(run: Run) -> dict[str, Any]:
+    """Return the parameters of a run."""
+    trainings, folder = STATE.part(_Trainings), str(run.path)
+    if trainings.reads[folder] < _MAX_READS:
+        trainings.reads[folder] += 1
+        trainings.params[folder] = dict(run.params)
+    return trainings.params[folder]
+
+
+def _are_equal(one: object, other: object) -> bool:
+    try:
+        return bool(one == other) or repr(one) == repr(other)
+    except Exception:  # comparing arrays, for example, gives more than one bool
+        return False
+
+
+def _script_name() -> str:
+    return os.path.splitext(os.path.basename(sys.argv[0] or ""))[0] or "training"
+
+
+def _to_epoch(epoch: Any) -> int | float | None:
+    """Return an epoch as a number; None if it can't be one."""
+    number = plain_number(epoch)
+    if isinstance(number, (int, float)) and 0 <= number < _MAX_EPOCH:
+        return number
+    return None
+
+
+def _flatten(
+    values: Mapping[Any, Any], prefix: str = "", depth: int = 0
+) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and depth < _MAX_DEPTH:
+            yield from _flatten(value, f"{prefix}{name}.", depth + 1)
+        else:
+            yield f"{prefix}{name}", value

@@ -1,0 +1,54 @@
+"""Records Lightning.
+
+    from provml.integrations.lightning import ProvMLLogger
+
+    trainer = Trainer(logger=ProvMLLogger("experiment"))
+
+`provml.integrations._lightning` says what is recorded.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, Final
+
+from lightning.pytorch.callbacks.callback import Callback
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from provml.capture.recorded_calls import RecordedCalls
+from provml.integrations._lightning import CallbackMethods, LoggerMethods, patch_package
+
+name: Final = "lightning"
+modules: Final = ("lightning.pytorch",)
+
+
+def patch(module: ModuleType, calls: RecordedCalls) -> None:
+    """Record the trainers of the package."""
+    patch_package(module.__name__, calls)
+
+
+class ProvMLLogger(LoggerMethods, Logger):
+    """A logger that records in the active run, or starts a run if none is active.
+
+    A run that the logger starts ends when the script ends, or if you call `provml.end_run`.
+
+    Args:
+        experiment: the experiment of the run to start; by default the name of the script.
+    """
+
+    def _is_first_rank(self) -> bool:
+        return getattr(rank_zero_only, "rank", 0) == 0
+
+
+class ProvMLCallback(CallbackMethods, Callback):
+    """A callback that adds a `ProvMLLogger` to the trainer's other loggers.
+
+    Use it if another class or a configuration file chooses the loggers.
+
+    Args:
+        experiment: as for `ProvMLLogger`.
+    """
+
+    def _create_logger(self, experiment: str | None) -> Any:
+        return ProvMLLogger(experiment)
