@@ -62,9 +62,8 @@ class CodeComparison:
 
 def is_code(row: dict[str, Any]) -> bool:
     """Return whether a row of the table ``artifacts`` is a code or configuration file."""
-    return row["kind"] in CODE_KINDS or (
-        row["kind"] == "input" and row["input_role"] == CONFIGURATION
-    )
+    is_configuration = row["input_role"] == CONFIGURATION and row["form"] == "file"
+    return row["kind"] in CODE_KINDS or (row["kind"] == "input" and is_configuration)
 
 
 def compare_code(database: QuestionDatabase, runs: list[str]) -> CodeComparison:

@@ -19,7 +19,9 @@ from provml.capture.lines._tokens import BREAK, FRACTION, NUMERAL, OPAQUE, UNITS
 
 _MAX_NAME_WORDS: Final = 5
 _MAX_LABEL_WORDS: Final = 4
-_SETTINGS: Final = vocabulary.word_set("parameters params config hparams hyperparameters args")
+_SETTINGS: Final = vocabulary.word_set(
+    "parameters params config hparams hyperparameters args arguments settings options namespace"
+)
 _GROUPED: Final = re.compile(r"\d{1,3}(?:,\d{3})+")
 _WHOLE: Final = re.compile(r"[-+]?\d+")
 _NOT_A_NAME: Final = re.compile(
@@ -169,7 +171,7 @@ class _Scanner:
                 index = self._open_bracket(index)
             elif kind in ")]}":
                 self._close_bracket()
-            elif kind == OPAQUE and self._read_grouped_place(token.text):
+            elif kind == OPAQUE and self._read_grouped_place(token):
                 pass
             elif kind in (OPAQUE, BREAK) or kind in ",;|":
                 self._line.loose += kind == OPAQUE
@@ -238,9 +240,11 @@ class _Scanner:
 
     def _open_bracket(self, index: int) -> int:
         mark = self._tokens[index].kind
+        if self._words and self._tokens[index].glued and self._words[-1].lower() in _SETTINGS:
+            return self._skip_brackets(index)  # ``Namespace(lr=0.1)``
         if mark == "{":
             if self._follows_settings:
-                return self._skip_mapping(index)
+                return self._skip_brackets(index)
             self._drop_words()
             return index
         closing = _CLOSING[mark]
@@ -254,12 +258,12 @@ class _Scanner:
         self._words, self._separator = [], False
         return index
 
-    def _skip_mapping(self, index: int) -> int:
-        """Return the index of the token that closes a mapping of settings."""
+    def _skip_brackets(self, index: int) -> int:
+        """Return the index of the token that closes a bracket with settings."""
         depth = 0
         for at in range(index, len(self._tokens)):
             kind = self._tokens[at].kind
-            depth += (kind == "{") - (kind == "}")
+            depth += (kind in "([{") - (kind in ")]}")
             if depth == 0:
                 self._follows_settings = False
                 self._words = []
@@ -345,14 +349,14 @@ class _Scanner:
             self._add_bare(index, text)
         return index
 
-    def _read_grouped_place(self, text: str) -> bool:
+    def _read_grouped_place(self, token: Token) -> bool:
         """Read a step such as ``1,200`` or ``1,200/5,000``; return whether it is one."""
         words = vocabulary.trim_words(self._words)
         place = vocabulary.place_of(" ".join(words)) if words else None
-        number = text.partition("/")[0]
+        number = token.text.partition("/")[0]
         if place is None or _GROUPED.fullmatch(number) is None:
             return False
-        self._take_place(place, number.replace(",", ""), -1)
+        self._take_place(place, number.replace(",", ""), token.start)
         self._words, self._separator = [], False
         return True
 

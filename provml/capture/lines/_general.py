@@ -34,6 +34,11 @@ _HEADER: Final = object()
 """Marks a shape whose lines are headers of tables."""
 _METER_COUNT: Final = re.compile(r"%\|[^|]*\| *(\d+/\d+) \[")
 _BAR: Final = re.compile(r"%\||━━|██|\[[=#>.\- ]{6,}\]|\d(?:it/s|s/it)\b|#{5,}|={6,}>")
+_OTHER_TEXT: Final = re.compile(
+    r"(?i)\b(?:rtt|jitter|ttl|packets?|pkts|datagrams?|icmp_seq|latency)\b"
+    r"|\{[a-z_]\w*(?:[:!][^{}]{0,20})?\}|\w\([\"']|[\"'],?$|;$|^diff |^@@|\bdef |\bimport "
+)
+"""Matches the statistics of networks, in which ``loss`` is a loss of packets, and source code."""
 _HEADING: Final = re.compile(r"[^\w]*(\w+)(?: [a-zA-Z]+)?:?[^\w]*")
 
 
@@ -74,29 +79,30 @@ class GeneralParser:
         tokens = split_line(text)
         if not 0 < len(tokens) <= _MAX_TOKENS:
             return False
+        heading, self._heading = self._heading, None
         key = shape_key(tokens)
+        if heading is not None:
+            key = f"{key}\2{heading}"
         if key in self._shapes:
             shape = self._shapes[key]
         else:
-            shape = self._classify(tokens, text)
+            shape = self._classify(tokens, text, heading)
             if len(self._shapes) >= _MAX_SHAPES:
                 self._forget_shape()
             self._shapes[key] = shape
-        heading, self._heading = self._heading, None
         if shape is None:
             return False
         if shape is _HEADER:
             self._tables.read_header(text)
             return True
-        line = read_fields(tokens)
         if not isinstance(shape, Shape):
-            self._take_place(line, text)
+            self._take_place(read_fields(tokens), text)
             return True
         if shape.columns is None and shape.seen >= MAX_WAITING:
             self._give_up(shape)
             self._shapes[key] = None
             return False
-        self._observe(shape, line, text, heading)
+        self._observe(shape, tokens, text)
         return True
 
     def read_header(self, text: str) -> None:
@@ -128,13 +134,23 @@ class GeneralParser:
                 return
         del self._shapes[next(iter(self._shapes))]
 
-    def _classify(self, tokens: list[Token], text: str) -> Shape | object | None:
-        if not vocabulary.may_name_metric(text):
+    def _classify(
+        self, tokens: list[Token], text: str, heading: Context | None
+    ) -> Shape | object | None:
+        """Return what lines of a new shape are: a `Shape`, a mark, or None if they say nothing.
+
+        Args:
+            tokens, text: the first line.
+            heading: the context that the line before names, if it is a heading.
+        """
+        if not vocabulary.may_name_metric(text) or _OTHER_TEXT.search(text) is not None:
             return None
         if not any(token.kind == NUMERAL for token in tokens) and self._tables.read_header(text):
             return _HEADER
         line = read_fields(tokens)
-        shape = Shape(line)
+        if heading is not None and all(one.context is None for one in line.fields):
+            line.fields = [one._replace(context=heading) for one in line.fields]
+        shape = Shape(line, tokens)
         if shape.may_be_metrics:
             return shape
         if line.names_place and line.prose == 0 and line.words <= 4:
@@ -152,14 +168,10 @@ class GeneralParser:
             self._place = place if "epoch" in place else {**self._place, **place}
             self._last_epoch = line.epoch or self._last_epoch
 
-    def _observe(self, shape: Shape, line: LineFields, text: str, heading: Context | None) -> None:
-        fields = line.fields
-        if heading is not None and all(one.context is None for one in fields):
-            fields = [one._replace(context=heading) for one in fields]
-            if shape.columns is None and not shape.waiting:
-                shape.fields = fields
-        epoch, step = line.epoch, line.step
-        bare = step if line.is_bare_step else None
+    def _observe(self, shape: Shape, tokens: list[Token], text: str) -> None:
+        """Record a line, or let it wait until its shape is known to be metrics."""
+        texts, epoch, step = shape.read_numbers(tokens)
+        bare = step if shape.has_bare_step else None
         if bare is not None:
             step = None
         if epoch is None:
@@ -175,7 +187,7 @@ class GeneralParser:
             self._sink.arrival_time_ns(),
             epoch,
             step,
-            tuple(one.text for one in fields),
+            texts,
             text,
             self._sink.rank,
             bare,
