@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
@@ -34,6 +35,7 @@ from provml.recording.checks import flatten
 from provml.recording.run import Run
 
 _MAX_DEPTH: Final = 16
+_MAX_READS: Final = 20
 _MAX_EPOCH: Final = 2**31
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -46,6 +48,8 @@ class _Trainings:
         counts: the number of trainings of each framework in each run.
         warned: what this process has already warned about.
         settings: the values that were recorded, as text, by run and name.
+        params: the parameters of each run, as read last.
+        reads: the number of times that the parameters of each run were read.
     """
 
     def __init__(self) -> None:
@@ -53,6 +57,8 @@ class _Trainings:
         self.counts: dict[tuple[str, str], int] = {}
         self.warned: set[str] = set()
         self.settings: dict[tuple[str, str], str] = {}
+        self.params: dict[str, dict[str, Any]] = {}
+        self.reads: Counter[str] = Counter()
 
 
 class FrameworkRecorder:
@@ -190,13 +196,14 @@ class FrameworkRecorder:
         They never replace a parameter of the script: if the script has another value under the same
         name, the name of the framework is put before the name of the setting.
 
-        Costs one pass over the events of the run.
+        In a distributed job, only rank 0 records. Costs one pass over the events of the run. After
+        20 passes over a run, the parameters found by the last one are used.
         """
         run = self.find_run()
-        if run is None:
+        if run is None or run._folder.settings.rank not in (None, 0):
             return
         recorded = STATE.part(_Trainings).settings
-        known = dict(run.params)
+        known = _read_params(run)
         own: dict[str, Any] = {}
         for name, value in flatten(settings, prefix).items():
             if name not in known or (str(run.path), name) in recorded:
@@ -261,6 +268,15 @@ def never_raise(method: _Method) -> _Method:
             return None
 
     return call  # type: ignore[return-value]
+
+
+def _read_params(run: Run) -> dict[str, Any]:
+    """Return the parameters of a run."""
+    trainings, folder = STATE.part(_Trainings), str(run.path)
+    if trainings.reads[folder] < _MAX_READS:
+        trainings.reads[folder] += 1
+        trainings.params[folder] = dict(run.params)
+    return trainings.params[folder]
 
 
 def _are_equal(one: object, other: object) -> bool:

@@ -52,7 +52,7 @@ class _Training:
         recorder: the recorder of the model.
         in_fit: whether ``fit`` is running, in which ``evaluate`` validates.
         step: the number of batches that the model has been trained on.
-        epoch: the last epoch.
+        epoch: the epoch that began last.
     """
 
     def __init__(self, recorder: FrameworkRecorder) -> None:
@@ -109,6 +109,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
     """Record the trainings, evaluations and saved files of all models."""
     calls.record_before(module.Model, "fit", _fit_called)
     calls.record_before(CallbackList, "on_train_begin", _train_begun)
+    calls.record_before(CallbackList, "on_epoch_begin", _epoch_begun)
     calls.record(CallbackList, "on_epoch_end", _epoch_ended, leaf=True, nested=True)
     calls.record_before(CallbackList, "on_train_end", _train_ended)
     calls.record(CallbackList, "on_test_end", _test_ended, leaf=True, nested=True)
@@ -167,6 +168,10 @@ def _train_begun(callbacks: Any, *_: Any, **__: Any) -> None:
         STATE.part(_Models).training_of(callbacks.model).begin(callbacks.model)
 
 
+def _epoch_begun(callbacks: Any, epoch: int, logs: Any = None) -> None:
+    STATE.part(_Models).training_of(callbacks.model).epoch = epoch
+
+
 def _epoch_ended(result: None, callbacks: Any, epoch: int, logs: Any = None) -> None:
     if _is_recorded_here(callbacks.callbacks):
         steps = callbacks.params.get("steps")
@@ -184,7 +189,9 @@ def _test_ended(result: None, callbacks: Any, logs: Any = None) -> None:
 
 def _saved(result: Any, model: Any, filepath: Any, *_: Any, **__: Any) -> None:
     training = STATE.part(_Models).training_of(model)
-    training.recorder.log_checkpoint(filepath, model.name, training.step, training.epoch)
+    iterations = getattr(getattr(model, "optimizer", None), "iterations", None)
+    step = training.step if iterations is None else int(iterations)
+    training.recorder.log_checkpoint(filepath, model.name, step, training.epoch)
 
 
 class ProvMLCallback(Callback):

@@ -11,7 +11,7 @@
 | ``TrainingArguments`` | parameters |
 | the model's configuration | parameters, named ``model.hidden_size`` and so on |
 | the datasets of the trainer | datasets |
-| checkpoints | versions of a model, named after the model's class |
+| checkpoints, and ``save_model`` | versions of a model, named after the model's class |
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ _REPORTING_METHODS: Final = {
 }
 """The methods through which the trainer reports to other trackers what provml records itself."""
 
+_MODEL_FILES: Final = ("model.safetensors", "adapter_model.safetensors", "pytorch_model.bin")
+"""The files of weights that the trainer writes, beside which its checkpoints may lie."""
+
 
 class _Handlers:
     """The recorder of each trainer of this process, by the object that calls its callbacks."""
@@ -66,6 +69,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
     calls.record_before(handler, "on_log", _reported)
     calls.record_before(handler, "on_predict", _predicted)
     calls.record(handler, "on_save", _saved, leaf=True, nested=True)
+    calls.record(module.Trainer, "save_model", _model_saved, leaf=True, nested=True)
     reporting = sys.modules["transformers.integrations.integration_utils"]
     for callback, methods in _REPORTING_METHODS.items():
         for method in methods:
@@ -129,6 +133,24 @@ def _predicted(
 def _saved(result: Any, handler: Any, args: Any, state: Any, *_: Any, **__: Any) -> None:
     if _is_recorded_here(handler, state):
         _log_checkpoint(STATE.part(_Handlers).recorder_of(handler), args, state, handler.model)
+
+
+def _model_saved(
+    result: None,
+    trainer: Any,
+    output_dir: Any = None,
+    _internal_call: bool = False,
+    **_: Any,
+) -> None:
+    """Record a model that the script has saved, outside the trainer's checkpoints."""
+    handler, state = trainer.callback_handler, trainer.state
+    if _internal_call or not _is_recorded_here(handler, state):
+        return
+    folder = output_dir or trainer.args.output_dir
+    files = (os.path.join(folder, file) for file in _MODEL_FILES)
+    path = next(filter(os.path.isfile, files), folder)
+    recorder, model = STATE.part(_Handlers).recorder_of(handler), handler.model
+    recorder.log_checkpoint(path, type(model).__qualname__, state.global_step, state.epoch)
 
 
 def _log_checkpoint(recorder: FrameworkRecorder, args: Any, state: Any, model: Any) -> None:

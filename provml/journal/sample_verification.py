@@ -101,9 +101,19 @@ class BlockChecksums:
         for block, value in late["blocks"].items():
             self._late[int(block)] = series, int(value, 16)
 
+    def infer_size(self, last_record: layout.Record) -> None:
+        """Use the number of samples in the ``end`` line if that is the last line.
+
+        The process was then killed before it wrote the ``closed`` line.
+        """
+        slots = last_record.get("slots")
+        if last_record.get("record") == "end" and isinstance(slots, int) and 0 <= slots < 2**58:
+            size = layout.HEADER_SIZE + slots * layout.RECORD_SIZE
+            self.closed = {"record": "closed", "size": size, "length": size}
+
     def matches_header(self, header: bytes) -> bool:
         """Return whether the samples file's header has not changed since the file was closed."""
-        if self.closed is None:
+        if self.closed is None or "header" not in self.closed:
             return True
         own = header[: layout.HEADER_CHECKSUM_OFFSET]
         return check_header(header) is True and format_checksum(own) == self.closed.get("header")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 from capture.scripts import missed, script_done, seen, steps, values
 
 import provml
-from provml import Context
+from provml import Context, integrations
 from provml.integrations._recorder import FrameworkRecorder, never_raise
 
 TOY = '''
@@ -69,6 +70,25 @@ def toy(tmp_path: Path) -> Path:
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-integration\nVersion: 1\n")
     (metadata / "entry_points.txt").write_text("[provml.integrations]\ntoy = toy_integration\n")
     return folder
+
+
+def _read_constants(path: Path) -> dict[str, object]:
+    """The constants of an integration, read without importing its framework."""
+    found: dict[str, object] = {}
+    for node in ast.parse(path.read_text()).body:
+        target = node.target if isinstance(node, ast.AnnAssign) else None
+        if isinstance(target, ast.Name) and target.id in ("name", "modules"):
+            found[target.id] = ast.literal_eval(node.value)
+    return found
+
+
+def test_every_integration_is_listed() -> None:
+    """A framework of ours would not be recorded, although it has a file."""
+    folder = Path(integrations.__file__).parent
+    constants = {path.stem: _read_constants(path) for path in folder.glob("[!_]*.py")}
+    found = {stem: own["modules"] for stem, own in constants.items() if own}
+    assert found == integrations.BUILT_IN
+    assert {constants[stem]["name"] for stem in found} == set(found)
 
 
 def test_an_integration_of_another_package(tmp_path: Path, toy: Path) -> None:
