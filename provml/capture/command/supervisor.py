@@ -501,6 +501,8 @@ class _CommandRecording:
 
     def _record_end(self, command_exit: CommandExit) -> None:
         """Record the command's exit, output and files, and note what could not be recorded."""
+        # the readings are of the command, not of what provml does after its end
+        self._try_part("readings", self._run._end_sampling)
         used = self._usage
         metadata: dict[str, Any] = {
             "exit_status": command_exit.exit_status if command_exit.signal is None else None,

@@ -57,6 +57,10 @@ def record_files(
         named: the paths that the command line names. They are recorded even in folders for
             temporary files and in hidden folders.
     """
+    from provml.capture.files.access_log import list_access_logs
+
+    if not list_access_logs(run.path, command):
+        return  # no Python process has opened files, so don't import what hashes them
     from provml.capture.files.access_records import record_accesses
 
     record_accesses(run, command, wait_s, until_ns, named)
