@@ -169,6 +169,17 @@ def test_secrets_in_copies_are_masked(project: Path) -> None:
     assert not any(b"hunter2" in text for text in texts)
 
 
+def test_contents_without_secrets_are_searched_once(project: Path, tmp_path: Path) -> None:
+    """Each run would search the same code for secrets again."""
+    (project / "settings.py").write_text("password = 'hunter2'\n")
+    for _ in range(2):
+        run = run_script(project, f"{HEAD}import settings\n{START}", XDG_CACHE_HOME=str(tmp_path))
+        assert copied(run, "settings.py") == "password = '***'\n"
+    (known,) = (tmp_path / "provml").rglob("0*")
+    digest = recorded_code(run)["train.py"]["content"]["sha256"]
+    assert known.read_bytes() == bytes.fromhex(digest)
+
+
 def test_a_module_that_changed_after_its_import_is_not_copied(project: Path) -> None:
     """The record would contain code that the run did not use."""
     (project / "model.py").write_text("W = 1\n")
