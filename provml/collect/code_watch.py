@@ -75,7 +75,10 @@ class CodeWatch:
         """Start to watch this process. Idempotent. Python can't remove an audit hook again."""
         if not self._is_installed:
             self._is_installed = True
-            sys.addaudithook(self._build_hook())
+            try:
+                sys.addaudithook(self._build_hook())
+            except Exception:  # noqa: BLE001 - another audit hook may refuse it with any error
+                pass  # modules are still recorded
 
     def _build_hook(self) -> Callable[[str, tuple[Any, ...]], None]:
         watch, seen = self, self._seen

@@ -21,15 +21,18 @@ from provml.capture.state import STATE
 from provml.capture.trackers.identity_map import IdentityMap
 from provml.capture.trackers.sources import find_active_run
 from provml.collect.datasets import describe_dataset
-from provml.integrations._recorder import note_failure
+from provml.integrations._recorder import FrameworkRecorder, note_failure
 from provml.integrations._values import plain_settings
 from provml.journal.values import plain_number
-from provml.recording.checks import flatten
 from provml.recording.published_runs import is_worker_process
 from provml.recording.run import Run
 from provml.recording.worker_run import find_own_run
 
 TRAINING_DATA: Final = "training data"
+MOST_FITS: Final = 30
+"""The number of fits of each kind that a run records."""
+FITS_LEFT_OUT: Final = "fits left out"
+"""The name of the event that says that a run records no more fits of a kind."""
 _DEFAULT_NAME: Final = re.compile(r"valid(?:ation)?_0")
 _TRANSPARENT: Final = frozenset({"ColumnTransformer", "Pipeline", "TransformedTargetRegressor"})
 """The classes that fit each of their estimators once, as a script would."""
@@ -70,6 +73,7 @@ class _Fits:
     Attributes:
         names: the name of each estimator's model, by run.
         counts: the number of models of each kind, by run and kind.
+        fitted: the number of fits of each kind, by run and kind.
         first: the name of the first model that was fitted in each run.
         data: the digest of the data that was last recorded under each name, by run and name.
         targets: the targets that estimators were fitted to.
@@ -79,6 +83,7 @@ class _Fits:
     def __init__(self) -> None:
         self.names: IdentityMap[dict[str, str]] = IdentityMap()
         self.counts: dict[tuple[str, str], int] = {}
+        self.fitted: dict[tuple[str, str], int] = {}
         self.first: dict[str, str] = {}
         self.data: dict[tuple[str, str], object] = {}
         self.targets: IdentityMap[bool] = IdentityMap()
@@ -125,10 +130,9 @@ class Fit:
             self._is_first = fits.first.setdefault(folder, self.name) == self.name
 
     def log_settings(self, settings: Mapping[Any, Any]) -> None:
-        """Record settings as parameters."""
+        """Record settings as parameters. They never replace a parameter of the script."""
         prefix = "" if self._is_first else f"{self.name}."
-        for name, value in flatten(plain_settings(settings), prefix).items():
-            self.run.log_param(name, value)
+        FrameworkRecorder(self.framework).log_settings(plain_settings(settings), prefix)
 
     def log_metric(self, name: str, value: Any, context: Context | None, step: int | None) -> None:
         """Record a sample of a metric. A value that is not a number is left out."""
@@ -170,9 +174,23 @@ class Fit:
 
 
 def begin_fit(framework: str, kind: str, estimator: Any = None) -> Fit | None:
-    """Start to record a fit; return None if there is no run to record in."""
+    """Start to record a fit; return None if it is not recorded.
+
+    A script can fit thousands of estimators in a loop. So a run records only the first fits of each
+    kind, and an event says that it left out the others.
+    """
     run = find_active_run()
-    return None if run is None or run.closed else Fit(framework, run, kind, estimator)
+    if run is None or run.closed:
+        return None
+    fits, key = STATE.part(_Fits), (str(run.path), kind)
+    with fits.lock:
+        fits.fitted[key] = count = fits.fitted.get(key, 0) + 1
+    if count > MOST_FITS:
+        if count == MOST_FITS + 1:
+            metadata = {"kind": kind, "recorded": MOST_FITS}
+            run.log_event(FITS_LEFT_OUT, source=framework, metadata=metadata)
+        return None
+    return Fit(framework, run, kind, estimator)
 
 
 def find_model_name(run: Run, estimator: Any) -> str | None:

@@ -37,6 +37,18 @@ _RESULTS: Final = {
 }
 """The attributes of fitted estimators that have one number."""
 _CANDIDATE_KEY: Final = re.compile(r"(?:mean|std|rank|split\d+)_(test|train|fit|score)_(\w+)")
+_CALLBACKS: Final = "_skl_callbacks"
+_MONITOR_COLUMNS: Final = frozenset(
+    {
+        "estimator_name",
+        "parent_task_id_path",
+        "sequential_subtasks",
+        "task_id",
+        "task_id_path",
+        "task_name",
+    }
+)
+"""The columns of the log of a ``ScoringMonitor`` that are not scores."""
 _SIDES: Final = {"test": Context.VALIDATION, "train": Context.TRAINING}
 
 
@@ -63,6 +75,8 @@ def end_estimator(fit: Fit, estimator: Any) -> None:
             fit.log_metric(metric, value, context, step)
     for attribute, (metric, context) in _RESULTS.items():
         fit.log_metric(metric, results.get(attribute), context, None)
+    for callback in _find_monitors(estimator):
+        _log_monitor(fit, callback)
     if isinstance(results.get("cv_results_"), dict) and "params" in results["cv_results_"]:
         _log_search(fit, estimator)
     fit.log_model(results.get("best_estimator_", estimator))
@@ -105,6 +119,35 @@ def _read_numbers(values: Any) -> Iterator[float]:
         if not isinstance(number, (int, float)):
             return
         yield number
+
+
+def _find_monitors(estimator: Any) -> Iterator[Any]:
+    """Yield the callbacks of an estimator, and of the estimators in it, that keep scores."""
+    has_params = callable(getattr(estimator, "get_params", None))
+    parts = estimator.get_params(deep=True).values() if has_params else ()
+    for part in (estimator, *parts):
+        for callback in getattr(part, _CALLBACKS, None) or ():
+            if type(callback).__name__ == "ScoringMonitor":
+                yield callback
+
+
+def _log_monitor(fit: Fit, callback: Any) -> None:
+    """Record the scores that scikit-learn's ``ScoringMonitor`` kept during the last fit.
+
+    A search has no scores of its own steps. The scores of its candidates' steps are left out.
+    """
+    try:
+        rows = callback.get_logs(select="most_recent").data
+    except ValueError:  # the callback has no scores
+        return
+    depths = {len(row["task_id_path"]) for row in rows}
+    if len(depths) != 1 or len({row["parent_task_id_path"] for row in rows}) != 1:
+        return
+    for row in rows:
+        step = plain_number(row["task_id"])
+        for metric, value in row.items():
+            if metric not in _MONITOR_COLUMNS and isinstance(step, int):
+                fit.log_metric(metric, value, Context.TRAINING, step)
 
 
 # -- searches ---------------------------------------------------------------------------------

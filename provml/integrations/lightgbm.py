@@ -26,7 +26,7 @@ from provml.capture.recorded_calls import CallEnd, RecordedCalls
 from provml.capture.state import STATE
 from provml.capture.trackers.sources import find_active_run
 from provml.integrations._fits import Fit, begin_fit
-from provml.integrations._recorder import never_raise
+from provml.integrations._recorder import FrameworkRecorder, never_raise
 from provml.integrations._trainings import Trainings, log_evaluations
 
 name: Final = "lightgbm"
@@ -150,17 +150,25 @@ class _Callback:
     order = 25
     """The position among the callbacks: after the evaluation, before the early stopping."""
 
-    def __init__(self) -> None:
+    def __init__(self, experiment: str | None) -> None:
+        self._recorder = FrameworkRecorder(name, starts_run=True, experiment=experiment)
         self._fit: Fit | None = None
 
     @never_raise
     def __call__(self, env: Any) -> None:
         if env.iteration == env.begin_iteration or self._fit is None:
+            self._recorder.find_run()
             self._fit = STATE.part(_Trainings).current or begin_fit(name, name)
         if self._fit is not None:
             _log_results(self._fit, env.evaluation_result_list or (), env.iteration)
 
 
-def provml_callback() -> Callable[[Any], None]:
-    """Return a callback that records the values of the evaluation sets in the active run."""
-    return _Callback()
+def provml_callback(experiment: str | None = None) -> Callable[[Any], None]:
+    """Return a callback that records the values of the evaluation sets.
+
+    It records in the active run, or starts a run if none is active.
+
+    Args:
+        experiment: the experiment of the run to start; by default the name of the script.
+    """
+    return _Callback(experiment)

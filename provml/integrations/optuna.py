@@ -31,7 +31,7 @@ from provml.capture.trackers.identity_map import IdentityMap
 from provml.capture.trackers.sources import find_active_run
 from provml.integrations._child_runs import ChildMetric, ChildRuns
 from provml.integrations._printed_lines import announce_printed_lines
-from provml.integrations._recorder import never_raise
+from provml.integrations._recorder import FrameworkRecorder, never_raise
 from provml.integrations._values import plain_settings
 from provml.journal.values import plain_number
 from provml.recording import process_hooks
@@ -49,6 +49,7 @@ _STATUSES: Final = {
     "COMPLETE": ("finished", None),
     "PRUNED": ("interrupted", "pruned"),
     "FAIL": ("failed", None),
+    "RUNNING": ("failed", "the trial did not end"),
 }
 
 
@@ -288,11 +289,21 @@ def _record_trial(found: _Study, study: Any, frozen: Any) -> None:
 
 
 class ProvMLCallback:
-    """A callback for ``Study.optimize`` that records each trial as a child of the active run."""
+    """A callback for ``Study.optimize`` that records each trial as a child of the active run.
+
+    If no run is active, it starts one.
+
+    Args:
+        experiment: the experiment of the run to start; by default the name of the script.
+    """
+
+    def __init__(self, experiment: str | None = None) -> None:
+        self._recorder = FrameworkRecorder(name, starts_run=True, experiment=experiment)
 
     @never_raise
     def __call__(self, study: Any, trial: Any) -> None:
         """Record a trial that is over."""
+        self._recorder.find_run()
         found = STATE.part(_Studies).find(study)
         if found is not None:
             if not found.recorded:

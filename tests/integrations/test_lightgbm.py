@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from capture.scripts import datasets, missed, models, script_done, seen, steps, values
 
+import provml
 from provml import Context
 
 pytest.importorskip("lightgbm", reason="lightgbm must be installed")
@@ -70,3 +71,30 @@ print(hashlib.sha256(model.booster_.model_to_string().encode()).hexdigest())
     assert models(run) == ["LGBMClassifier"]
     assert [data.context for data in datasets(run)] == [Context.TRAINING, Context.VALIDATION]
     assert missed(run) == []
+
+
+def test_a_callback_records_without_provml_run(store: Path) -> None:
+    """A script that passes the callback would record nothing, or each value twice."""
+    import lightgbm
+    import numpy as np
+
+    from provml.integrations.lightgbm import autolog, provml_callback
+
+    x, y = np.arange(40.0).reshape(-1, 1), np.arange(40.0)
+    params = {"verbose": -1, "metric": "l2"}
+
+    def train() -> None:
+        data = lightgbm.Dataset(x, y)
+        options = {"valid_sets": [data], "valid_names": ["train"], "callbacks": [provml_callback()]}
+        lightgbm.train(params, data, 2, **options)
+
+    with provml.start_run("alone", store=store, formats=()) as alone:
+        train()
+    autolog()
+    try:
+        with provml.start_run("both", store=store, formats=()) as both:
+            train()
+    finally:
+        provml.integrations.uninstall()
+    for run in (alone, both):
+        assert steps(provml.load(run.path), "l2", Context.TRAINING) == [0, 1]

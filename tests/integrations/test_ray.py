@@ -10,7 +10,7 @@ from capture.scripts import missed, script_done, values
 from provml import Context
 
 pytest.importorskip("ray.tune", reason="ray[tune] must be installed")
-pytestmark = pytest.mark.soak  # starting Ray takes half a minute
+pytestmark = pytest.mark.slow  # starting Ray takes half a minute
 
 SCRIPT = """
 import os

@@ -64,7 +64,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, make_scorer
 from sklearn.model_selection import GridSearchCV
 search = GridSearchCV(
-    LogisticRegression(), {"C": [0.01, 1.0, 100.0]}, cv=3, n_jobs=JOBS,
+    LogisticRegression(), {"C": [0.01, 1.0, 100.0]}, cv=3, n_jobs=2,
     scoring=make_scorer(f1_score), return_train_score=True,
 ).fit(train, y_train)
 results = search.cv_results_
@@ -74,10 +74,9 @@ show(search.best_estimator_)
 """
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_each_candidate_of_a_search_is_a_child(tmp_path: Path, jobs: int) -> None:
+def test_each_candidate_of_a_search_is_a_child(tmp_path: Path) -> None:
     """The scores of the candidates would be lost, or the search would choose another model."""
-    done = record(tmp_path, SEARCH.replace("JOBS", str(jobs)))
+    done = record(tmp_path, SEARCH)
     run = done.run
     children = run.children()
     assert [child.params["C"] for child in children] == [0.01, 1.0, 100.0]
@@ -172,6 +171,28 @@ show(model.coefs_)
     assert recorded == eval(done.plain.stdout.splitlines()[0])
 
 
+def test_scores_that_a_callback_keeps_are_metrics(tmp_path: Path) -> None:
+    """The scores that scikit-learn's own callback computes in each iteration would be lost."""
+    pytest.importorskip("sklearn.callback", reason="scikit-learn must have callbacks")
+    done = record(
+        tmp_path,
+        """
+import warnings
+from sklearn.callback import ScoringMonitor
+from sklearn.linear_model import LogisticRegression
+warnings.simplefilter("ignore")
+monitor = ScoringMonitor(scoring=["accuracy"])
+model = LogisticRegression(max_iter=4).set_callbacks(monitor).fit(train, y_train)
+print([float(row["accuracy"]).hex() for row in monitor.get_logs().data])
+show(model.coef_)
+""",
+    )
+    recorded = values(done.run, "accuracy", Context.TRAINING)
+    expected = eval(done.plain.stdout.splitlines()[0])
+    assert [float(value).hex() for value in recorded] == expected  # type: ignore[arg-type]
+    assert steps(done.run, "accuracy", Context.TRAINING) == list(range(len(expected)))
+
+
 def test_estimators_still_work_with_all_of_scikit_learn(tmp_path: Path) -> None:
     """A wrapped class or function could not be cloned, pickled or inspected."""
     record(
@@ -218,9 +239,15 @@ def test_autolog_records_a_script_with_verbs(store: Path) -> None:
         options: dict[str, Any] = {"formats": (), "sample_interval_s": 0}
         with provml.start_run("fits", store=store, **options) as run:
             model = LinearRegression().fit(np.arange(6.0).reshape(-1, 1), np.arange(6.0))
+        with provml.start_run("loop", store=store, **options) as loop:
+            for _ in range(40):
+                model.fit(np.zeros((2, 1)), np.zeros(2))
     finally:
         provml.integrations.uninstall()
     model.fit(np.zeros((2, 1)), np.zeros(2))
     recorded = provml.load(run.path)
     assert models(recorded) == ["LinearRegression"]
     assert recorded.params["fit_intercept"] is True
+    (event,) = provml.load(loop.path).events("fits left out", source="sklearn")
+    assert event.metadata == {"kind": "LinearRegression", "recorded": 30}
+    assert len(models(provml.load(loop.path))) == 30

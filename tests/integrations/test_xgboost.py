@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from capture.scripts import missed, models, script_done, seen, steps, values
 
+import provml
 from provml import Context
 
 pytest.importorskip("xgboost", reason="xgboost must be installed")
@@ -67,6 +68,34 @@ def test_an_estimator_is_recorded_once(tmp_path: Path) -> None:
     assert [child.params["max_depth"] for child in run.children()] == [1, 2]
     assert {name for name, _ in run.series_names()} == {"logloss", "best_score"}
     assert missed(run) == []
+
+
+def test_a_callback_records_without_provml_run(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script that passes the callback would record nothing, or each value twice."""
+    import numpy as np
+    import xgboost
+
+    from provml.integrations.xgboost import ProvMLCallback, autolog
+
+    monkeypatch.setenv("PROVML_STORE", str(store))
+    data = xgboost.DMatrix(np.arange(8.0).reshape(-1, 1), np.arange(8.0))
+    callback = ProvMLCallback("by hand")
+    try:
+        xgboost.train({}, data, 2, evals=[(data, "train")], callbacks=[callback])
+        autolog()
+        with provml.start_run("both", formats=()) as both:
+            xgboost.train({}, data, 2, evals=[(data, "train")], callbacks=[ProvMLCallback()])
+    finally:
+        provml.integrations.uninstall()
+        run = provml.active_run()
+        provml.end_run()
+    assert run is not None
+    for recorded in (provml.load(run.path), provml.load(both.path)):
+        assert steps(recorded, "rmse", Context.TRAINING) == [0, 1]
+        assert models(recorded) == ["xgboost"]
+    assert run.experiment == "by hand"
 
 
 def _dedent(script: str) -> str:

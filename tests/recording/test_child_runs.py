@@ -117,6 +117,34 @@ def test_the_environment_can_name_the_parent(start: Start, monkeypatch: pytest.M
     assert (parent_of(job), parent_of(part)) == ("e/search", "e/job")
 
 
+def test_nested_runs_under_provml_run_are_children(start: Start, store: Path) -> None:
+    """The trials of an unchanged search would all be mixed in the run of the command."""
+    source = (
+        "import provml\n"
+        "options = {'formats': (), 'sample_interval_s': 0}\n"
+        "with provml.start_run('search', **options):\n"
+        "    provml.log_metric('m', 0)\n"
+        "    for number in (1, 2):\n"
+        "        with provml.start_run('trial', run_id=f'trial-{number}', **options):\n"
+        "            provml.log_metric('m', number)\n"
+        "with provml.start_run('next', **options):\n"
+        "    provml.log_metric('after', 3)\n"
+    )
+    with start("command") as command:
+        environment = os.environ | {"PROVML_JOINED_RUN": str(command.path)}
+        arguments = [sys.executable, "-c", source]
+        subprocess.run(arguments, env=environment, check=True, capture_output=True)
+    recorded = provml.load(command.path)
+    assert sorted(name for name, _ in recorded.series_names()) == ["after", "m"]
+    assert recorded.series("m").value.tolist() == [0]
+    children = recorded.children()
+    assert [run.path.relative_to(store).as_posix() for run in children] == [
+        "trial/trial-1",
+        "trial/trial-2",
+    ]
+    assert [run.series("m").value.tolist() for run in children] == [[1], [2]]
+
+
 def test_an_unknown_parent_is_a_warning(start: Start, store: Path) -> None:
     """A training would stop because somebody deleted the run that started it."""
     with pytest.warns(provml.ProvMLWarning, match="parent of the new run can't be found"):

@@ -151,6 +151,7 @@ class _Scanner:
         self._place_words: list[str] | None = None  # what precedes ``at step 3:``
         self._own_context: Context | None = None  # of the last name that has one
         self._aside_unit: str | None = None
+        self._aside = ""  # the words in parentheses after a name: ``f1-score (micro avg)``
         self._follows_settings = False  # whether a word such as ``parameters:`` came before
 
     def scan(self) -> None:
@@ -236,7 +237,7 @@ class _Scanner:
             self._words = []
         self._separator = False
         self._place_words = None
-        self._aside_unit = None
+        self._aside_unit, self._aside = None, ""
 
     def _open_bracket(self, index: int) -> int:
         mark = self._tokens[index].kind
@@ -280,6 +281,8 @@ class _Scanner:
             unit = "s" if aside in ("sec", "seconds") else aside
             if aside in UNITS:
                 self._aside_unit = unit
+            elif outer:
+                self._aside = aside
             elif not outer:
                 self._note_context(self._words)
         self._words, self._separator = outer, separator and bool(outer)
@@ -410,7 +413,9 @@ class _Scanner:
         elif self._own_context is not None and not is_free:
             context = self._own_context
         unit = token.unit or self._aside_unit
-        self._aside_unit = None
+        if self._aside:
+            name = f"{name} ({self._aside})"
+        self._aside_unit, self._aside = None, ""
         self._line.fields.append(
             Field(name, short or name, context, token.text, unit, separator, token.start)
         )

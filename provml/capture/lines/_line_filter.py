@@ -19,9 +19,9 @@ from provml.capture.lines import _vocabulary as vocabulary
 
 _MAX_KNOWN: Final = 4096
 _MAX_LINE_BYTES: Final = 4096
-_FULL_BYTES: Final = 8 * 2**20
+_FULL_BYTES: Final = 2 * 2**20
 _STRIDE_BYTES: Final = 2**16
-_WINDOW_BYTES: Final = 2**11
+_WINDOW_BYTES: Final = 2**10
 _FULL_NS: Final = 8 * 10**9
 """The time after which a program that is still running gets another `_FULL_BYTES`."""
 _DIGITS: Final = b"0123456789. "
@@ -44,6 +44,7 @@ class LineFilter:
         self._start = self._end = -1
         self._lines: list[tuple[int, bytes, bytes]] = []
         self._next = 0
+        self._reads_block = False  # whether all lines of the block are read, not only a sample
         self._position = 0  # where the block begins in the text
         self._full_until = _FULL_BYTES
         self._full_since_ns: int | None = None
@@ -56,7 +57,7 @@ class LineFilter:
             time_ns: when the block arrived, in nanoseconds since the epoch; None if the text is a
                 file.
         """
-        self._position, self._block = position, b""
+        self._position, self._block, self._reads_block = position, b"", False
         if time_ns is not None and (
             self._full_since_ns is None or time_ns - self._full_since_ns >= _FULL_NS
         ):
@@ -67,6 +68,7 @@ class LineFilter:
         """Return whether a line that begins at a position in the text has to be read."""
         return (
             self.reads_all
+            or self._reads_block
             or position < self._full_until
             or position % _STRIDE_BYTES < _WINDOW_BYTES
         )
@@ -112,6 +114,7 @@ class LineFilter:
         self._lines, self._next = [], 0
         position = self._position
         if self.reads_all or position + start < self._full_until or self._samples(data, start, end):
+            self._reads_block = True
             self._open_part(data, start, end)
 
     def _samples(self, data: bytes, start: int, end: int) -> bool:

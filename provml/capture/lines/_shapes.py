@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 from provml.capture.lines import _vocabulary as vocabulary
 from provml.capture.lines._fields import Field, LineFields
-from provml.capture.lines._tokens import Token
+from provml.capture.lines._tokens import FRACTION, NUMERAL, OPAQUE, Token
 
 MAX_WAITING: Final = 8
 """The number of lines of a shape after which the shape is given up."""
@@ -32,6 +32,14 @@ _MAX_PROSE_OF_ONE: Final = 0.34
 _MAX_PROSE_OF_UNKNOWN: Final = 0.2
 _SHORT_TIMES: Final = frozenset(("ms", "us", "µs", "μs", "ns"))
 _MEASURE_UNITS: Final = frozenset(("%", "dB", "bits", "nats", None))
+
+
+class LineNumbers(NamedTuple):
+    """The numbers of a line, as text."""
+
+    values: tuple[str, ...]
+    epoch: str | None
+    step: str | None
 
 
 class Observation(NamedTuple):
@@ -79,7 +87,8 @@ class Shape:
         self.counts_steps = False
         self.seen = 0
         self._line = line
-        index_of = {one.start: index for index, one in enumerate(tokens) if one.start >= 0}
+        numbers = [one for one in tokens if one.kind in (NUMERAL, FRACTION, OPAQUE)]
+        index_of = {one.start: index for index, one in enumerate(numbers)}
         self._values_at = [index_of[field.start] for field in line.fields]
         self._epoch_at = index_of.get(line.epoch_start)
         self._step_at = index_of.get(line.step_start)
@@ -89,14 +98,23 @@ class Shape:
         """Whether the step is only a number at the start of the line."""
         return self._line.is_bare_step
 
-    def read_numbers(
-        self, tokens: Sequence[Token]
-    ) -> tuple[tuple[str, ...], str | None, str | None]:
-        """Return the values, the epoch and the step of a line of this shape, as text."""
-        return (
-            tuple(tokens[index].text for index in self._values_at),
-            None if self._epoch_at is None else _numerator(tokens[self._epoch_at].text),
-            None if self._step_at is None else _numerator(tokens[self._step_at].text),
+    @property
+    def names_place(self) -> bool:
+        """Whether a word such as ``epoch`` or ``step`` names the epoch or step."""
+        return self._line.names_place
+
+    def read_numbers(self, tokens: Sequence[Token]) -> LineNumbers:
+        """Return the numbers of a line of this shape that its fields, epoch and step need."""
+        return self.read_groups(
+            [one.text for one in tokens if one.kind in (NUMERAL, FRACTION, OPAQUE)]
+        )
+
+    def read_groups(self, texts: Sequence[str]) -> LineNumbers:
+        """Return the values, the epoch and the step from the text of each number of a line."""
+        return LineNumbers(
+            tuple([texts[index] for index in self._values_at]),
+            None if self._epoch_at is None else _numerator(texts[self._epoch_at]),
+            None if self._step_at is None else _numerator(texts[self._step_at]),
         )
 
     @property

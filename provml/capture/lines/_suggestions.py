@@ -68,7 +68,7 @@ def _name_numbers(fields: LineFields) -> dict[int, str]:
     """Return the name of the placeholder for each number of a line, by the number's offset."""
     names: dict[int, str] = {}
     for field in fields.fields:
-        name = (field.short if field.context is None else field.name).replace("{", "(")
+        name = field.short if field.context is None else field.name.partition(" (")[0]
         own = f"{name} 1" if name in _RESERVED else name
         if own not in names.values():
             names[field.start] = own

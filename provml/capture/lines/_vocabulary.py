@@ -66,7 +66,7 @@ _SKIPPED_PARTS: Final = word_set(
 )
 """Words that mark a counter, a setting, a throughput or a time that only says where a line is."""
 _SETTING_PARTS: Final = word_set(
-    "target threshold patience coef coeff smoothing tolerance budget limit init initial"
+    "target threshold thresh patience coef coeff smoothing tolerance budget limit init initial"
 )
 _LAST_SETTING_PARTS: Final = word_set(
     "weight weights scale factor decay momentum margin dropout warmup interval every freq"
@@ -239,8 +239,13 @@ def place_of(name: str) -> tuple[str, int] | None:
         return None
     if last in _EPOCH_WORDS:
         return ("epoch", 2)
+    first, _, end = last.rpartition("_")
+    if end in _EPOCH_WORDS and first not in _PLACE_QUALIFIERS:
+        return ("epoch", 1)
     two = "_".join(words[-2:])
     rank = _STEP_WORDS.get(two) or _STEP_WORDS.get(last)
+    if rank is None and first and _PLACE_QUALIFIERS.isdisjoint(first.split("_")):
+        rank = 1 if end in _STEP_WORDS and end[-1] != "s" else None  # ``env_it``, ``train_step``
     return None if rank is None else ("step", rank)
 
 
