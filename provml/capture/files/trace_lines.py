@@ -96,6 +96,7 @@ class TraceReader:
         self._processes: dict[int, _Process] = {}
         self._links: dict[str, str] = {}
         self._unfinished: dict[int, bytes] = {}
+        self._last_unfinished = -1
         self._rest = b""
         self._running: set[int] = set()
         self.last_ns = 0
@@ -155,7 +156,12 @@ class TraceReader:
                 self.last_ns = int(ended[2]) * 1_000_000_000 + int(ended[3]) * 1000
                 self._follow_end(int(ended[1][:10]))
             else:
-                if line and b" --- " not in line:
+                begun_line = self._unfinished.pop(self._last_unfinished, None)
+                if begun_line is not None and b" --- " not in line:
+                    # with `-z`, strace may print the end of a call alone on the next line
+                    self._last_unfinished = -1
+                    yield from self._read_line(begun_line + line)
+                elif line and b" --- " not in line:
                     self._add_damaged(line)
             return
         process, seconds, micros, name_bytes, rest = found.groups()
@@ -164,6 +170,7 @@ class TraceReader:
         if rest.endswith(_UNFINISHED):
             if len(self._unfinished) < MAX_PROCESSES:
                 self._unfinished[pid] = line[: -len(_UNFINISHED)]
+                self._last_unfinished = pid
             return
         if b" resumed>" in line[: len(line) - len(rest)]:
             begun = _LINE.fullmatch(self._unfinished.pop(pid, b""))
