@@ -62,13 +62,15 @@ class NamedPlaces:
 class CommandFiles:
     """The watch on the files of one command."""
 
-    def __init__(self, program: Program, settings: Settings) -> None:
+    def __init__(self, program: Program, settings: Settings, reads_output: bool = True) -> None:
         """Prepare the watch, and start to find out whether this system allows tracing.
 
         Args:
             program: the program that the command runs.
             settings: the settings of the run.
+            reads_output: whether this process reads the command's output.
         """
+        self._reads_output = reads_output
         self._program, self._settings = program, settings
         self._probe = None if settings.trace == "off" else TracerProbe()
         self._named = NamedPaths([], [])
@@ -90,9 +92,9 @@ class CommandFiles:
         if self._probe is None:
             return TracePlan(None, "tracing is turned off")
         plan = self._probe.finish()
-        obstacle = find_obstacle(self._program) if plan.strace is not None else None
-        if obstacle is not None:
-            plan = TracePlan(None, obstacle)
+        if plan.strace is not None:
+            obstacle = find_obstacle(self._program, self._reads_output)
+            plan = plan if obstacle is None else TracePlan(None, obstacle)
         if self._settings.trace == "strace" and plan.strace is None:
             raise InvalidArgumentError(f"can't trace the command: {plan.reason}")
         return plan

@@ -148,7 +148,8 @@ class FolderSnapshot:
 
         Args:
             folders: the folders.
-            rules: the rules for files to leave out.
+            rules: the rules for folders to leave out. The rules for files apply later, so that
+                what they leave out can be counted.
             before: whether the command waits; if so, the list is shorter.
         """
         self.states: dict[str, FileState] = {}
@@ -175,8 +176,7 @@ class FolderSnapshot:
                 continue
 
     def _add_state(self, path: str, status: os.stat_result) -> None:
-        if not self._rules.ignores(path, True):
-            self.states[path] = FileState(status.st_size, status.st_mtime_ns, status.st_ino)
+        self.states[path] = FileState(status.st_size, status.st_mtime_ns, status.st_ino)
 
     def _list(self, folder: str) -> list[str]:
         """Add the files of a folder, and return the folders in it."""
