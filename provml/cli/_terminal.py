@@ -78,7 +78,7 @@ def tab_line(cells: Iterable[Any]) -> str:
     """Format values exactly, as one line of tab-separated fields. None becomes an empty field."""
     fields: list[str] = []
     for value in cells:
-        plain = exact(value)
+        plain = value if value.__class__ is str else exact(value)
         if isinstance(plain, (list, dict)):
             plain = json.dumps(plain, ensure_ascii=False)
         fields.append("" if plain is None else printable(plain))

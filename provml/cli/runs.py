@@ -199,7 +199,7 @@ def _listed_run(entry: RunEntry) -> ListedRun:
         ended_ns=state.ended_ns,
         dropped_samples=state.dropped_samples,
         dropped_events=state.dropped_events,
-        samples=_count_samples(entry.path),
+        samples=state.samples,
         damage=entry.damage,
         parent=None if entry.parent is None else entry.parent.id,
         parent_run=None if entry.parent is None else entry.parent.folder,

@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -54,6 +55,7 @@ _END_SEARCH_BYTES: Final = (2**16, 2**20)
 
 The second attempt is for end lines that contain a long traceback.
 """
+_END_RECORD: Final = b'"end"'
 IRREGULAR_FILES: Final = {
     layout.SAMPLES_SUFFIX: "samples file that is not a regular file",
     layout.EVENTS_SUFFIX: "events file that is not a regular file",
@@ -77,6 +79,7 @@ class WriterFiles:
     """
 
     __slots__ = (
+        "_held_events",
         "_held_folder",
         "_sums",
         "damage",
@@ -100,6 +103,7 @@ class WriterFiles:
         self.on_damage: Callable[[Damage], None] | None = None
         self._sums: BlockChecksums | None = None
         self._held_folder: OpenFolder | None = None
+        self._held_events: bytes | None = None
 
     def __repr__(self) -> str:
         return f"WriterFiles({self.folder!r}, {self.name!r}, {self.index})"
@@ -119,24 +123,44 @@ class WriterFiles:
 
         Raises StoreError and notes damage if the path is a link or a special file.
         """
-        return self._open(self.samples_path, IRREGULAR_FILES[layout.SAMPLES_SUFFIX])
+        return self._open(layout.SAMPLES_SUFFIX)
 
     def open_events(self) -> BinaryIO:
         """Open the events file for reading. Raises the same exceptions as `open_samples`."""
-        return self._open(self.events_path, IRREGULAR_FILES[layout.EVENTS_SUFFIX])
+        return self._open(layout.EVENTS_SUFFIX)
 
     def hold_folder(self, folder: OpenFolder | None) -> None:
-        """Open the files in this open folder from now on; by their paths again if it is None."""
-        self._held_folder = folder
+        """Open the files in this open folder from now on; by their paths again if it is None.
 
-    def _open(self, path: Path, damage: str) -> BinaryIO:
+        While the folder is open, the first and the last record come from one read of a small events
+        file.
+        """
+        self._held_folder = folder
+        self._held_events = None
+
+    def _open(self, suffix: str) -> BinaryIO:
+        name = self.name + suffix
         try:
             if self._held_folder is not None:
-                return self._held_folder.open_to_read(path.name)
-            return open_to_read(store_root(self.folder.parent), path)
+                return self._held_folder.open_to_read(name)
+            return open_to_read(store_root(self.folder.parent), self.folder / name)
         except StoreError:
-            self._note_damage(Counter({damage: 1}))
+            self._note_damage(Counter({IRREGULAR_FILES[suffix]: 1}))
             raise
+
+    def _view_events(self) -> BinaryIO:
+        """Open the events file or, while its folder is held, the content that was read before."""
+        if self._held_folder is None:
+            return self.open_events()
+        if self._held_events is None:
+            file = self.open_events()
+            content = file.read(_END_SEARCH_BYTES[0])
+            if len(content) == _END_SEARCH_BYTES[0]:
+                file.seek(0)
+                return file
+            file.close()
+            self._held_events = content
+        return BytesIO(self._held_events)
 
     def find_samples_end(self) -> int:
         """Return the offset, in bytes, at which the last written record of the samples file ends.
@@ -185,12 +209,30 @@ class WriterFiles:
                 content = file.read(layout.HEADER_SIZE)
         except OSError:
             return Header()
+        return self._parse_header(content)
+
+    def measure_samples(self) -> tuple[Header, int]:
+        """Read the header of the samples file, and find the number of records up to the last one.
+
+        Raises JournalError if the file's format is newer than the installed provml can read.
+        """
+        try:
+            with self.open_samples() as file:
+                content = file.read(layout.HEADER_SIZE)
+                end = find_records_end(file)
+        except OSError:
+            return Header(), 0
+        count = max(0, end - layout.HEADER_SIZE) // layout.RECORD_SIZE
+        return self._parse_header(content), count
+
+    def _parse_header(self, content: bytes) -> Header:
         if len(content) < layout.HEADER_SIZE:
             return Header()
         magic, version, record_size, header_size, *rest = layout.HEADER.unpack(content)
         if magic != layout.MAGIC:
             return Header()
-        check_format_version(self.samples_path, version)
+        if version != layout.FORMAT_VERSION:
+            check_format_version(self.samples_path, version)
         if (record_size, header_size) != (layout.RECORD_SIZE, layout.HEADER_SIZE):
             return Header()
         if checksums.check_header(content) is False:
@@ -229,7 +271,7 @@ class WriterFiles:
         Raises JournalError if the file's format is newer than the installed provml can read.
         """
         try:
-            with self.open_events() as file:
+            with self._view_events() as file:
                 line = file.readline(layout.MAX_EVENT_LINE_BYTES + 1)
                 has_checksums = self._find_seals(file)
         except OSError:
@@ -237,7 +279,8 @@ class WriterFiles:
         record = parse_line(line)
         if record is None or record.get("record") != "writer":
             return {}
-        check_format_version(self.events_path, record.get("format"))
+        if record.get("format") != layout.FORMAT_VERSION:
+            check_format_version(self.events_path, record.get("format"))
         return record if not has_checksums or self._is_intact(line, record) else {}
 
     def read_identity(self) -> Record | None:
@@ -269,11 +312,13 @@ class WriterFiles:
 
         Searches only the last MiB of the file. Notes the damage in that part of the file.
         """
+        if self._held_events is not None and _END_RECORD not in self._held_events:
+            self._held_events = None  # the writer may have ended in the meantime
         for size in _END_SEARCH_BYTES:
             try:
-                with self.open_events() as file:
+                with self._view_events() as file:
                     has_checksums = self._find_seals(file)
-                    length = os.fstat(file.fileno()).st_size
+                    length = file.seek(0, os.SEEK_END)
                     file.seek(max(0, length - size))
                     lines = file.read(size).splitlines(keepends=True)
             except OSError:
@@ -281,6 +326,8 @@ class WriterFiles:
             if has_checksums:
                 self._check_last_lines(lines, length <= size)
             for line in reversed(lines):
+                if _END_RECORD not in line:
+                    continue
                 record = parse_line(line)
                 if record is None or record.get("record") != "end":
                     continue
@@ -313,7 +360,7 @@ class WriterFiles:
             return bool(self.closed_record())
 
     def _check_last_lines(self, lines: list[bytes], are_all: bool) -> None:
-        checker = LineChecker(self.name, self.events_path.name, from_start=are_all)
+        checker = LineChecker(self.name, self.name + layout.EVENTS_SUFFIX, from_start=are_all)
         for line, following in zip(lines, [*lines[1:], b""], strict=True):
             checker.accept(line, partial(bytes, following))
         torn = lines[-1:] if lines and not lines[-1].endswith(b"\n") else []

@@ -37,6 +37,8 @@ class RunState(NamedTuple):
         exception: the type, message and traceback of the exception that ended the run, if any.
         dropped_samples: the number of samples lost because of a full disk or a similar problem.
         dropped_events: the number of events lost for the same reasons.
+        samples: the number of samples, calculated from the lengths of the files. Includes damaged
+            samples, and slots that were reserved but not written.
         damage: the damage in the parts of the files that were read to determine the state.
     """
 
@@ -47,6 +49,7 @@ class RunState(NamedTuple):
     exception: dict[str, Any] | None
     dropped_samples: int
     dropped_events: int
+    samples: int = 0
     damage: tuple[Damage, ...] = ()
 
 
@@ -93,7 +96,8 @@ def read_run_state(run_folder: Path) -> RunState:
 
 def determine_state(writers: Sequence[WriterFiles]) -> RunState:
     """Determine a run's state from the files of its writers, as `read_run_state` does."""
-    headers = [files.header() for files in writers]
+    measured = [files.measure_samples() for files in writers]
+    headers = [header for header, _ in measured]
     # a resumed run has had several owners, one after another: the last owner of each rank counts
     last_owners: dict[int | None, _WriterEnd] = {}
     for files, header in zip(writers, headers, strict=True):
@@ -122,6 +126,7 @@ def determine_state(writers: Sequence[WriterFiles]) -> RunState:
         exception=worst.exception,
         dropped_samples=sum(header.dropped_samples for header in headers),
         dropped_events=sum(header.dropped_events for header in headers),
+        samples=sum(count for _, count in measured),
         damage=tuple(found for files in writers for found in files.located.values()),
     )
 

@@ -524,6 +524,23 @@ class TestTheSummary:
         assert " interrupted after " in first
         assert second.startswith("  no metrics; no files")
 
+    def test_lines_that_look_like_metrics(
+        self, caller: Caller, terminal: Callable[..., Terminal]
+    ) -> None:
+        """A person does not learn which pattern would read the metrics that were printed."""
+        script = caller.script(
+            """
+            for n in range(5):
+                print(f"energy: {1 / (n + 3):.4f}; magnetization: {1 / (n + 7):.4f}")
+            """
+        )
+        ours = terminal(*PROVML, "--", sys.executable, script)
+        assert ours.wait() == 0
+        lines = self.lines_of(ours.shown)
+        assert len(lines) <= 3
+        hint = "--pattern 'energy: {energy}; magnetization: {magnetization}'"
+        assert lines[-1] == f"  5 more lines look like metrics; to record them: {hint}"
+
     def test_quiet(self, caller: Caller, terminal: Callable[..., Terminal]) -> None:
         """A script that shows its own summary can't have the terminal to itself."""
         ours = terminal(*PROVML, "--quiet", "--", "echo", "done")

@@ -1,7 +1,7 @@
 """Prints what ``provml run`` has recorded, in at most three lines on the terminal.
 
 The lines come from the journal, where secrets are already masked. Nothing is printed if standard
-error is not a terminal. Imports only `base` and `journal` from provml.
+error is not a terminal. Imports only `base`, `collect.secrets` and `journal` from provml.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ import os
 import select
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from provml.base.text import format_duration, printable
+from provml.collect.secrets import mask_text
 from provml.journal.files import WriterFiles
 from provml.journal.journal_folder import list_writer_files
 from provml.journal.last_samples import LastSample, find_last_samples
 from provml.journal.record_parsing import Series
+
+if TYPE_CHECKING:
+    from provml.capture.lines._suggestions import Suggestion
 
 _ERROR_FD: Final = 2
 _DEFAULT_WIDTH: Final = 80
@@ -156,6 +160,28 @@ def _add_metrics(
 
 def _is_shown(series: Series) -> bool:
     return series.kind == "metric" and series.role != "stored" and series.name != _EPOCH
+
+
+def build_hint(missed: Sequence[Suggestion], width: int) -> str | None:
+    """Build the sentence on lines that look like metrics but gave none; None if there are none.
+
+    Masks the secrets in the pattern, which contains parts of the lines.
+
+    Args:
+        missed: a pattern for each shape of these lines.
+        width: the number of columns of the terminal. If the pattern does not fit, the sentence
+            names the command that shows it.
+    """
+    if not missed:
+        return None
+    import shlex
+
+    most = max(missed, key=lambda one: one.lines)
+    pattern = shlex.quote(mask_text(most.pattern or ""))
+    hint = f"{most.lines:,} more lines look like metrics; to record them: --pattern {pattern}"
+    if len(_INDENT) + len(hint) <= width:
+        return hint
+    return "more lines look like metrics: see provml ingest --suggest"
 
 
 # -- the lines --------------------------------------------------------------------------------

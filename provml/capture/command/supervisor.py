@@ -590,7 +590,10 @@ class _CommandRecording:
             end = end_summary.RunEnd(name, *self._ending, seconds)
             logs = [stream.name for stream in self._streams]
             found = end_summary.read_names(self._run.path, MISSED, logs)
-            lines = end_summary.build_lines(end, found, None, end_summary.find_width())
+            missed = [] if self._output is None else self._output.list_missed()
+            width = end_summary.find_width()
+            hint = end_summary.build_hint(missed, width)
+            lines = end_summary.build_lines(end, found, hint, width)
             terminals = [stream for stream in self._streams if stream.is_terminal]
             starts_line = all(one.ends_with_line(self._interrupted_ns) for one in terminals)
             end_summary.print_lines(lines, starts_line)
