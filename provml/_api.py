@@ -18,11 +18,12 @@ from provml.collect.collector_selection import plan_collectors
 from provml.collect.readings import Collector
 from provml.recording import process_hooks
 from provml.recording.active_runs import active_runs, folder_of
+from provml.recording.child_runs import ParentArgument, find_parent
 from provml.recording.disabled_run import DisabledRun
 from provml.recording.joined_run import RUN_STARTED, SOURCE, join_run
-from provml.recording.parent_run import find_run, find_run_or_none
 from provml.recording.run import Run
 from provml.recording.start import RunStart, open_run, validate_start
+from provml.recording.worker_run import find_run, find_run_or_none
 
 
 def start_run(
@@ -44,6 +45,7 @@ def start_run(
     collect: Iterable[str | Collector] | None = None,
     code: bool = True,
     disabled: bool = False,
+    parent: ParentArgument = None,
 ) -> Run:
     """Start recording a run, and make it the active run. The run is also a context manager.
 
@@ -52,19 +54,20 @@ def start_run(
 
     The run is the active run of the thread or asyncio task that calls this function, and of
     the threads and tasks that it starts. `active_run` explains which run other threads and tasks
-    record into. If another run is active, the new run is nested in it. This function then warns if
-    no ``with`` block ends the other run.
+    record into. If another run is active, the new run is nested in it and becomes its child. This
+    function then warns if no ``with`` block ends the other run.
 
     If an exception leaves the ``with`` block, the run ends as failed. If the process exits without
     calling `end_run`, provml ends the run and records how the process exited.
 
     Under ``provml run``, the script joins the run that the command started. provml then records the
-    arguments as an event; the command ends the run and writes the documents.
+    arguments as an event; the command ends the run and writes the documents. A run with a parent is
+    always a run of its own.
 
     Args:
         experiment: the experiment's name.
-        store: the folder that contains the runs; by default ``PROVML_STORE`` or, if that is not
-            set, ``provenance``.
+        store: the folder that contains the runs; by default the store of the parent. For a run
+            without a parent, ``PROVML_STORE`` or, if that is not set, ``provenance``.
         run_id: the run's id; by default ``PROVML_RUN_ID`` or, if that is not set, the current time
             and eight random characters. If torchrun, srun or mpirun started this process as a rank
             of a job, the default is an id that all ranks share, so they record the same run.
@@ -92,6 +95,11 @@ def start_run(
             option ``--no-code`` decides instead.
         disabled: whether to accept all calls but record nothing. ``PROVML_DISABLED=1`` has the same
             effect.
+        parent: the run that this run is a part of, such as the search that starts this trial. Pass
+            a run, or the folder, the id or ``<experiment>/<id>`` of a run. By default, the active
+            run of this process or of the process that started it or, if there is none, the run in
+            ``PROVML_PARENT_RUN``. False means no parent. If no run has the given name, this
+            function warns and records only the name.
 
     Raises:
         InvalidArgumentError, ExportError: an argument is invalid.
@@ -121,10 +129,19 @@ def start_run(
         process_hooks.activate(run)
         return run
     enclosing = active_runs.find_enclosing()
-    if settings.joined_run is not None:
+    found = find_parent(parent, settings, store)
+    if settings.joined_run is not None and found is None:
         asked = {"experiment": experiment, "run_id": run_id, "project": project, "owner": owner}
         return _join_outer_run(settings, asked | labels, start)
-    run = open_run(settings, start, describe_execution(), store=store, run_id=run_id, resume=resume)
+    run = open_run(
+        settings,
+        start,
+        describe_execution(),
+        store=store,
+        run_id=run_id,
+        resume=resume,
+        parent=found,
+    )
     process_hooks.activate(run)
     if run._folder.records_code:
         run._start_code()

@@ -19,11 +19,12 @@ from provml.base.results import Damage, DroppedCounts, PointPage, RecordedExcept
 from provml.base.sinks import Destination
 from provml.errors import ProvMLWarning
 from provml.journal import history, layout
+from provml.journal.description import read_reference
 from provml.journal.history import RecordedEvent, RecordedSpan, TimeLike
 from provml.journal.layout import Record
 from provml.journal.point_pages import PointPages
 from provml.journal.reader import Journal
-from provml.journal.store import find_run
+from provml.journal.store import find_run, list_child_folders
 from provml.model.recorded_values import (
     RecordedAlert,
     RecordedContent,
@@ -195,6 +196,23 @@ class RecordedRun:
     def metadata(self) -> dict[str, Any]:
         """The metadata of the run, with the latest value of each key."""
         return self._settings["metadata"].to_dict()
+
+    @property
+    def parent(self) -> str | None:
+        """The name of the run that this run is a part of, ``<experiment>/<id>``, or None.
+
+        If only the parent's id is known, the name is the id.
+        """
+        found = read_reference(self._journal.description.get("parent"))
+        return None if found is None else found.name
+
+    def children(self) -> list[RecordedRun]:
+        """Return the runs in the same store that are children of this run, oldest first.
+
+        Reads the ``run.json`` of every run in the store, about 50 microseconds for each run.
+        """
+        folders = list_child_folders(self.path, self._journal.description)
+        return [RecordedRun(folder) for folder in folders]
 
     @property
     def external_id(self) -> str | None:

@@ -117,7 +117,8 @@ def _find_copies(content: Any, depth: int) -> Iterator[tuple[str, bool, str]]:
             yield from _find_copies(member, depth + 1)
     if not isinstance(content, dict):
         return
-    path, sha256 = content.get("copy"), content.get("sha256")
+    path = content.get("copy")
+    sha256 = content.get("copy_sha256") or content.get("sha256")  # the copy may be masked
     if isinstance(path, str) and isinstance(sha256, str):
         yield path, content.get("kind") == "folder", sha256
     for member in content.values():

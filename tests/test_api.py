@@ -314,7 +314,7 @@ def test_events_keep_time_source_and_metadata(run: provml.Run) -> None:
     run.log_event(provml.Event("checkpoint_started", source, 12000, {"chk_size": 2345}))
     run.log_event(provml.Event("checkpoint_finish", source, 12500, {"write_speed": 2000}))
     recorded = provml.load(run.path)
-    note, started, finish = recorded.events()
+    started, finish, note = recorded.events()  # in the order of time
     assert (note.source, note.metadata, note.step) == ("trainer", {"n": 2**70, "x": [1.5]}, 3)
     assert (finish.time_ns - started.time_ns) == 500 * 10**9
     assert recorded.events("note") == [note]
@@ -516,10 +516,10 @@ def test_public_names_are_sorted_and_there() -> None:
     assert provml.__all__ == sorted(provml.__all__)
     for name in provml.__all__:
         assert getattr(provml, name).__doc__ or name == "__version__"
-    assert dir(provml) == sorted([*provml.__all__, "reading", "sparql", "testing"])
+    assert dir(provml) == sorted([*provml.__all__, "integrations", "reading", "sparql", "testing"])
 
 
-@pytest.mark.parametrize("name", ["reading", "sparql", "testing"])
+@pytest.mark.parametrize("name", ["integrations", "reading", "sparql", "testing"])
 def test_a_module_is_imported_the_first_time_it_is_used(name: str) -> None:
     """`provml.testing` would be an AttributeError, or `import provml` would load all modules."""
     code = (

@@ -46,6 +46,8 @@ def lines(store: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     with pytest.raises(RuntimeError), provml.start_run("e", tags={"a": 1}, **options) as run:
         run.log_metric("m", 0.5, provml.Context("in", provml.Context.TRAINING), 1, unit="s")
         run.log_metric("m", 1)
+        with provml.start_run("part", formats=(), sample_interval_s=0):
+            pass
         for value in (2**70, "text", b"\x00", Decimal("1.5"), np.array([1.0, float("inf")])):
             run.log_metric("odd", value, step=-1, epoch=3)
         run.log_params({"a": {"b": [1, None, True, float("nan")]}, "api_key": "x", "f": len})
@@ -131,8 +133,11 @@ def test_run_json_is_as_its_schema_says(store: Path) -> None:
     options = {"project": "p", "owner": "o", "namespace": "https://example.org/"}
     options |= {"external_id": "1", "framework": "pytorch", "task": "detection"}
     for given in ({}, options):
-        with provml.start_run("e", store=store, **given) as run:  # type: ignore[arg-type]
+        run = provml.start_run("e", store=store, **given)  # type: ignore[arg-type]
+        with run, provml.start_run("part", formats=()) as child:
             pass
+        part = json.loads((child.path / "run.json").read_bytes())
         content = json.loads((run.path / "run.json").read_bytes())
+        schema("run.schema.json").validate(part)
         schema("run.schema.json").validate(content)
-        assert content["id"] == run.id
+        assert content["id"] == part["parent"]["id"] == run.id

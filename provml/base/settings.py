@@ -28,6 +28,7 @@ TRACE_VARIABLE = "PROVML_TRACE"
 INCLUDE_VARIABLE = "PROVML_INCLUDE"
 EXCLUDE_VARIABLE = "PROVML_EXCLUDE"
 TRACE_WAYS = ("auto", "strace", "off")
+PARENT_VARIABLE = "PROVML_PARENT_RUN"
 _ON = ("1", "true", "yes", "on")
 _OFF = ("0", "false", "no", "off")
 # mpirun in a batch script: every process inherits SLURM's rank 0 of the script itself
@@ -131,6 +132,11 @@ class Settings(NamedTuple):
     """``PROVML_INCLUDE``: patterns of the files to record in any case."""
     exclude: tuple[str, ...] = ()
     """``PROVML_EXCLUDE``: patterns of the files to leave out in any case."""
+    parent_run: str | None = None
+    """``PROVML_PARENT_RUN``: the parent of each run that has no other parent, as a folder or name.
+    """
+    store: str | None = None
+    """``PROVML_STORE``: the folder that contains the runs; None if the variable is not set."""
     code: bool = True
     """``PROVML_CODE=off``: runs don't record the files of code and configuration that the script
     uses."""
@@ -159,6 +165,8 @@ def read_settings() -> Settings:
         trace=_read_trace_way(),
         include=_read_patterns(INCLUDE_VARIABLE),
         exclude=_read_patterns(EXCLUDE_VARIABLE),
+        parent_run=os.environ.get(PARENT_VARIABLE) or None,
+        store=os.environ.get(STORE_VARIABLE) or None,
         code=_read_switch(CODE_VARIABLE),
     )
 

@@ -124,6 +124,23 @@ class OpenFolder:
         path = f"{self.path}/{name}"
         return read_limited(open_file_in(self._fd, name, path, os.O_RDONLY), path, limit)
 
+    def create_file(self, name: str, content: bytes) -> None:
+        """Create a file in this folder. A process that is killed may leave an incomplete file.
+
+        Raises FileExistsError if the name is taken.
+        """
+        path = f"{self.path}/{name}"
+        fd = open_file_in(self._fd, name, path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            with open(fd, "wb", buffering=0) as file:
+                view = memoryview(content)
+                while view:
+                    view = view[file.write(view) :]
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(name, dir_fd=self._fd)
+            raise
+
     def read_link(self, name: str) -> str:
         """Return the path that a link in this folder points to, without following the link."""
         return os.readlink(name, dir_fd=self._fd)

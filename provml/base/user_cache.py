@@ -29,14 +29,14 @@ def open_cache_of_store(store: Path, kind: str) -> tuple[Path, Path]:
         OSError: the folder can't be created, the cache belongs to another user, or other users can
             write to it.
     """
-    root = _open_user_cache()
+    root = open_user_cache()
     own = hashlib.sha256(os.fsencode(os.path.realpath(store))).hexdigest()[:16]
     folder = root / kind / own
     store_files.make_folder(root, folder)
     return root, folder
 
 
-def _open_user_cache() -> Path:
+def open_user_cache() -> Path:
     """Create the user's cache folder. Raises StoreError if other users can write to it."""
     folder = cache_folder()
     try:

@@ -1,6 +1,6 @@
 """Reads metrics from a log file, which may still be growing, or from another program's output.
 
-The caller supplies a `LineReader`, which records the metrics in a run.
+The caller supplies a reader of the text, such as a `LineReader`, which records the metrics.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import select
 import stat
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
-from provml.capture.lines import LineReader
 from provml.errors import ContentNotFoundError, InvalidArgumentError
 
 STDIN: Final = 0
@@ -22,6 +21,14 @@ _CHECKED_HEAD_BYTES: Final = 2**13
 _POLL_S: Final = 0.2
 _ROTATED_SUFFIX: Final = re.compile(r"[.-]\d[\d_.:T-]*")
 """Matches the end of a rotated log's name: ``.1``, ``-20260101``, ``.2026-01-01_10``."""
+
+
+class BlockReader(Protocol):
+    """A reader of a text in blocks, such as `provml.capture.lines.LineReader`."""
+
+    def feed(self, data: bytes) -> None:
+        """Read the next block of bytes, of any size."""
+        ...
 
 
 def open_text(path: str) -> int:
@@ -63,17 +70,17 @@ def is_file(fd: int) -> bool:
 
 def read_text(
     fd: int,
-    reader: LineReader,
+    reader: BlockReader,
     *,
     pass_on: int | None = None,
     goes_on: Callable[[], bool] | None = None,
     path: str | None = None,
 ) -> None:
-    """Read all text from a descriptor, and feed it to a line reader.
+    """Read all text from a descriptor, and feed it to a reader.
 
     Args:
         fd: the descriptor to read from.
-        reader: the line reader that gets each block.
+        reader: the reader that gets each block.
         pass_on: a descriptor to copy each block to, unchanged, before it is parsed. If nobody
             reads that output any more, copying stops and reading continues.
         goes_on: a function to call at the end of the file; it returns True to wait for more text,

@@ -20,6 +20,11 @@ from provml.capture.state import STATE
 
 CallRecorder = Callable[..., None]
 """A function that records a call. It is called as ``after(result, *args, **kwargs)``."""
+CallEnd = Callable[[Any, BaseException | None], None]
+"""A function that is called after a call, with its result and its exception. One of them is None.
+"""
+CallStart = Callable[..., CallEnd | None]
+"""A function that is called before a call, with its arguments. It may return a `CallEnd`."""
 
 
 class _ThreadCalls(threading.local):
@@ -91,6 +96,49 @@ class RecordedCalls:
         original = self._find_original(owner, name)
         if original is not None:
             self._replace(owner, name, self._wrap_start(original, before))
+
+    def surround(self, owner: Any, name: str, before: CallStart) -> None:
+        """Call a function before, and another one after, each call of a function or method.
+
+        Recorded calls during such a call are recorded too. The second function is called even if
+        the call fails.
+
+        Args:
+            owner: the class or module that contains the function.
+            name: the name of the function in ``owner``.
+            before: the function to call first. It returns the function to call afterwards, or None.
+                If one of them fails, the run notes the error.
+        """
+        original = self._find_original(owner, name)
+        if original is not None:
+            self._replace(owner, name, self._wrap_both(original, before))
+
+    def _wrap_both(self, original: Any, before: CallStart) -> Any:
+        @functools.wraps(original)
+        def surrounded(*args: Any, **kwargs: Any) -> Any:
+            after = self._call_quietly(original, before, *args, **kwargs) if self._on else None
+            try:
+                result = original(*args, **kwargs)
+            except BaseException as error:
+                if error.__traceback__ is not None:  # leave our frame out of the traceback
+                    error.__traceback__ = error.__traceback__.tb_next
+                if after is not None:
+                    self._call_quietly(original, after, None, error)
+                raise
+            if after is not None:
+                self._call_quietly(original, after, result, None)
+            return result
+
+        return surrounded
+
+    def _call_quietly(self, original: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            if _was_raised_by_signal_handler(error):
+                raise
+            note_missed(f"{self.tool}: {original.__qualname__}", error)
+            return None
 
     def _find_original(self, owner: Any, name: str) -> Any:
         """Return the function to wrap; None if it is wrapped already, or does not exist."""

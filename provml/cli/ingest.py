@@ -31,6 +31,7 @@ _STDIN = "-"
     epilog=examples(
         "python train.py | provml ingest -",
         "provml ingest train.log --experiment digits",
+        "provml ingest train.log --suggest",
         "provml ingest train.log --follow --pattern 'epoch {epoch} loss {loss}'",
     ),
 )
@@ -48,6 +49,11 @@ _STDIN = "-"
     "expression with named groups. Can be repeated.",
 )
 @click.option("--follow", is_flag=True, help="Keep reading while FILE grows, until Ctrl-C.")
+@click.option(
+    "--suggest",
+    is_flag=True,
+    help="Record nothing. Print the patterns of the lines that give metrics, and patterns to try.",
+)
 @click.option("--quiet", is_flag=True, help="Don't copy standard input to standard output.")
 @store_option
 def ingest_command(
@@ -56,6 +62,7 @@ def ingest_command(
     run_name: str | None,
     patterns: tuple[str, ...],
     follow: bool,
+    suggest: bool,
     quiet: bool,
     store: str | None,
 ) -> int:
@@ -63,8 +70,11 @@ def ingest_command(
 
     FILE is a log file, or - for standard input, which is copied unchanged to standard output.
 
-    provml recognises JSON lines such as {"metric": "loss", "value": 0.5, "step": 3}, the log lines
-    of Keras, and the progress bars of tqdm. For other lines, describe the format with --pattern.
+    provml recognizes JSON lines such as {"metric": "loss", "value": 0.5, "step": 3}, the log lines
+    of Keras, the progress bars of tqdm, and lines such as "epoch 3 | train loss 0.12" that come
+    again and again with other numbers. --suggest shows what it finds. For other lines, describe the
+    format with --pattern.
+
     A PATTERN is text with placeholders:
 
     \b
@@ -93,6 +103,11 @@ def ingest_command(
         fd = STDIN
     else:
         fd = open_text(file)
+    if suggest:
+        if follow:
+            raise click.UsageError("--suggest can't be used with --follow: it reads FILE once")
+        _echo_suggestions(fd, patterns)
+        return 0
     piped = file == _STDIN and not sys.stdin.isatty()
     try:
         run, ending = _start_or_resume(experiment or _experiment_name(file), run_name, store)
@@ -125,6 +140,35 @@ def ingest_command(
         run.end_run(**ending)
     _echo_summary(run, reader)
     return 0 if stopped_by is None else 128 + stopped_by
+
+
+def _echo_suggestions(fd: int, patterns: tuple[str, ...]) -> None:
+    """Read a log, and print what each shape of lines gives."""
+    from provml.capture.ingest import read_text
+    from provml.capture.lines._suggestions import PatternSuggester
+
+    suggester = PatternSuggester(patterns)
+    read_text(fd, suggester)
+    suggester.finish()
+    found, missed = suggester.list_found(), suggester.list_missed()
+    if not found:
+        click.echo("no lines with metrics found")
+    for one in found:
+        click.echo(
+            terminal.printable(one.pattern or "(a table, or a format that needs no pattern)")
+        )
+        click.echo(f"  lines    {one.lines:,}")
+        click.echo(terminal.printable(f"  example  {one.line.strip()[:200]}"))
+        for number, sample in enumerate(one.samples):
+            click.echo(terminal.printable(f"  {'' if number else 'records':7}  {sample}"))
+    if missed:
+        click.echo(
+            "\nThese lines look like metrics but give none. To record them, add a --pattern:"
+        )
+    for one in missed:
+        click.echo(terminal.printable(one.pattern or ""))
+        click.echo(f"  lines    {one.lines:,}")
+        click.echo(terminal.printable(f"  example  {one.line.strip()[:200]}"))
 
 
 def _check_stdin(fd: int) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SHORT_DIGEST = 12
 _MOST_PARAMS = 8
+_MOST_FILES = 6
 _LONGEST = 60
 _STDOUT = "-"
 _CODE = ("script", "source", "diff")
@@ -215,7 +216,8 @@ def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
 def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[str, str]]]:
     """Return the children of each node.
 
-    The children of content are runs, and the children of a run are content.
+    The children of content are runs, and the children of a run are content. If content is a folder,
+    files in it can be its children, and the other way round.
     """
     branches: dict[tuple[str, str], list[tuple[str, str]]] = {}
 
@@ -236,6 +238,10 @@ def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tup
             is_step = getattr(lineage.contents[key], way) == 1 and place["kind"] not in _CODE
             if is_step and place["run"] in lineage.start_runs and place["role"] == nearest:
                 join(("run", place["run"]), ("content", key))
+    for effect, cause in lineage.members:
+        one, other = (effect, cause) if way == "up" else (cause, effect)
+        if all(getattr(lineage.contents[key], way) is not None for key in (one, other)):
+            join(("content", one), ("content", other))
     for run, effect, cause in lineage.flows:
         one, other = (effect, cause) if way == "up" else (cause, effect)
         if getattr(lineage.contents[one], way) is None:
@@ -301,7 +307,8 @@ def _describe_run_facts(lineage: Lineage, name: str, code: list[str]) -> Iterato
         dirty = " with changes" if run.get("git_dirty") else ""
         code = [*code, f"commit {_short_text(run['git_commit'])[:_SHORT_DIGEST]}{dirty}"]
     if code:
-        yield click.style(f"code    {', '.join(code)}", dim=True)
+        more = f" and {len(code) - _MOST_FILES} more" if len(code) > _MOST_FILES else ""
+        yield click.style(f"code    {', '.join(code[:_MOST_FILES])}{more}", dim=True)
     params = lineage.params.get(name, [])
     if params:
         shown = [f"{_short_text(p['name'])}={_format_param(p)}" for p in params[:_MOST_PARAMS]]

@@ -7,8 +7,9 @@ these options, the list is read from the journals. Imports `lineage` and rich on
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _UNREADABLE = "unreadable"
 _MOST_REASONS = 5
+_MOST_CHILDREN = 5
+_DEEPEST = 20
 _STATUS_PLACE, _DROPPED_PLACE = 2, 6
 _GAP = 2
 _NARROWEST_HEADING = 8
@@ -42,6 +45,8 @@ class ListedRun:
         reason: why the run ended as it did, or why it can't be read.
         samples: the number of samples in the run's files, including system readings.
         damage: a note about unreadable files in the run's folder, or None.
+        parent: the id of the run that this run is a part of, or None.
+        parent_run: the parent's folder in the store, ``<experiment>/<id>``, or None.
         values: the values requested with ``--show``.
     """
 
@@ -58,6 +63,8 @@ class ListedRun:
     dropped_events: int | None = None
     samples: int | None = None
     damage: str | None = None
+    parent: str | None = None
+    parent_run: str | None = None
     values: tuple[Any, ...] = ()
 
     @property
@@ -67,6 +74,11 @@ class ListedRun:
             return None
         ended_ns = time.time_ns() if self.status == "running" else self.ended_ns
         return terminal.duration_s(self.started_ns, ended_ns)
+
+    @property
+    def folder_name(self) -> str:
+        """The run's folder in the store, ``<experiment>/<id>``."""
+        return f"{self.path.parent.name}/{self.path.name}"
 
     @property
     def dropped(self) -> int:
@@ -108,7 +120,8 @@ def runs_command(
     """List the runs of a store, or find runs by conditions.
 
     Without options, lists all runs, including running and crashed runs. The oldest run comes first.
-    A run that can't be read has the status unreadable.
+    On a terminal, the children of a run are below the run. A run that can't be read has the status
+    unreadable.
 
     --where, --sort and --show need DuckDB: pip install 'provml[lineage]'
 
@@ -119,8 +132,10 @@ def runs_command(
       reading_summaries.NAME   a summary of system readings
       metrics.NAME             the last value; also .min .max .count
       metrics.NAME.CONTEXT     the last value in a context; also .min .max .count
-      id  experiment  project  owner  status  reason  exception  script  command
-      started  ended  duration_s  sample_count  dropped_samples  git_commit  git_dirty
+      id  experiment  project  owner  parent  status  reason  exception  script
+      command
+      started  ended  duration_s  children  sample_count  dropped_samples  git_commit
+      git_dirty
 
     If a name contains other characters, write it in brackets and quotes: params["optimizer.lr"],
     metrics["loss/train"].training.min.
@@ -153,7 +168,7 @@ def runs_command(
     elif not runs:
         return
     elif terminal.on_terminal():
-        _show_runs(runs, show)
+        _show_runs(runs, show, as_tree=where is None and sort is None)
     else:
         for run in runs:
             click.echo(_format_run_line(run))
@@ -186,6 +201,8 @@ def _listed_run(entry: RunEntry) -> ListedRun:
         dropped_events=state.dropped_events,
         samples=_count_samples(entry.path),
         damage=entry.damage,
+        parent=None if entry.parent is None else entry.parent.id,
+        parent_run=None if entry.parent is None else entry.parent.folder,
     )
 
 
@@ -221,6 +238,8 @@ _TABLE_COLUMNS = (
     "status",
     "project",
     "owner",
+    "parent",
+    "parent_run",
     "reason",
     "started_ns",
     "ended_ns",
@@ -268,6 +287,8 @@ def _run_to_json(run: ListedRun, show: Sequence[str]) -> dict[str, Any]:
         "experiment": run.experiment,
         "project": run.project,
         "owner": run.owner,
+        "parent": run.parent,
+        "parent_run": run.parent_run,
         "status": run.status,
         "reason": run.reason,
         "started": terminal.time_text(run.started_ns),
@@ -301,26 +322,80 @@ def _format_run_line(run: ListedRun) -> str:
     return terminal.tab_line([*fields, *run.values])
 
 
-def _show_runs(runs: Sequence[ListedRun], show: Sequence[str]) -> None:
+@dataclass(frozen=True, slots=True)
+class _TreeLine:
+    """A line of the table of runs: a run, or several children that the table leaves out.
+
+    Attributes:
+        depth: the number of listed runs that the run is a part of.
+        run: the run; None for a line about several children.
+        left_out: the number of children in each status that this line stands for.
+    """
+
+    depth: int
+    run: ListedRun | None
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def indent(self) -> str:
+        """The text that precedes the run's id."""
+        return "  " * (self.depth - 1) + "└ " if self.depth else ""
+
+
+def _build_tree(runs: Sequence[ListedRun]) -> list[_TreeLine]:
+    """Put each run below its parent. If a run has many children, only the first ones are listed."""
+    children: dict[str, list[ListedRun]] = {}
+    names = {run.folder_name for run in runs}
+    for run in runs:
+        if run.parent_run in names:
+            children.setdefault(str(run.parent_run), []).append(run)
+    lines: list[_TreeLine] = []
+    placed: set[str] = set()
+
+    def add(run: ListedRun, depth: int) -> None:
+        placed.add(run.folder_name)
+        lines.append(_TreeLine(depth, run))
+        own = [child for child in children.get(run.folder_name, ()) if depth < _DEEPEST]
+        own = [child for child in own if child.folder_name not in placed]
+        count = len(own) if len(own) <= _MOST_CHILDREN + 1 else _MOST_CHILDREN
+        for child in own[:count]:
+            add(child, depth + 1)
+        if own[count:]:
+            lines.append(_TreeLine(depth + 1, None, Counter(each.status for each in own[count:])))
+            hide(own[count:])
+
+    def hide(left_out: list[ListedRun]) -> None:
+        while left_out:
+            name = left_out.pop().folder_name
+            if name not in placed:
+                placed.add(name)
+                left_out += children.get(name, ())
+
+    for run in runs:
+        if run.parent_run not in names:
+            add(run, 0)
+    for run in runs:  # a damaged store can contain runs that name each other as parents
+        if run.folder_name not in placed:
+            add(run, 0)
+    return lines
+
+
+def _show_runs(runs: Sequence[ListedRun], show: Sequence[str], as_tree: bool) -> None:
     """Print the runs as a table. Leave out the least important columns if the table is too wide.
 
     If not even the ids, the statuses and the values fit side by side, print the values of each run
     below its id instead.
+
+    Args:
+        runs: the runs.
+        show: the values requested with ``--show``.
+        as_tree: whether to put each run below its parent.
     """
     lossy = any(run.dropped for run in runs)
     rows: list[list[Text]] = []
-    for run in runs:
-        cells = [
-            terminal.cell(run.id, "bold"),
-            terminal.cell(run.experiment),
-            terminal.styled(run.status, terminal.STYLES.get(run.status, "")),
-            terminal.styled(terminal.local_text(run.started_ns, short=True)),
-            terminal.styled(terminal.format_duration(run.duration_s)),
-            terminal.styled("-" if run.samples is None else str(run.samples)),
-        ]
-        cells += [terminal.styled(str(run.dropped), "red" if run.dropped else "")] if lossy else []
-        cells += [terminal.cell(terminal.value_text(value)) for value in run.values]
-        rows.append(cells)
+    lines = _build_tree(runs) if as_tree else [_TreeLine(0, run) for run in runs]
+    for line in lines:
+        rows.append(_left_out_cells(line, lossy) if line.run is None else _run_cells(line, lossy))
     columns = ["id", "experiment", "status", "started", "duration", "samples"]
     columns += ["dropped"] if lossy else []
     headings = _fold_headings(show, rows, lossy)
@@ -341,6 +416,30 @@ def _show_runs(runs: Sequence[ListedRun], show: Sequence[str]) -> None:
             drop=["duration", "samples", "started", "experiment"],
         )
     )
+    if any(line.run is None for line in lines):
+        terminal.echo_note("list all children of a run with --where 'parent == \"ID\"'")
+
+
+def _run_cells(line: _TreeLine, lossy: bool) -> list[Text]:
+    run = line.run
+    assert run is not None
+    cells = [
+        terminal.cell(line.indent + run.id, "bold"),
+        terminal.cell(run.experiment),
+        terminal.styled(run.status, terminal.STYLES.get(run.status, "")),
+        terminal.styled(terminal.local_text(run.started_ns, short=True)),
+        terminal.styled(terminal.format_duration(run.duration_s)),
+        terminal.styled("-" if run.samples is None else str(run.samples)),
+    ]
+    cells += [terminal.styled(str(run.dropped), "red" if run.dropped else "")] if lossy else []
+    return cells + [terminal.cell(terminal.value_text(value)) for value in run.values]
+
+
+def _left_out_cells(line: _TreeLine, lossy: bool) -> list[Text]:
+    count = sum(line.left_out.values())
+    statuses = ", ".join(f"{number:,} {status}" for status, number in line.left_out.items())
+    cells = [f"{line.indent}{count:,} more", "", statuses, "", "", *([""] if lossy else [])]
+    return [terminal.styled(text, "dim") for text in (*cells, "")]
 
 
 def _fold_headings(

@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provml.base.file_events import FILES_LEFT_OUT, FILES_WATCHED
+from provml.base.store_files import store_root
 from provml.cli import _terminal as terminal
 from provml.cli._follow import follow_option, redraw_until_end
 from provml.cli._kept_output import copy_path, open_copy, printable_line
 from provml.cli._options import examples, json_option, run_argument, store_option
 from provml.errors import StoreError
+from provml.journal.description import RunReference, read_reference
+from provml.journal.reader import is_run_folder
 from provml.journal.store import find_run
 
 if TYPE_CHECKING:
@@ -66,8 +69,9 @@ def show_command(
 ) -> None:
     """Show what a run recorded.
 
-    Prints the run's status, parameters, series, data, models, code, last events and documents. If
-    the run failed, also prints the end of its error output. Numbers are rounded to six digits.
+    Prints the run's status, parameters, child runs, series, data, models, code, last events and
+    documents. If the run failed, also prints the end of its error output. Numbers are rounded to
+    six digits.
 
     With --json, all values are exact. Integers beyond 2**53, decimals, NaN, INF and -INF are
     strings. Times are xsd:dateTime with nanoseconds, and bytes are base64.
@@ -127,6 +131,8 @@ def _print_copy(found: Overview, name: str) -> None:
 
 
 def _overview_sections(found: Overview) -> list[RenderableType]:
+    from provml.cli._children import build_section
+
     sections: list[tuple[str, RenderableType | None]] = [
         ("", _describe_run(found)),
         (_output_title(found), _output_section(found)),
@@ -146,6 +152,10 @@ def _overview_sections(found: Overview) -> list[RenderableType]:
     ]
     parts: list[RenderableType] = []
     for title, body in sections:
+        if title == "series" and found.children.count:
+            heading = f"\nchildren ({found.children.count:,})"
+            parts.append(terminal.styled(heading, "bold"))
+            parts += build_section(found.children, str(found.description["id"]), found.tags)
         if body is not None:
             parts += [terminal.styled(f"\n{title}", "bold")] if title else []
             parts.append(body)
@@ -164,6 +174,9 @@ def _describe_run(found: Overview) -> RenderableType:
     rows += [
         (name, terminal.cell(description[k])) for k, name in labels.items() if description.get(k)
     ]
+    parent = read_reference(description.get("parent"))
+    if parent is not None:
+        rows.append(("parent", _describe_parent(found.folder, parent)))
     if found.command:
         rows.append(("command", terminal.cell(shlex.join(found.command))))
     rows += _describe_code(found)
@@ -212,6 +225,15 @@ def _output_section(found: Overview) -> RenderableType | None:
         return None
     lines = [f"  {terminal.printable(line)}" for line in found.output_lines]
     return terminal.styled("\n".join(lines))
+
+
+def _describe_parent(folder: Path, parent: RunReference) -> Text:
+    """Return the parent's name, and a note if the parent is not in the run's store."""
+    text = terminal.cell(parent.name)
+    own = None if parent.folder is None else store_root(folder) / parent.folder
+    if own is None or not is_run_folder(own):
+        text.append("  not found in this store", "yellow")
+    return text
 
 
 def _settings_section(values: dict[str, Any]) -> RenderableType | None:

@@ -2,10 +2,10 @@
 
 `ProjectFiles` tells the user's files from those of Python, installed packages and the system.
 `read_code_file` reads a file as soon as it is known, so that a later change can't replace what the
-run used. `keep_copy` writes the copy, with secrets masked.
+run used. `CodeFolder` writes the copies, with secrets masked.
 
-Imports `code_watch`, `content`, `copies`, `secrets`, `user_files`, `base` and `journal.layout` from
-provml.
+Imports `code_watch`, `content`, `known_contents`, `secrets`, `user_files`, `base` and
+`journal.layout` from provml.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import stat
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from provml.base import store_files
+from provml.base.store_files import OpenFolder
 from provml.base.text import printable_path
 from provml.collect.code_watch import (
     CONFIGURATION_SUFFIXES,
@@ -28,7 +29,7 @@ from provml.collect.code_watch import (
     is_env_file,
 )
 from provml.collect.content import COPY_LIMIT_BYTES
-from provml.collect.copies import write_copy
+from provml.collect.known_contents import KNOWN_CONTENTS
 from provml.collect.secrets import MASK, is_secret_file, mask_bytes
 from provml.collect.user_files import CHANGED_WHILE_HASHED, file_state, open_user_file
 from provml.journal import layout
@@ -59,11 +60,10 @@ _SYSTEM_FOLDERS: Final = (
     *("/usr", "/nix", "/snap", "/run", "/var", "/Library", "/System", "/private"),
 )
 _TEMPORARY_FOLDERS: Final = ("/tmp", "/var/tmp", "/usr/tmp")
+_CODE_FOLDER: Final = "code"
 _DIGEST_LENGTH: Final = 16
-_ENV_LINE: Final = re.compile(rb"(?m)^([ \t]*(?:export[ \t]+)?[\w.-]+[ \t]*[=:][ \t]*)(\S[^\r\n]*)")
-_PLAIN_VALUE: Final = re.compile(
-    rb"[\"']?(?:[+-]?[\d.]+(?:e[+-]?\d+)?|true|false|on|off|yes|no)[\"']?\s*", re.IGNORECASE
-)
+_ENV_LINE: Final = rb"(?m)^([ \t]*(?:export[ \t]+)?[\w.-]+[ \t]*[=:][ \t]*)(\S[^\r\n]*)"
+_PLAIN_VALUE: Final = rb"(?i)[\"']?(?:[+-]?[\d.]+(?:e[+-]?\d+)?|true|false|on|off|yes|no)[\"']?\s*"
 
 
 class CodeFile(NamedTuple):
@@ -205,8 +205,10 @@ def read_code_file(path: str, role: str, found_by: str, time_ns: int) -> CodeFil
             return None
         facts = {"size": status.st_size, "modified": status.st_mtime_ns}
         is_env = is_env_file(path)
-        if is_secret_file(path) and not is_env:
-            return CodeFile(path, role, found_by, time_ns, {"unread": SECRET}, None)
+        # code contains secrets only by accident, and they are masked
+        is_secret = role == CONFIGURATION and is_secret_file(path)
+        if is_secret and not is_env:
+            return CodeFile(path, role, found_by, time_ns, facts | {"unread": SECRET}, None)
         if status.st_size > COPY_LIMIT_BYTES:
             return CodeFile(path, role, found_by, time_ns, facts | {"unread": TOO_LARGE}, None)
         with open_user_file(path) as file:
@@ -216,8 +218,8 @@ def read_code_file(path: str, role: str, found_by: str, time_ns: int) -> CodeFil
                 return CodeFile(path, role, found_by, time_ns, facts, None)
         if is_json and content.lstrip()[:1] == b"[":
             return None
-        if is_env and is_secret_file(path):  # the digest of a short secret reveals the secret
-            return CodeFile(path, role, found_by, time_ns, {"unread": SECRET}, content)
+        if is_secret:  # the digest of a short secret reveals the secret
+            return CodeFile(path, role, found_by, time_ns, facts | {"unread": SECRET}, content)
         facts["sha256"] = hashlib.sha256(content).hexdigest()
         if len(content) > MAX_FILE_BYTES:
             content = None
@@ -229,30 +231,79 @@ def read_code_file(path: str, role: str, found_by: str, time_ns: int) -> CodeFil
     return CodeFile(path, role, found_by, time_ns, facts, content)
 
 
-def keep_copy(file: CodeFile, run_folder: Path) -> Facts:
-    """Copy a file into the run's ``artifacts`` folder with its secrets masked; describe the file.
+class CodeFolder:
+    """The folder with the copies of code in a run's folder. Use it in a ``with`` block.
 
-    Does not write a copy that is there already. Raises OSError if the copy can't be written.
+    The folder is created when the first file is copied.
     """
-    facts: Facts = {"kind": "file", "path": printable_path(file.path), **file.facts}
-    if file.content is None:
-        return facts
-    masked, digest = mask_copy(file)
-    if digest != facts.get("sha256"):
-        facts |= {"copy_sha256": digest, "masked": True}
-    relative = find_copy_path(file.path, digest)
-    if not store_files.is_file(store_files.store_root(run_folder), run_folder / relative):
-        with write_copy(run_folder, relative) as sink:
-            sink.write(masked)
-    return facts | {"copy": relative}
+
+    def __init__(self, run_folder: Path) -> None:
+        self._root = store_files.store_root(run_folder)
+        self._run_folder = run_folder
+        self._path = run_folder / layout.ARTIFACTS_FOLDER / _CODE_FOLDER
+        self._folder: OpenFolder | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._folder is not None:
+            self._folder.__exit__()
+        KNOWN_CONTENTS.save()
+
+    def keep(self, file: CodeFile) -> Facts:
+        """Copy a file with its secrets masked, and describe it.
+
+        If the copy can't be written, the description contains the reason. Does not write a copy
+        that is there already.
+        """
+        facts: Facts = {"kind": "file", "path": printable_path(file.path), **file.facts}
+        if file.content is None:
+            return facts
+        masked, digest = mask_copy(file)
+        if digest != facts.get("sha256"):
+            facts |= {"copy_sha256": digest, "masked": True}
+        relative = find_copy_path(file.path, digest)
+        try:
+            self._write(relative.rpartition("/")[2], masked)
+        except OSError as error:
+            facts.pop("copy_sha256", None)
+            return facts | {"uncopied": str(error)[:1000]}
+        return facts | {"copy": relative}
+
+    def has_copy_of(self, file: CodeFile) -> bool:
+        """Return whether the run has a copy of a file with this content."""
+        if file.content is None:
+            return False
+        return self.has_copy(find_copy_path(file.path, mask_copy(file)[1]))
+
+    def has_copy(self, relative: str) -> bool:
+        """Return whether the run has a copy with this path."""
+        return store_files.is_file(self._root, self._run_folder / relative)
+
+    def _write(self, name: str, content: bytes) -> None:
+        if self._folder is None:
+            store_files.make_folder(self._root, self._path)
+            self._folder = OpenFolder(self._root, self._path)
+        try:
+            self._folder.create_file(name, content)
+        except FileExistsError:
+            if self._folder.read_status(name).st_size != len(content):
+                # another process was killed before the file was complete
+                with store_files.replacing(self._root, self._path / name, sync=False) as file:
+                    file.write(content)
 
 
 def mask_copy(file: CodeFile) -> tuple[bytes, str]:
     """Return the content of a file with its secrets masked, and the digest of the result."""
-    content = file.content or b""
+    content, digest = file.content or b"", file.facts.get("sha256")
+    if digest is not None and KNOWN_CONTENTS.has(digest):
+        return content, digest
     masked = mask_bytes(mask_env_values(content) if is_env_file(file.path) else content)
-    known = file.facts.get("sha256") if masked is content else None
-    return masked, known or hashlib.sha256(masked).hexdigest()
+    if masked is content and digest is not None:
+        KNOWN_CONTENTS.add(digest)
+        return content, digest
+    return masked, hashlib.sha256(masked).hexdigest()
 
 
 def find_copy_path(path: str, sha256: str) -> str:
@@ -263,17 +314,17 @@ def find_copy_path(path: str, sha256: str) -> str:
         sha256: the digest of the copy.
     """
     name = layout.encode_folder_name(printable_path(path.rpartition("/")[2])[-60:])
-    return f"{layout.ARTIFACTS_FOLDER}/{sha256[:_DIGEST_LENGTH]}/{name}"
+    return f"{layout.ARTIFACTS_FOLDER}/{_CODE_FOLDER}/{sha256[:_DIGEST_LENGTH]}-{name}"
 
 
 def mask_env_values(content: bytes) -> bytes:
     """Mask all values in the text of a ``.env`` file, except numbers and booleans."""
 
     def mask(line: re.Match[bytes]) -> bytes:
-        keeps = _PLAIN_VALUE.fullmatch(line[2])
+        keeps = re.fullmatch(_PLAIN_VALUE, line[2])
         return line[0] if keeps else line[1] + MASK.encode()
 
-    return _ENV_LINE.sub(mask, content)
+    return re.sub(_ENV_LINE, mask, content)
 
 
 def list_named_files(words: Iterable[str]) -> list[str]:

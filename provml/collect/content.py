@@ -40,6 +40,11 @@ from provml.journal import layout
 COPY_LIMIT_BYTES: Final = 10 * 2**20
 """The maximum size of artifacts and models that provml copies by default."""
 
+MAX_LISTED_FILES: Final = 10_000
+"""The maximum number of files in a folder whose manifest provml keeps."""
+MANIFEST_NAME: Final = "files.sha256"
+"""The name of a manifest in a run's ``artifacts`` folder."""
+
 _READ_BYTES: Final = 2**20
 _FOLDER_DIGEST_LENGTH: Final = 16
 
@@ -156,8 +161,11 @@ def _add_content(
         return
     if is_folder:
         files = FolderFiles(path, store)
-        facts |= digest_folder(files)
+        lines, size = digest_members(files)
+        facts |= {"sha256": digest_manifest(lines), "size": size, "files": len(lines)}
         facts |= files.link_facts()
+        if run_folder is not None:
+            facts |= write_manifest(run_folder, build_manifest(lines))
     else:
         facts |= _digest_unchanged_file(path, status)
     wanted = _wants_copy(copy, facts["size"]) and not (copy is None and is_secret_file(path))
@@ -223,6 +231,15 @@ def digest_folder(files: FolderFiles) -> Facts:
     The digest is the SHA-256 of the manifest. Raises OSError if a file can't be read, and
     UnreadableError if a file changes while it is read.
     """
+    lines, size = digest_members(files)
+    return {"sha256": digest_manifest(lines), "size": size, "files": len(lines)}
+
+
+def digest_members(files: FolderFiles) -> tuple[list[tuple[bytes, str]], int]:
+    """Return the relative path and digest of each file in a folder, and their total size in bytes.
+
+    Raises the same errors as `digest_folder`.
+    """
     lines: list[tuple[bytes, str]] = []
     size = 0
     for file in files:
@@ -236,7 +253,7 @@ def digest_folder(files: FolderFiles) -> Facts:
             digest, own_size = facts["sha256"], facts["size"]
         size += own_size
         lines.append((os.fsencode(file.name), digest))
-    return {"sha256": digest_manifest(lines), "size": size, "files": len(lines)}
+    return lines, size
 
 
 def digest_manifest(lines: list[tuple[bytes, str]]) -> str:
@@ -249,6 +266,30 @@ def digest_manifest(lines: list[tuple[bytes, str]]) -> str:
     for name, file_digest in sorted(lines):
         digest.update(manifest_line(file_digest, name))
     return digest.hexdigest()
+
+
+def build_manifest(lines: list[tuple[bytes, str]]) -> bytes | None:
+    """Return a folder's manifest, or None if the folder has more than `MAX_LISTED_FILES` files.
+
+    The argument is that of `digest_manifest`.
+    """
+    if not 0 < len(lines) <= MAX_LISTED_FILES:
+        return None
+    return b"".join(manifest_line(file_digest, name) for name, file_digest in sorted(lines))
+
+
+def write_manifest(run_folder: Path, manifest: bytes | None) -> Facts:
+    """Keep a folder's manifest with the run, so that lineage finds the folder by a file in it.
+
+    Returns the fact ``manifest``, the path of the manifest relative to the run's folder. Returns no
+    facts if there is no manifest, or if it can't be written.
+    """
+    if manifest is None:
+        return {}
+    try:
+        return {"manifest": write_captured(run_folder, MANIFEST_NAME, manifest)["copy"]}
+    except OSError:
+        return {}
 
 
 def manifest_line(digest: str, name: bytes) -> bytes:

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final, NamedTuple
 
-from provml.collect.content import Facts, digest_manifest
+from provml.collect.content import Facts, build_manifest, digest_manifest
 from provml.collect.unreadable import UnreadableError
 from provml.collect.user_files import (
     CHANGED_BEFORE_HASHED,
@@ -217,12 +217,16 @@ class _HashJob:
         self.lines.append((os.fsencode(file.name), file.sha256))
 
     def facts(self) -> Facts:
-        """Return the digest and size of the content. Call this after all files have been hashed."""
+        """Return the digest and size of the content. Call this after all files have been hashed.
+
+        The fact ``manifest`` of a folder is the content of its manifest, as bytes.
+        """
         if self._folder is None:
             return {"sha256": self.lines[0][1], "size": self.size}
         digest = digest_manifest(self.lines)
-        facts = {"sha256": digest, "size": self.size, "files": len(self.lines)}
-        return facts | self._folder.link_facts()
+        facts: Facts = {"sha256": digest, "size": self.size, "files": len(self.lines)}
+        manifest = build_manifest(self.lines)
+        return facts | self._folder.link_facts() | ({"manifest": manifest} if manifest else {})
 
 
 class BackgroundHasher:

@@ -44,6 +44,11 @@ def has_allow_list() -> bool:
     return bool(_settings.allowed)
 
 
+def is_default_masking() -> bool:
+    """Return whether provml masks all secrets that it finds, without exceptions."""
+    return _settings == MaskSettings(True, ())
+
+
 def is_allowed(text: str) -> bool:
     """Return whether a name or text matches a pattern in ``PROVML_MASK_ALLOW``."""
     return any(fnmatchcase(text, pattern) for pattern in _settings.allowed)

@@ -45,6 +45,7 @@ _PLURALS: Final = {
     "SamplesFile": "samples files",
     "SoftwareAgent": "software agents",
     "Loss": "losses",
+    "RelatedRun": "child runs",
 }
 _KINDS: Final = {kind: place for place, kind in enumerate(vocabulary.ELEMENTS)}
 _ANCHORS: Final = ("wasGeneratedBy", "used", "wasInformedBy", "wasAssociatedWith")
@@ -241,7 +242,8 @@ class Diagram:
             return
         else:
             return
-        if self._nodes[own].anchor is None:
+        is_run = "Run" in self._nodes[own].types  # a run does not belong to its parent's node
+        if self._nodes[own].anchor is None and not is_run:
             self._nodes[own].anchor = other
 
     def _add_curves(self, mapping: RunMapping, prefixes: dict[str, str]) -> None:

@@ -54,6 +54,7 @@ _RULES: Final = {
     "provml:Device": _FoldRule("devices", 4),
     "provml:SamplesFile": _FoldRule("samples files", 2),
     "provml:Event": _FoldRule("events", 2),
+    "provml:RelatedRun": _FoldRule("child runs", 4),
     "provml:Model": _FoldRule("versions", 2, by_label=True),
     "provml:Artifact": _FoldRule("artifacts", 4),
     "provml:Dataset": _FoldRule("datasets", 6),

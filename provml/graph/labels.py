@@ -283,6 +283,7 @@ _FACTS: Final[dict[str, Callable[[Node], list[str]]]] = {
     "provml:Host": _host_facts,
     "prov:SoftwareAgent": _agent_facts,
     "provml:Event": _event_facts,
+    "provml:RelatedRun": lambda node: [],
     "provml:Step": lambda node: [],
     "provml:Epoch": lambda node: [],
 }
@@ -423,6 +424,10 @@ def _contents_table(node: Node, title: str) -> LabelTable:
     return _build_rows(node, title, "|size|sha256", "lrl", row)
 
 
+def _runs_table(node: Node, title: str) -> LabelTable:
+    return _build_rows(node, title, "", "l", lambda member: (wrap_name(member["label"]),))
+
+
 def _size_and_digest(member: Node) -> tuple[str, str]:
     size = member.get("provml:size")
     return (
@@ -441,4 +446,5 @@ _TABLES: Final[dict[str, Callable[[Node, str], LabelTable]]] = {
     "provml:Dataset": _contents_table,
     "provml:Input": _contents_table,
     "provml:SamplesFile": _contents_table,
+    "provml:RelatedRun": _runs_table,
 }

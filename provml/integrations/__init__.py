@@ -32,14 +32,20 @@ from provml.errors import InvalidArgumentError
 ENTRY_POINTS: Final = "provml.integrations"
 BUILT_IN: Final[dict[str, tuple[str, ...]]] = {
     "accelerate": ("accelerate",),
+    "catboost": ("catboost.core",),
     "ignite": ("ignite.engine",),
     "keras": ("keras",),
+    "lightgbm": ("lightgbm",),
     "lightning": ("lightning.pytorch",),
+    "optuna": ("optuna.study",),
     "pytorch_lightning": ("pytorch_lightning",),
+    "ray": ("ray.tune",),
     "seeds": ("random", "numpy.random"),
+    "sklearn": ("sklearn.base", "sklearn.metrics", "sklearn.model_selection"),
     "skorch": ("skorch",),
     "torch": ("torch",),
     "transformers": ("transformers.trainer",),
+    "xgboost": ("xgboost",),
 }
 """The modules of this package, and the modules of the framework to wait for.
 

@@ -8,6 +8,7 @@ combine the classes here with those of their package.
 | values logged with ``self.log``, ``log_dict`` | metrics; the step counts optimizer steps |
 | ``save_hyperparameters`` | parameters |
 | arguments of the ``Trainer`` | parameters, named ``trainer.max_epochs`` and so on |
+| data loaders | datasets |
 | checkpoints | versions of a model, named after the class of the ``LightningModule`` |
 | ``epoch`` | the epoch of the other values |
 """
@@ -23,7 +24,6 @@ from provml.base.context import Context
 from provml.capture.recorded_calls import RecordedCalls
 from provml.capture.state import STATE
 from provml.capture.trackers.identity_map import IdentityMap
-from provml.integrations._printed_lines import announce_printed_lines
 from provml.integrations._recorder import FrameworkRecorder, never_raise
 from provml.recording.run import Run
 
@@ -78,14 +78,22 @@ def _is_recorded_here(trainer: Any) -> bool:
 
 
 def _created(result: None, trainer: Any, *_: Any, **arguments: Any) -> None:
-    announce_printed_lines(FRAMEWORK)
     if _is_recorded_here(trainer):
-        _log_arguments(STATE.part(_Trainers).recorder_of(trainer), arguments)
+        recorder = STATE.part(_Trainers).recorder_of(trainer)
+        recorder.log_settings(_find_given(type(trainer), arguments), "trainer.")
 
 
-def _log_arguments(recorder: FrameworkRecorder, arguments: Mapping[str, Any]) -> None:
-    plain = {name: value for name, value in arguments.items() if isinstance(value, _PLAIN)}
-    recorder.log_settings(plain, "trainer.")
+def _find_given(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plain arguments of a trainer that differ from their defaults."""
+    import inspect
+
+    parameters = inspect.signature(kind.__init__).parameters
+    given = {}
+    for name, value in arguments.items():
+        default = parameters[name].default if name in parameters else inspect.Parameter.empty
+        if isinstance(value, _PLAIN) and (type(value), value) != (type(default), default):
+            given[name] = value
+    return given
 
 
 def _started(result: None, trainer: Any) -> None:
@@ -117,7 +125,15 @@ def _reported(
         else:
             step = trainer.fit_loop.epoch_loop._batches_that_stepped
     recorder = STATE.part(_Trainers).recorder_of(trainer)
+    _log_data(recorder, trainer)
     recorder.log_metrics(values, step, trainer.current_epoch, _context_of(trainer))
+
+
+def _log_data(recorder: FrameworkRecorder, trainer: Any) -> None:
+    """Record the data of the loops that have run so far."""
+    recorder.log_dataset("train", trainer.train_dataloader, Context.TRAINING)
+    recorder.log_dataset("validation", trainer.val_dataloaders, Context.VALIDATION)
+    recorder.log_dataset("test", trainer.test_dataloaders, Context.EVALUATION)
 
 
 def _context_of(trainer: Any) -> Context | None:
@@ -175,6 +191,8 @@ class LoggerMethods:
         """Record metrics."""
         if self._is_first_rank():
             trainer = self._find_trainer()
+            if trainer is not None:
+                _log_data(self._recorder, trainer)
             context = None if trainer is None else _context_of(trainer)
             self._recorder.log_metrics(metrics, step, None, context)
 

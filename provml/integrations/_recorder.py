@@ -1,6 +1,6 @@
 """Records what one training of a framework reports, in the run that is active at each call.
 
-`FrameworkRecorder` is the only code through which the integrations record. It decides:
+The integrations of deep-learning frameworks record only through `FrameworkRecorder`. It decides:
 
 - the run: the active run, or the run that ``provml run`` started. An object that the script
   created, such as a logger, starts a run if there is none.
@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
@@ -28,23 +29,27 @@ from provml.capture.outer_run import get_outer_run, note_missed
 from provml.capture.state import STATE
 from provml.capture.trackers.sources import find_active_run
 from provml.errors import ProvMLError
+from provml.integrations._printed_lines import announce_printed_lines
 from provml.journal.values import plain_number
 from provml.recording.checks import flatten
 from provml.recording.run import Run
 
 _MAX_DEPTH: Final = 16
+_MAX_READS: Final = 20
 _MAX_EPOCH: Final = 2**31
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
-class _Trainings:
-    """The trainings of this process.
+class _RecorderState:
+    """What the recorders of this process share.
 
     Attributes:
         owners: the recorder that owns each metric, by run, context and name.
         counts: the number of trainings of each framework in each run.
         warned: what this process has already warned about.
         settings: the values that were recorded, as text, by run and name.
+        params: the parameters of each run, as read last.
+        reads: the number of times that the parameters of each run were read.
     """
 
     def __init__(self) -> None:
@@ -52,6 +57,8 @@ class _Trainings:
         self.counts: dict[tuple[str, str], int] = {}
         self.warned: set[str] = set()
         self.settings: dict[tuple[str, str], str] = {}
+        self.params: dict[str, dict[str, Any]] = {}
+        self.reads: Counter[str] = Counter()
 
 
 class FrameworkRecorder:
@@ -76,6 +83,8 @@ class FrameworkRecorder:
         self._starts_run = starts_run
         self._experiment = experiment
         self._run: Run | None = None
+        self._is_announced = False
+        self._data: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
         self._contexts: dict[tuple[str, str, Context | None], Context | None] = {}
 
@@ -85,16 +94,20 @@ class FrameworkRecorder:
     def find_run(self) -> Run | None:
         """Return the run to record in; None if there is none, or if the run has ended.
 
-        Starts a run if the recorder may do so.
+        Starts a run if the recorder may do so. The first call tells ``provml run`` not to read the
+        lines that the framework prints.
         """
-        if self._run is not None:
-            return None if self._run.closed else self._run
-        run = find_active_run()
+        run = self._run or find_active_run()
         if run is None and self._starts_run:
             run = self._run = start_run(
                 self._experiment or _script_name(), framework=self.framework
             )
-        return None if run is None or run.closed else run
+        if run is None or run.closed:
+            return None
+        if not self._is_announced:
+            self._is_announced = True
+            announce_printed_lines(self.framework)
+        return run
 
     def end_own_run(self) -> None:
         """End the run if this recorder started it."""
@@ -143,7 +156,7 @@ class FrameworkRecorder:
         except KeyError:
             pass
         found = context_from_name(name) or context
-        owners = STATE.part(_Trainings).owners
+        owners = STATE.part(_RecorderState).owners
         if owners.setdefault((key[0], context_path(found), name), self) is not self:
             found = Context(f"{self.framework} {self._number_in(key[0])}", found)
         self._contexts[key] = found
@@ -152,7 +165,7 @@ class FrameworkRecorder:
     def _number_in(self, folder: str) -> int:
         """Return the number of this training among those of its framework in a run."""
         if folder not in self._numbers:
-            counts = STATE.part(_Trainings).counts
+            counts = STATE.part(_RecorderState).counts
             # the first training owns its metrics, so the first one that comes here is the second
             counts[folder, self.framework] = counts.get((folder, self.framework), 1) + 1
             self._numbers[folder] = counts[folder, self.framework]
@@ -166,7 +179,7 @@ class FrameworkRecorder:
         run = self.find_run()
         if run is None:
             return
-        recorded = STATE.part(_Trainings).settings
+        recorded = STATE.part(_RecorderState).settings
         for name, value in flatten(params, prefix).items():
             text = repr(value)
             if recorded.get((str(run.path), name)) == text:
@@ -183,13 +196,14 @@ class FrameworkRecorder:
         They never replace a parameter of the script: if the script has another value under the same
         name, the name of the framework is put before the name of the setting.
 
-        Costs one pass over the events of the run.
+        In a distributed job, only rank 0 records. Costs one pass over the events of the run. After
+        20 passes over a run, the parameters found by the last one are used.
         """
         run = self.find_run()
-        if run is None:
+        if run is None or run._folder.settings.rank not in (None, 0):
             return
-        recorded = STATE.part(_Trainings).settings
-        known = dict(run.params)
+        recorded = STATE.part(_RecorderState).settings
+        known = _read_params(run)
         own: dict[str, Any] = {}
         for name, value in flatten(settings, prefix).items():
             if name not in known or (str(run.path), name) in recorded:
@@ -218,9 +232,11 @@ class FrameworkRecorder:
         """Record a dataset that the training reads. Costs one pass over data in memory.
 
         Never reads samples through the dataset's own methods, and never draws random numbers.
+        Records nothing if the last call for this name had the same object.
         """
         run = self.find_run()
-        if run is not None and data is not None:
+        if run is not None and data is not None and self._data.get(name) != id(data):
+            self._data[name] = id(data)
             run.log_dataset(name, data, context)
 
 
@@ -234,7 +250,7 @@ def note_failure(what: str, error: BaseException) -> None:
     if get_outer_run() is not None:
         note_missed(what, error)
         return
-    warned = STATE.part(_Trainings).warned
+    warned = STATE.part(_RecorderState).warned
     if what not in warned:
         warned.add(what)
         warn_without_raising(f"{what} was not recorded: {type(error).__name__}: {error}"[:1000])
@@ -252,6 +268,15 @@ def never_raise(method: _Method) -> _Method:
             return None
 
     return call  # type: ignore[return-value]
+
+
+def _read_params(run: Run) -> dict[str, Any]:
+    """Return the parameters of a run."""
+    state, folder = STATE.part(_RecorderState), str(run.path)
+    if state.reads[folder] < _MAX_READS:
+        state.reads[folder] += 1
+        state.params[folder] = dict(run.params)
+    return state.params[folder]
 
 
 def _are_equal(one: object, other: object) -> bool:

@@ -88,6 +88,7 @@ def _fired(result: None, engine: Any, event: Any, *_: Any, **__: Any) -> None:
         announce_printed_lines(name)
         if engine in engines.running:
             engines.running.remove(engine)
+        _log_data(engines, engine)
         if not engines.running and (engines.trainer is None or engine.state.max_epochs > 1):
             engines.trainer = weakref.ref(engine)
         engines.running.append(engine)
@@ -98,6 +99,18 @@ def _fired(result: None, engine: Any, event: Any, *_: Any, **__: Any) -> None:
             _log_evaluation(engines, engine)
     elif engine is engines.find_trainer():
         _log_training(engines, engine, event)
+
+
+def _log_data(engines: _Engines, engine: Any) -> None:
+    """Record the data of an engine that begins to train or to validate."""
+    trainer = engines.find_trainer()
+    if STATE.part(_Loggers).exist:
+        return
+    if trainer is None or (trainer is engine and not engines.running):
+        engines.recorder_of(engine).log_dataset("train", engine.state.dataloader, Context.TRAINING)
+    elif engines.running:
+        data = engine.state.dataloader
+        engines.recorder_of(engine).log_dataset("validation", data, Context.VALIDATION)
 
 
 def _log_training(engines: _Engines, engine: Any, event: Any) -> None:
@@ -174,7 +187,7 @@ class _OutputHandler(BaseOutputHandler):
 
     @never_raise
     def __call__(self, engine: Any, logger: Any, event_name: Any) -> None:
-        values = self._setup_output_metrics(engine, log_text=True, key_tuple=False)
+        values = self._setup_output_metrics_state_attrs(engine, log_text=True, key_tuple=False)
         step = self.global_step_transform(engine, event_name)
         logger._recorder.log_metrics(values, step)
 

@@ -25,7 +25,6 @@ from provml.base.context import Context
 from provml.capture.recorded_calls import RecordedCalls
 from provml.capture.state import STATE
 from provml.capture.trackers.identity_map import IdentityMap
-from provml.integrations._printed_lines import announce_printed_lines
 from provml.integrations._recorder import FrameworkRecorder, never_raise
 
 name: Final = "keras"
@@ -53,7 +52,7 @@ class _Training:
         recorder: the recorder of the model.
         in_fit: whether ``fit`` is running, in which ``evaluate`` validates.
         step: the number of batches that the model has been trained on.
-        epoch: the last epoch.
+        epoch: the epoch that began last.
     """
 
     def __init__(self, recorder: FrameworkRecorder) -> None:
@@ -67,7 +66,7 @@ class _Training:
         self.in_fit = True
         optimizer = getattr(model, "optimizer", None)
         if optimizer is not None:
-            settings = {"name": type(optimizer).__qualname__, **optimizer.get_config()}
+            settings = {**optimizer.get_config(), "name": type(optimizer).__qualname__}
             self.recorder.log_settings(settings, "optimizer.")
         loss = getattr(model, "loss", None)
         if loss is not None:
@@ -110,11 +109,19 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
     """Record the trainings, evaluations and saved files of all models."""
     calls.record_before(module.Model, "fit", _fit_called)
     calls.record_before(CallbackList, "on_train_begin", _train_begun)
+    calls.record_before(CallbackList, "on_epoch_begin", _epoch_begun)
     calls.record(CallbackList, "on_epoch_end", _epoch_ended, leaf=True, nested=True)
     calls.record_before(CallbackList, "on_train_end", _train_ended)
     calls.record(CallbackList, "on_test_end", _test_ended, leaf=True, nested=True)
+    board = getattr(module.callbacks, "TensorBoard", None)
+    if hasattr(board, "_log_epoch_metrics"):
+        calls.record(board, "_log_epoch_metrics", _reported_elsewhere)
     calls.record(module.Model, "save", _saved, leaf=True, nested=True)
     calls.record(module.Model, "save_weights", _saved, leaf=True, nested=True)
+
+
+def _reported_elsewhere(*_: Any, **__: Any) -> None:
+    """Record nothing: the hooks record the values, so calls to TensorBoard must not repeat them."""
 
 
 def _is_recorded_here(callbacks: Any) -> bool:
@@ -124,7 +131,6 @@ def _is_recorded_here(callbacks: Any) -> bool:
 def _fit_called(
     model: Any, x: Any = None, y: Any = None, batch_size: Any = None, *rest: Any, **named: Any
 ) -> None:
-    announce_printed_lines(name)
     callbacks = named.get("callbacks") or ()
     own = (
         [callbacks]
@@ -162,6 +168,10 @@ def _train_begun(callbacks: Any, *_: Any, **__: Any) -> None:
         STATE.part(_Models).training_of(callbacks.model).begin(callbacks.model)
 
 
+def _epoch_begun(callbacks: Any, epoch: int, logs: Any = None) -> None:
+    STATE.part(_Models).training_of(callbacks.model).epoch = epoch
+
+
 def _epoch_ended(result: None, callbacks: Any, epoch: int, logs: Any = None) -> None:
     if _is_recorded_here(callbacks.callbacks):
         steps = callbacks.params.get("steps")
@@ -179,7 +189,9 @@ def _test_ended(result: None, callbacks: Any, logs: Any = None) -> None:
 
 def _saved(result: Any, model: Any, filepath: Any, *_: Any, **__: Any) -> None:
     training = STATE.part(_Models).training_of(model)
-    training.recorder.log_checkpoint(filepath, model.name, training.step, training.epoch)
+    iterations = getattr(getattr(model, "optimizer", None), "iterations", None)
+    step = training.step if iterations is None else int(iterations)
+    training.recorder.log_checkpoint(filepath, model.name, step, training.epoch)
 
 
 class ProvMLCallback(Callback):

@@ -98,7 +98,7 @@ def watch(model: Any, optimizer: Any, *, every: int = 100, per_parameter: bool =
     - ``learning_rate``: the learning rate, or ``learning_rate/0`` and so on for several groups of
       parameters.
 
-    A step that is recorded costs a few milliseconds for a model with a hundred tensors, and waits
+    A step that is recorded costs about a millisecond for a model with a hundred tensors, and waits
     once for the GPU. Other steps cost half a microsecond. The training itself does not change.
 
     Args:

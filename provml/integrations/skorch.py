@@ -24,7 +24,7 @@ from provml.base.context import Context
 from provml.capture.recorded_calls import RecordedCalls
 from provml.capture.state import STATE
 from provml.capture.trackers.identity_map import IdentityMap
-from provml.integrations._printed_lines import announce_printed_lines
+from provml.integrations._fits import fit_calls
 from provml.integrations._recorder import FrameworkRecorder, never_raise
 
 name: Final = "skorch"
@@ -60,8 +60,8 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
 def _notified(result: None, net: Any, method_name: str, **arguments: Any) -> None:
     if method_name not in ("on_train_begin", "on_epoch_end"):
         return
-    if method_name == "on_train_begin":
-        announce_printed_lines(name)
+    if not fit_calls().is_training_recorded():
+        return  # one of the many trainings of a search
     if any(isinstance(callback, ProvMLCallback) for _, callback in net.callbacks_):
         return
     recorder = STATE.part(_Nets).recorder_of(net)

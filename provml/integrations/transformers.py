@@ -11,7 +11,7 @@
 | ``TrainingArguments`` | parameters |
 | the model's configuration | parameters, named ``model.hidden_size`` and so on |
 | the datasets of the trainer | datasets |
-| checkpoints | versions of a model, named after the model's class |
+| checkpoints, and ``save_model`` | versions of a model, named after the model's class |
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from provml.base.context import Context
 from provml.capture.recorded_calls import RecordedCalls
 from provml.capture.state import STATE
 from provml.capture.trackers.identity_map import IdentityMap
-from provml.integrations._printed_lines import announce_printed_lines
 from provml.integrations._recorder import FrameworkRecorder, never_raise
 
 name: Final = "transformers"
@@ -42,6 +41,9 @@ _REPORTING_METHODS: Final = {
     "MLflowCallback": ("on_log", "setup"),
 }
 """The methods through which the trainer reports to other trackers what provml records itself."""
+
+_MODEL_FILES: Final = ("model.safetensors", "adapter_model.safetensors", "pytorch_model.bin")
+"""The files of weights that the trainer writes, beside which its checkpoints may lie."""
 
 
 class _Handlers:
@@ -67,6 +69,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
     calls.record_before(handler, "on_log", _reported)
     calls.record_before(handler, "on_predict", _predicted)
     calls.record(handler, "on_save", _saved, leaf=True, nested=True)
+    calls.record(module.Trainer, "save_model", _model_saved, leaf=True, nested=True)
     reporting = sys.modules["transformers.integrations.integration_utils"]
     for callback, methods in _REPORTING_METHODS.items():
         for method in methods:
@@ -86,10 +89,8 @@ def _reported_elsewhere(*_: Any, **__: Any) -> None:
 
 def _created(result: None, trainer: Any, *_: Any, **__: Any) -> None:
     handler = trainer.callback_handler
-    if trainer.is_world_process_zero():
-        announce_printed_lines(name)
-        if not any(isinstance(callback, ProvMLCallback) for callback in handler.callbacks):
-            _log_data(STATE.part(_Handlers).recorder_of(handler), trainer)
+    if _is_recorded_here(handler, trainer.state):
+        _log_data(STATE.part(_Handlers).recorder_of(handler), trainer)
 
 
 def _log_data(recorder: FrameworkRecorder, trainer: Any) -> None:
@@ -132,6 +133,24 @@ def _predicted(
 def _saved(result: Any, handler: Any, args: Any, state: Any, *_: Any, **__: Any) -> None:
     if _is_recorded_here(handler, state):
         _log_checkpoint(STATE.part(_Handlers).recorder_of(handler), args, state, handler.model)
+
+
+def _model_saved(
+    result: None,
+    trainer: Any,
+    output_dir: Any = None,
+    _internal_call: bool = False,
+    **_: Any,
+) -> None:
+    """Record a model that the script has saved, outside the trainer's checkpoints."""
+    handler, state = trainer.callback_handler, trainer.state
+    if _internal_call or not _is_recorded_here(handler, state):
+        return
+    folder = output_dir or trainer.args.output_dir
+    files = (os.path.join(folder, file) for file in _MODEL_FILES)
+    path = next(filter(os.path.isfile, files), folder)
+    recorder, model = STATE.part(_Handlers).recorder_of(handler), handler.model
+    recorder.log_checkpoint(path, type(model).__qualname__, state.global_step, state.epoch)
 
 
 def _log_checkpoint(recorder: FrameworkRecorder, args: Any, state: Any, model: Any) -> None:

@@ -1,26 +1,78 @@
 """Reads and encodes ``run.json``, the file that describes a run, and checks format versions.
 
-Rejects files of more than 1 MiB. Imports only `base.store_files`, `checksums`, `layout` and
-`errors` from provml.
+Rejects files of more than 1 MiB. Imports only `base`, `checksums`, `layout` and `errors`
+from provml.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from provml.base.store_files import OpenFolder, store_root
+from provml.base.text import is_unicode
 from provml.errors import JournalError, StoreError
 from provml.journal import checksums, layout
 
 _MAX_DESCRIPTION_BYTES: Final = 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class RunFile:
+class RunReference(NamedTuple):
+    """The facts that identify another run: the field ``parent`` of a child run's ``run.json``.
+
+    Attributes:
+        id: the run's id.
+        experiment: the name of the run's experiment; None if it is not known.
+        namespace: the base IRI of the run's PROV identifiers; None if the run has no own namespace.
+        store_id: the id of the store that contains the run; None if it is not known.
+    """
+
+    id: str
+    experiment: str | None = None
+    namespace: str | None = None
+    store_id: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the run, ``<experiment>/<id>``, or only the id."""
+        return self.id if self.experiment is None else f"{self.experiment}/{self.id}"
+
+    @property
+    def folder(self) -> str | None:
+        """The run's folder in its store; None if the experiment is not known."""
+        if self.experiment is None:
+            return None
+        return f"{layout.encode_folder_name(self.experiment)}/{self.id}"
+
+    def to_json(self) -> dict[str, str]:
+        """Return the facts that are known, as a JSON object."""
+        return {key: value for key, value in self._asdict().items() if value is not None}
+
+    def is_run(self, description: dict[str, Any]) -> bool:
+        """Return whether this reference names the run with a description."""
+        facts = ((description.get(key), getattr(self, key)) for key in ("experiment", "store_id"))
+        return description.get("id") == self.id and all(
+            None in (other, own) or other == own for other, own in facts
+        )
+
+
+def read_reference(content: object) -> RunReference | None:
+    """Return the run that a JSON object identifies; None if the object is damaged or missing."""
+    if not isinstance(content, dict):
+        return None
+    facts = {key: content.get(key) for key in RunReference._fields}
+    if not isinstance(facts["id"], str) or not facts["id"]:
+        return None
+    if any(
+        not isinstance(fact, str | None) or not is_unicode(fact or "") for fact in facts.values()
+    ):
+        return None
+    return RunReference(**facts)  # type: ignore[arg-type]
+
+
+class RunFile(NamedTuple):
     """The content of a run's ``run.json``, and the result of checking it.
 
     Attributes:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -64,7 +63,6 @@ _PIECE_BYTES: Final = 2**16
 _CHECKSUM_RECORDS: Final = ("checksums", "closed")
 
 
-@dataclass(slots=True)
 class WriterFiles:
     """One writer's pair of files: a samples file and an events file.
 
@@ -78,15 +76,33 @@ class WriterFiles:
         on_damage: a function that receives each piece of damage whose place is known.
     """
 
-    folder: Path
-    name: str
-    index: int
-    damage: Counter[str] = field(default_factory=Counter)
-    located: dict[str, Damage] = field(default_factory=dict)
-    unchecked: int = 0
-    on_damage: Callable[[Damage], None] | None = field(default=None, repr=False, compare=False)
-    _sums: BlockChecksums | None = field(default=None, repr=False, compare=False)
-    _held_folder: OpenFolder | None = field(default=None, repr=False, compare=False)
+    __slots__ = (
+        "_held_folder",
+        "_sums",
+        "damage",
+        "folder",
+        "index",
+        "located",
+        "name",
+        "on_damage",
+        "unchecked",
+    )
+
+    def __init__(
+        self, folder: Path, name: str, index: int, damage: Counter[str] | None = None
+    ) -> None:
+        self.folder = folder
+        self.name = name
+        self.index = index
+        self.damage: Counter[str] = Counter() if damage is None else damage
+        self.located: dict[str, Damage] = {}
+        self.unchecked = 0
+        self.on_damage: Callable[[Damage], None] | None = None
+        self._sums: BlockChecksums | None = None
+        self._held_folder: OpenFolder | None = None
+
+    def __repr__(self) -> str:
+        return f"WriterFiles({self.folder!r}, {self.name!r}, {self.index})"
 
     @property
     def samples_path(self) -> Path:

@@ -7,11 +7,10 @@ provml, and imports numpy only to read points.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from provml.base.clock import to_datetime, to_time_ns
 from provml.base.context import Context, context_from_path
@@ -30,8 +29,7 @@ _END_SUFFIXES: Final = ("_finish", "_finished", "_ended", "_end")
 TimeLike = int | float | datetime
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedEvent:
+class RecordedEvent(NamedTuple):
     """An event that was logged in a run.
 
     Attributes:
@@ -54,8 +52,7 @@ class RecordedEvent:
         return to_datetime(self.time_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedSpan:
+class RecordedSpan(NamedTuple):
     """The period from an ``X_started`` event to the ``X_finish`` event that ends it.
 
     Both events have the same source and context.

@@ -10,16 +10,15 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from provml.base.results import Damage
 from provml.base.store_files import OpenFolder, store_root
 from provml.base.text import is_unicode, printable_path
 from provml.errors import JournalError, RunNotFoundError, StoreError
 from provml.journal import layout
-from provml.journal.description import RunFile, read_run_file
+from provml.journal.description import RunFile, read_reference, read_run_file
 from provml.journal.files import WriterFiles
 from provml.journal.journal_folder import hold_writers_in
 from provml.journal.layout import Record
@@ -175,8 +174,7 @@ def describe_damage(damage: Mapping[str, int]) -> str | None:
     return f"parts of the journal can't be read and are left out ({reasons})"
 
 
-@dataclass(frozen=True, slots=True)
-class RunFiles:
+class RunFiles(NamedTuple):
     """The files of a run, as `open_run` finds them.
 
     Attributes:
@@ -363,4 +361,5 @@ def _complete_description(folder: Path, known: dict[str, Any] | None) -> dict[st
         if (isinstance(value, str) and is_unicode(value))
         or (key == "created" and isinstance(value, int))
     }
-    return fallback | texts
+    parent = read_reference((known or {}).get("parent"))
+    return fallback | texts | ({} if parent is None else {"parent": parent.to_json()})

@@ -14,9 +14,8 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from provml.base import store_files
 from provml.errors import JournalError, StoreError
@@ -43,8 +42,7 @@ _LOCK_PAUSE_S: Final = 0.02
 _END_LINE_STATUSES: Final = (*layout.END_STATUSES, "crashed")
 
 
-@dataclass(frozen=True, slots=True)
-class _OpenWriter:
+class _OpenWriter(NamedTuple):
     """A writer whose files do not record how it ended."""
 
     files: WriterFiles

@@ -9,8 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from provml.base.sparse_files import is_sparse
 from provml.journal import layout
@@ -27,8 +26,7 @@ MAX_SLOTS: Final = 2**63 // layout.RECORD_SIZE
 """The number of records that the largest possible file contains."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The header of a samples file. All fields are zero if the header can't be read.
 
     Attributes:
@@ -50,8 +48,7 @@ class Header:
         return names.get(self.status_code)
 
 
-@dataclass(slots=True)
-class Part:
+class Part(NamedTuple):
     """Consecutive records of a samples file.
 
     Attributes:

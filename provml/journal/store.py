@@ -9,12 +9,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from provml.base.settings import default_store
-from provml.base.store_files import OpenFolder
-from provml.errors import ProvMLError, RunNotFoundError, StoreError
+from provml.base.store_files import OpenFolder, store_root
+from provml.errors import JournalError, ProvMLError, RunNotFoundError, StoreError
 from provml.journal import layout
+from provml.journal.description import RunReference, read_reference, read_run_file
 from provml.journal.journal_folder import list_writers_in
 from provml.journal.reader import (
     contains_run,
@@ -35,6 +36,7 @@ class RunEntry:
 
     Attributes:
         damage: a note about files of the run that can't be read, or None.
+        parent: the run that this run is a part of, or None.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class RunEntry:
     owner: str | None
     state: RunState
     damage: str | None = None
+    parent: RunReference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,30 @@ def _read_entry(folder: OpenFolder) -> RunEntry:
         owner=description.get("owner"),
         state=state,
         damage=describe_damage(damage),
+        parent=read_reference(description.get("parent")),
     )
+
+
+def list_child_folders(folder: Path, description: dict[str, Any]) -> list[Path]:
+    """Return the folders of the runs in the same store that are children of a run, oldest first.
+
+    Reads the ``run.json`` of every run in the store, which takes about 50 microseconds for each.
+
+    Args:
+        folder: the run's folder.
+        description: the content of the run's ``run.json``.
+    """
+    children: list[tuple[int, str, Path]] = []
+    for run in _open_runs(store_root(folder), []):
+        try:
+            content = read_run_file(run).content or {}
+        except JournalError:
+            continue  # a newer version of provml recorded the run
+        parent = read_reference(content.get("parent"))
+        if parent is not None and parent.is_run(description):
+            created = content.get("created")
+            children.append((created if isinstance(created, int) else 0, run.path.name, run.path))
+    return [path for *_, path in sorted(children)]
 
 
 def _open_runs(store: Path, unread: list[UnreadRun]) -> Iterator[OpenFolder]:

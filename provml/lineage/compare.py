@@ -17,6 +17,7 @@ from provml.lineage.database import QuestionDatabase
 
 _STATE_COLUMNS: Final = (
     "experiment",
+    "parent",
     "status",
     "duration_s",
     "script",
@@ -29,7 +30,6 @@ _VALUE_PARTS: Final = (
 )
 _PARTS: Final = (*_VALUE_PARTS, "metrics", "code", "unrecorded")
 _RECORDED_PARTS: Final = {
-    "packages": "environment",
     "params": "parameters",
     "data": "data",
     "metrics": "metrics",
@@ -52,8 +52,9 @@ class Comparison(HasTable):
 
     Attributes:
         runs: the names of the runs, in the order in which they are compared.
-        state: the experiment, status, duration in seconds, script, command and git commit, and
-            whether the code had uncommitted changes.
+        state: the experiment, the parent's id, the status, the duration in seconds, the script, the
+            command, the git commit, whether the code had uncommitted changes, and the number of
+            children.
         params, tags: the last value of each parameter and tag, as exact text.
         resources: the summaries of the machine readings, such as ``system.cpu_percent.mean``.
         environment: the facts about the host, the interpreter, the hardware and the environment
@@ -96,7 +97,7 @@ class Comparison(HasTable):
         known = [place for place, run in enumerate(self.runs) if run not in without]
         found: dict[str, list[Any]] = {}
         for name, values in entries.items():
-            is_whole = part in _ALL_OR_NOTHING and name.partition(".")[0] != "host"
+            is_whole = part in _ALL_OR_NOTHING and not _is_host(name)
             compared = [values[place] for place in known] if is_whole else values
             if any(other != compared[0] for other in compared[1:]):
                 found[name] = values
@@ -156,6 +157,8 @@ def compare(database: QuestionDatabase, runs: list[str], notes: list[str]) -> Co
             for name in _STATE_COLUMNS:
                 value = _shell_text(row[name]) if name == "command" else row[name]
                 comparison.add("state", name, place, value)
+        count = "SELECT count(*) FROM runs WHERE parent_run = ?"
+        comparison.add("state", "children", place, database.ask(["runs"], count, [run]).rows[0][0])
         _add_environment(comparison, place, _select_run(database, "nodes", run))
         _add_settings(comparison, place, _select_run(database, "params", run))
         for row in _select_run(database, "packages", run):
@@ -181,15 +184,27 @@ def _add_unrecorded(comparison: Comparison, without_code: list[str]) -> None:
     missing = {
         "command": [run for run, v in zip(comparison.runs, commands, strict=False) if v is None],
         "code": without_code,
+        "environment": _find_runs_without(
+            comparison.runs, {k: v for k, v in comparison.environment.items() if not _is_host(k)}
+        ),
     }
     for part, name in _RECORDED_PARTS.items():
-        entries: dict[str, list[Any]] = getattr(comparison, part)
-        missing[name] = [
-            run
-            for place, run in enumerate(comparison.runs)
-            if all(values[place] is None for values in entries.values())
-        ]
+        missing[name] = _find_runs_without(comparison.runs, getattr(comparison, part))
     comparison.unrecorded = {name: runs for name, runs in missing.items() if runs}
+
+
+def _find_runs_without(runs: list[str], entries: dict[str, list[Any]]) -> list[str]:
+    """Return the runs that have no value in any of the entries."""
+    return [
+        run
+        for place, run in enumerate(runs)
+        if all(values[place] is None for values in entries.values())
+    ]
+
+
+def _is_host(name: str) -> bool:
+    """Return whether a fact of the environment is about the host, which all runs record."""
+    return name.partition(".")[0] == "host"
 
 
 def _shell_text(command: str | None) -> str | None:

@@ -3,6 +3,7 @@
     params.lr < 0.01 and metrics.accuracy.validation.max > 0.95
     params["optimizer.lr"] in (0.1, 0.01) and "ablation" not in tags.note
     status == "finished" and started >= "2026-03-01" and duration_s > 60
+    parent == "20260301T120000-abcdefgh" or children > 0
     reading_summaries["system.cpu_percent.mean"] > 80
     metrics["loss/train"]["training", "warm-up"].min < 0.1
 
@@ -42,6 +43,7 @@ _TEXTS: Final = (
     "experiment",
     "project",
     "owner",
+    "parent",
     "status",
     "reason",
     "exception",
@@ -51,6 +53,7 @@ _TEXTS: Final = (
     "version",
 )
 _NUMBERS: Final = ("duration_s", "sample_count", "dropped_samples", "dropped_events", "damaged")
+_CHILDREN: Final = "(SELECT count(*) FROM runs c WHERE c.parent_run = r.run)"
 _TIMES: Final = ("started", "ended")
 _OPERATORS: Final[dict[type[ast.cmpop], str]] = {
     ast.Eq: "=",
@@ -257,6 +260,7 @@ class _Compiler:
         if isinstance(op, (ast.Is, ast.IsNot)) and not _is_none(right):
             self._refuse(right, "'is' works only with None: use == instead")
         one, other = self.value(left), self.value(right)
+        one, other = _name_parent(left, one, other), _name_parent(right, other, one)
         if one.is_null or other.is_null:
             if operator not in ("=", "<>"):
                 self._refuse(left if one.is_null else right, "None can't be ordered: use == or !=")
@@ -312,7 +316,11 @@ class _Compiler:
             if not right.elts:
                 return Sql("FALSE")
             one = self.value(left)
-            parts = [self._compared(one, "=", self.value(own), own) for own in right.elts]
+            others = [(own, self.value(own)) for own in right.elts]
+            parts = [
+                self._compared(_name_parent(left, one, other), "=", other, own)
+                for own, other in others
+            ]
             return _join_conditions(" OR ", parts)
         if isinstance(right, ast.Name) and right.id in _COLLECTIONS:
             name = self._literal_text(left)
@@ -372,7 +380,7 @@ class _Compiler:
             return self._name_value(node, _setting_value(kinds, name))
         if root == "metrics":
             return self._name_value(node, self._metric(node, steps))
-        known = (*_COLLECTIONS, *_TEXTS, *_NUMBERS, *_TIMES, "git_dirty")
+        known = (*_COLLECTIONS, *_TEXTS, *_NUMBERS, *_TIMES, "git_dirty", "children")
         if root not in known:
             names = ", ".join(known)
             self._refuse(node, f"unknown name {root!r}: put text in quotes, or use one of {names}")
@@ -385,6 +393,8 @@ class _Compiler:
             return _Value(Sql(f"coalesce(r.duration_s, {now})", (time.time_ns(),)), None)
         if root in _NUMBERS:
             return _Value(Sql(f"r.{root}"), None)
+        if root == "children":
+            return _Value(Sql(_CHILDREN), None)
         if root in _TIMES:
             return _Value(Sql(f"r.{root}_ns"), None, is_time=True)
         return _Value(None, Sql("CASE r.git_dirty WHEN TRUE THEN 'true' ELSE 'false' END"))
@@ -516,6 +526,14 @@ def _null_test(found: _Value, missing: bool) -> Sql:
 def _join_conditions(word: str, parts: list[Sql]) -> Sql:
     params = tuple(param for part in parts for param in part.params)
     return Sql(f"({word.join(part.text for part in parts)})", params)
+
+
+def _name_parent(node: ast.expr, value: _Value, other: _Value) -> _Value:
+    """Return the parent's full name instead of its id if it is compared with a full name."""
+    if not isinstance(node, ast.Name) or node.id != "parent" or other.text is None:
+        return value
+    is_full = any("/" in str(param) for param in other.text.params)
+    return replace(value, text=Sql("r.parent_run")) if is_full else value
 
 
 def _is_none(node: ast.expr) -> bool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _TRIES: Final = 5
+_MEMBERS: Final = "members"
 _SAMPLES_WORD: Final = re.compile(r"\bsamples\b", re.IGNORECASE)
 _INDIRECT_WORD: Final = re.compile(r"\bquery(_table)?\b|_schema\b|\bduckdb_", re.IGNORECASE)
 
@@ -179,7 +180,11 @@ class QuestionDatabase:
         if loaded == wanted:
             return
         gone = [run for run, segment in loaded.items() if wanted.get(run) != segment]
-        if gone:
+        if gone and table == _MEMBERS:
+            # the rows of one run stand for all runs with the same folder
+            self._connection.execute(f"DELETE FROM {table}")
+            loaded = {}
+        elif gone:
             query = f"DELETE FROM {table} WHERE run IN (SELECT unnest(?::VARCHAR[]))"
             self._connection.execute(query, [gone])
         added: dict[str, list[str]] = {}
@@ -192,6 +197,9 @@ class QuestionDatabase:
 
     def _insert(self, table: str, segment: str, runs: list[str]) -> None:
         of_runs = "WHERE run IN (SELECT unnest(?::VARCHAR[]))"
+        if table == _MEMBERS:
+            self._insert_members(segment, runs)
+            return
         made = self._memory.get(segment)
         if made is not None:
             self._connection.register("incoming", made.tables[table])
@@ -205,6 +213,25 @@ class QuestionDatabase:
         whole = len(runs) == len(self._catalogs.get(segment, ()))
         query = f"INSERT INTO {table} SELECT * FROM read_parquet(?) {'' if whole else of_runs}"
         self._connection.execute(query, [path] if whole else [path, runs])
+
+    def _insert_members(self, segment: str, runs: list[str]) -> None:
+        """Load the files of each folder once, although every run with the folder has rows."""
+        made = self._memory.get(segment)
+        source = "incoming"
+        if made is None:
+            path = str(self.segments.path(segment, _MEMBERS)).replace("'", "''")
+            source = f"read_parquet('{path}')"
+        else:
+            self._connection.register("incoming", made.tables[_MEMBERS])
+        query = f"""
+            INSERT INTO members SELECT * FROM {source} WHERE (folder, role, run) IN (
+                SELECT (folder, role, min(run)) FROM {source}
+                WHERE run IN (SELECT unnest(?::VARCHAR[])) GROUP BY folder, role)
+            AND (folder, role) NOT IN (SELECT (folder, role) FROM members)
+        """
+        self._connection.execute(query, [runs])
+        if made is not None:
+            self._connection.unregister("incoming")
 
     def _load_samples(self) -> None:
         """Define ``samples`` as a view of Parquet files, one per run; write the missing files."""

@@ -21,7 +21,8 @@ from provml.lineage.answers import TableAnswer
 from provml.lineage.compare import Comparison, compare
 from provml.lineage.conditions import RecordedName
 from provml.lineage.database import QuestionDatabase
-from provml.lineage.trace import Lineage, find_start, trace
+from provml.lineage.start import find_start
+from provml.lineage.trace import Lineage, trace
 
 DIRECTIONS: Final = ("up", "down", "both")
 _SHOWN_RUNS: Final = 10

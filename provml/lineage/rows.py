@@ -10,11 +10,14 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.base.clock import iso_text
+from provml.journal.description import read_reference
 from provml.journal.reader import Journal
 from provml.journal.values import Moment
+from provml.lineage.members import read_members
 from provml.lineage.tables import SAMPLES, TABLES, SqlColumn
 from provml.model.attributes import typed_literal
 from provml.model.mapping import RunMapping, run_prefixes
@@ -80,6 +83,7 @@ def build_rows(run: str, journal: Journal, fingerprint: str) -> Rows:
     rows["artifacts"] = [(run, *row) for row in _artifact_rows(graph, contents)]
     flows = {(contents[e], contents[c]) for e, c in graph.flows() if contents[e] != contents[c]}
     rows["flows"] = [(run, *flow) for flow in sorted(flows)]
+    rows["members"] = [(run, *row) for row in _member_rows(journal.folder, graph, contents)]
     rows["packages"] = [(run, *row) for row in _package_rows(graph)]
     return rows
 
@@ -211,6 +215,7 @@ def first_attribute(statement: Statement, name: str) -> Any:
 
 def _run_row(run: str, mapping: RunMapping, graph: RunGraph, fingerprint: str) -> Row:
     description, state = mapping.journal.description, mapping.state
+    parent = read_reference(description.get("parent"))
     activity = graph.nodes["run:run"]
     exception = state.exception or {}
     error = [exception[key] for key in ("type", "message") if isinstance(exception.get(key), str)]
@@ -227,6 +232,8 @@ def _run_row(run: str, mapping: RunMapping, graph: RunGraph, fingerprint: str) -
         str(description["experiment"]),
         description.get("project"),
         description.get("owner"),
+        None if parent is None else parent.id,
+        None if parent is None else parent.folder,
         run_prefixes(mapping.journal)["run"],
         state.status,
         state.reason,
@@ -355,6 +362,31 @@ def _series_row(series: RunSeries) -> Row:
 def _series_target(series: RunSeries) -> str | None:
     """Return the model or artifact that a series measures, such as ``model/net``, or None."""
     return None if series.of is None else f"{series.of[0]}/{encode_name(series.of[1])}"
+
+
+def _member_rows(folder: Path, graph: RunGraph, contents: dict[str, str]) -> Iterator[Row]:
+    """Yield a row for each file in the folders that the run used or made."""
+    used, made = _first_activities(graph, "used", 1), _first_activities(graph, "wasGeneratedBy", 0)
+    seen: set[tuple[str, str]] = set()
+    for name in graph.contents:
+        role = "out" if name in made else "in" if name in used else None
+        if role is None or (contents[name], role) in seen:
+            continue
+        seen.add((contents[name], role))
+        node = graph.nodes[name]
+        manifest = first_attribute(node, "provml:manifest") or _captured_manifest(node)
+        for path, member in read_members(folder, manifest, contents[name]):
+            yield contents[name], role, path, member
+
+
+def _captured_manifest(node: Statement) -> object:
+    """Return the path of a manifest that an earlier version of provml recorded as metadata."""
+    metadata = first_attribute(node, "provml:metadata")
+    try:
+        found = json.loads(metadata.lexical) if isinstance(metadata, Literal) else None
+    except (ValueError, RecursionError):
+        return None
+    return found.get("manifest") if isinstance(found, dict) else None
 
 
 def _artifact_rows(graph: RunGraph, contents: dict[str, str]) -> Iterator[Row]:

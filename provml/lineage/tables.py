@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-TABLES_VERSION: Final = 3
+TABLES_VERSION: Final = 4
 """The version of the table format. The tables' folder is named after the version, so provml never
 touches tables in another version of the format."""
 
@@ -30,6 +30,8 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         SqlColumn("experiment", "VARCHAR", "the experiment's name"),
         SqlColumn("project", "VARCHAR", "the project's name"),
         SqlColumn("owner", "VARCHAR", "who is responsible for the run"),
+        SqlColumn("parent", "VARCHAR", "the id of the run that the run is a part of"),
+        SqlColumn("parent_run", "VARCHAR", "the parent's folder in the store, as in `run`"),
         SqlColumn("iri", "VARCHAR", "the beginning of the IRIs of the run's own nodes"),
         SqlColumn("status", "VARCHAR", "`running`, `finished`, `failed`, `interrupted`, `crashed`"),
         SqlColumn("reason", "VARCHAR", "why the run ended, if known"),
@@ -167,6 +169,13 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
             "`artifacts.content` of a direct cause in the same run",
         ),
     ),
+    "members": (
+        _RUN,
+        SqlColumn("folder", "VARCHAR", "`artifacts.content` of a folder"),
+        SqlColumn("role", "VARCHAR", "as in `artifacts`"),
+        SqlColumn("name", "VARCHAR", "the path of a file within the folder"),
+        SqlColumn("member", "VARCHAR", "digest of the file, which can be an `artifacts.content`"),
+    ),
     "packages": (
         _RUN,
         SqlColumn("name", "VARCHAR", "name of an installed package"),
@@ -216,4 +225,6 @@ runs, in one file per table. If several subfolders contain the same run, only th
 in the order of the folder names. All tables are derived from the journals: you can delete them, and
 provml builds them again.
 
-Null means that a value is missing. Every row belongs to a run: join the tables on `run`."""
+Null means that a value is missing. Every row belongs to a run: join the tables on `run`. Only the
+rows of `members` are not repeated: if several runs use the same folder, one run has its files. Join
+that table on `folder`."""

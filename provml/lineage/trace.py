@@ -8,22 +8,16 @@ between content items, and one recursive query follows them. Imports `contents`,
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.base.text import printable_path
-from provml.collect.content import describe_path
-from provml.errors import ProvMLError, QueryError, RunNotFoundError
-from provml.journal.reader import is_run_folder
-from provml.journal.store import find_run
 from provml.lineage.answers import HasTable, TableAnswer
 from provml.lineage.contents import Content, Row
 from provml.lineage.database import QuestionDatabase
-from provml.lineage.rows import CAUSAL
+from provml.lineage.members import create_member_flows
+from provml.lineage.start import LineageStart
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -35,42 +29,25 @@ RECURSIVE: Final = """
 WITH RECURSIVE reached (content, depth) AS (
     SELECT starts.content, {first} FROM starts
     UNION ALL
-    SELECT DISTINCT flows.{to}, reached.depth + 1
-    FROM reached JOIN flows ON flows.{of} = reached.content
+    SELECT DISTINCT {flows}.{to}, reached.depth + 1
+    FROM reached JOIN {flows} ON {flows}.{of} = reached.content
     WHERE reached.depth < {limit}
 )
 SELECT reached.content, MIN(reached.depth) AS depth FROM reached GROUP BY reached.content
 """
-"""A recursive query over the table ``flows``. The query works in both DuckDB and Spark.
+"""A recursive query over the table ``flows``, or over a table ``links`` with the same columns that
+also relates folders to the files in them. The query works in both DuckDB and Spark.
 
 UNION would end the recursion at a cycle, but Spark supports only UNION ALL in recursive queries, so
 the query has a depth limit. DISTINCT keeps each content item only once per round of the recursion,
 so a round reads each flow at most once.
 """
 
+_CREATE_LINKS: Final = """
+CREATE OR REPLACE TEMP TABLE links AS
+SELECT effect, cause FROM flows UNION ALL SELECT effect, cause FROM member_flows
+"""
 _FIRST_LIMIT: Final = 256
-_DIGEST: Final = re.compile(r"[0-9a-fA-F]{8,64}")
-
-
-@dataclass(slots=True)
-class LineageStart:
-    """The file, run or other node from which a lineage is traced.
-
-    Attributes:
-        text: the text that the caller passed as the start.
-        contents: the keys of the content items that the text refers to.
-        up, down: if the text refers to a run, a parameter or another node, the keys of the nearest
-            content items in each direction.
-        runs: the names of the runs that the text refers to, or of the runs that contain the node.
-        notes: messages for the user.
-    """
-
-    text: str
-    contents: set[str] = field(default_factory=set)
-    up: set[str] = field(default_factory=set)
-    down: set[str] = field(default_factory=set)
-    runs: set[str] = field(default_factory=set)
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -90,6 +67,8 @@ class Lineage(HasTable):
         runs: the rows of the table ``runs`` for the runs that made or used these content items, by
             name.
         flows: the steps that were followed, as (run, key of the effect, key of the cause).
+        members: the steps that were followed between a folder and a file in it, as (key of the
+            effect, key of the cause).
         folders: the folders of the runs that made or used these content items, by the runs' names.
         notes: messages for the user.
     """
@@ -103,6 +82,7 @@ class Lineage(HasTable):
     contents: dict[str, Content]
     runs: dict[str, Row]
     flows: list[tuple[str, str, str]]
+    members: list[tuple[str, str]]
     folders: dict[str, Path]
     notes: list[str]
     _database: QuestionDatabase
@@ -146,6 +126,7 @@ class Lineage(HasTable):
                 for name, run in self.runs.items()
             ],
             "flows": [{"run": r, "effect": e, "cause": c} for r, e, c in self.flows],
+            "members": [{"effect": e, "cause": c} for e, c in self.members],
             "notes": self.notes,
         }
 
@@ -198,157 +179,6 @@ def _param_value(row: Row) -> Any:
     return row["text"] == "true" if row["type"] == "bool" else row["text"]
 
 
-# -- the start --------------------------------------------------------------------------------
-
-
-def find_start(
-    database: QuestionDatabase, start: str | os.PathLike[str], direction: str
-) -> LineageStart:
-    """Find the content items, node or run that a text refers to.
-
-    Tries to find a file, digest, path, name, node and run, in this order. Raises QueryError if the
-    text matches nothing.
-    """
-    text = os.fspath(start)
-    if not text:
-        raise QueryError("the start is empty: choose a file, a digest, a name, a run or an IRI")
-    try:
-        named = printable_path(text)  # provml records non-Unicode names in this form
-    except UnicodeEncodeError:
-        raise QueryError(f"{text!r:.80} contains a lone surrogate: use valid Unicode") from None
-    found = LineageStart(named)
-    if _path_exists(text):
-        return _start_from_path(database, found, Path(text))
-    text = named
-    for query, value in _start_queries(text):
-        rows = _select_artifacts(database, query, [value] * query.count("?"))
-        digests = {row["content"] for row in rows}
-        if "starts_with" in query and len(digests) > 1:
-            raise QueryError(f"{len(digests)} digests begin with {text}: add more digits")
-        if rows:
-            found.contents = digests
-            return found
-    if _start_from_node(database, found):
-        return found
-    try:
-        folder = find_run(text, database.store)
-    except (RunNotFoundError, OSError, ValueError):
-        raise QueryError(
-            f"{text!r} was not found: no such file exists, and the store {database.store} has no "
-            "content, run or node with this name"
-        ) from None
-    return _start_from_run(database, found, folder)
-
-
-def _start_queries(text: str) -> Iterator[tuple[str, str]]:
-    if _DIGEST.fullmatch(text):
-        yield "starts_with(sha256, ?)", text.lower()
-    yield "path = ? OR uri = ?", text
-    yield "path = ?", os.path.abspath(text) if "\0" not in text else text
-    yield "name = ? AND role IS NOT NULL", text
-
-
-def _path_exists(text: str) -> bool:
-    try:
-        return os.path.exists(text)
-    except ValueError:
-        return False
-
-
-def _start_from_path(database: QuestionDatabase, found: LineageStart, path: Path) -> LineageStart:
-    if is_run_folder(path):
-        return _start_from_run(database, found, path)
-    any_run = next((own.folder for own in database.runs.values()), None)
-    try:
-        # if a folder contains a store, its digest leaves out the store, as during recording
-        facts = describe_path(path, any_run, copy=False)
-    except ProvMLError as error:
-        raise QueryError(str(error)) from None
-    digest = facts.get("sha256")
-    if digest is None:
-        raise QueryError(f"{found.text} can't be read: {facts.get('unread')}")
-    rows = _select_artifacts(database, "sha256 = ?", [digest])
-    if not rows:
-        rows = _select_artifacts(database, "path = ?", [facts["path"]])
-        if rows:
-            found.notes.append(
-                f"{found.text} has changed since it was recorded: this is the lineage of the "
-                "recorded content"
-            )
-    if rows:
-        found.contents = {row["content"] for row in rows}
-        return found
-    within = next((parent for parent in path.resolve().parents if is_run_folder(parent)), None)
-    if within is not None:
-        found.notes.append(
-            f"{found.text} is part of run {within.name}: this is the lineage of the run"
-        )
-        return _start_from_run(database, found, within)
-    known = _select_artifacts(database, "name = ? AND role IS NOT NULL", [found.text])
-    if known:
-        found.contents = {row["content"] for row in known}
-        found.notes.append(
-            f"no run recorded the content of the file {found.text}: this is the lineage of the "
-            "content that was recorded with this name"
-        )
-        return found
-    raise QueryError(
-        f"no run in {database.store} made or used {found.text} (sha256 {digest[:12]}...)"
-    )
-
-
-def _start_from_run(database: QuestionDatabase, found: LineageStart, folder: Path) -> LineageStart:
-    real = os.path.realpath(folder)
-    run = next((n for n, o in database.runs.items() if os.path.realpath(o.folder) == real), None)
-    if run is None:
-        raise QueryError(f"run {folder} is not in the store {database.store}, or can't be read")
-    rows = _select_artifacts(database, "run = ?", [run])
-    found.runs.add(run)
-    found.up |= {row["content"] for row in rows if row["role"] == "in"}
-    found.down |= {row["content"] for row in rows if row["role"] == "out"}
-    return found
-
-
-def _start_from_node(database: QuestionDatabase, found: LineageStart) -> bool:
-    """Find the nodes, such as parameters, steps or people, that the start's text refers to.
-
-    Adds the runs of these nodes, and the nearest content items, to the start. Returns whether any
-    node was found.
-    """
-    query = "SELECT run, node FROM nodes WHERE iri = ? OR node = ?"
-    nodes = database.ask(["nodes"], query, [found.text, found.text]).rows
-    for run, node in nodes:
-        rows = _select_artifacts(database, "run = ?", [run])
-        contents = {row["node"]: row["content"] for row in rows}
-        found.runs.add(run)
-        if node in contents:
-            found.contents.add(contents[node])
-            continue
-        edges = database.ask(
-            ["edges"], "SELECT relation, source, target FROM edges WHERE run = ?", [run]
-        ).rows
-        causal = [(source, target) for kind, source, target in edges if kind in CAUSAL]
-        found.up |= _nearest_keys(node, causal, contents)
-        found.down |= _nearest_keys(node, [(target, source) for source, target in causal], contents)
-    return bool(nodes)
-
-
-def _nearest_keys(node: str, steps: list[tuple[str, str]], contents: dict[str, str]) -> set[str]:
-    """Return the key of the first content item on each path that starts at a node."""
-    following: dict[str, list[str]] = {}
-    for source, target in steps:
-        following.setdefault(source, []).append(target)
-    waiting, seen, found = [node], {node}, set()
-    while waiting:
-        for other in following.get(waiting.pop(), ()):
-            if other in contents:
-                found.add(contents[other])
-            elif other not in seen:
-                seen.add(other)
-                waiting.append(other)
-    return found
-
-
 # -- following the flows ----------------------------------------------------------------------
 
 
@@ -369,12 +199,22 @@ def trace(
         notes: messages for the user, to add to the lineage.
     """
     contents: dict[str, Content] = {}
-    for way in ("up", "down"):
-        if direction in (way, "both"):
-            nearest = start.up if way == "up" else start.down
-            for key, steps in _follow_flows(database, way, start.contents, nearest, depth).items():
-                setattr(contents.setdefault(key, Content(key)), way, steps)
-    flows = _followed_flows(database, contents, depth)
+    members: set[tuple[str, str]] = set()
+    with database.lock:
+        table = "flows"
+        if create_member_flows(database, start.contents):
+            database.ask(["flows"], _CREATE_LINKS)
+            table = "links"
+        for way in ("up", "down"):
+            if direction in (way, "both"):
+                nearest = start.up if way == "up" else start.down
+                found = _follow_flows(database, way, start.contents, nearest, depth, table)
+                for key, steps in found.items():
+                    setattr(contents.setdefault(key, Content(key)), way, steps)
+        flows = _followed_flows(database, contents, depth, "flows")
+        if table == "links":
+            followed = _followed_flows(database, contents, depth, "member_flows")
+            members = {(effect, cause) for _, effect, cause in followed}
     runs = set(start.runs) | {run for run, _, _ in flows}
     for row in _select_places(database, contents, start.contents, runs, direction):
         content = contents[row["content"]]
@@ -401,6 +241,7 @@ def trace(
         contents={content.key: content for content in ordered},
         runs={row["run"]: row for row in described},
         flows=sorted(flows),
+        members=sorted(members),
         folders={run: database.runs[run].folder for run in runs if run in database.runs},
         notes=[*start.notes, *notes],
         _database=database,
@@ -412,9 +253,23 @@ def _is_within(steps: int, depth: int | None) -> bool:
 
 
 def _follow_flows(
-    database: QuestionDatabase, way: str, starts: set[str], nearest: set[str], depth: int | None
+    database: QuestionDatabase,
+    way: str,
+    starts: set[str],
+    nearest: set[str],
+    depth: int | None,
+    flows: str,
 ) -> dict[str, int]:
-    """Return the content items reached in one direction, with the number of steps to each."""
+    """Return the content items reached in one direction, with the number of steps to each.
+
+    Args:
+        database: the store's tables.
+        way: ``up`` or ``down``.
+        starts: the keys of the content items to start from.
+        nearest: if there are no such items, the keys of the items that are one step away.
+        depth: the maximum number of steps to follow; None means no limit.
+        flows: the table to follow, ``flows`` or ``links``.
+    """
     first, begin = (0, starts) if starts else (1, nearest)
     if depth is not None and first > depth:
         return {}
@@ -426,7 +281,7 @@ def _follow_flows(
         while True:
             # each depth is a minimum, so if no item is at the limit, no item is beyond the limit
             bound = limit if depth is None else min(limit, depth)
-            query = RECURSIVE.format(first=first, of=of, to=to, limit=bound)
+            query = RECURSIVE.format(first=first, of=of, to=to, limit=bound, flows=flows)
             reached = dict(database.ask([], query).rows)
             if bound == depth or max(reached.values(), default=0) < bound:
                 return reached
@@ -434,16 +289,23 @@ def _follow_flows(
 
 
 def _followed_flows(
-    database: QuestionDatabase, contents: dict[str, Content], depth: int | None
+    database: QuestionDatabase, contents: dict[str, Content], depth: int | None, table: str
 ) -> set[tuple[str, str, str]]:
-    """Return the flows that were followed, as (run, key of the effect, key of the cause)."""
+    """Return the flows that were followed, as (run, key of the effect, key of the cause).
+
+    Args:
+        database: the store's tables.
+        contents: the content items that were reached, by key.
+        depth: the maximum number of steps; None means no limit.
+        table: the table with the flows, ``flows`` or ``member_flows``.
+    """
     followed: set[tuple[str, str, str]] = set()
-    query = """
-        SELECT run, effect, cause FROM flows
+    query = f"""
+        SELECT run, effect, cause FROM {table}
         WHERE effect IN (SELECT unnest(?::VARCHAR[])) AND cause IN (SELECT unnest(?::VARCHAR[]))
     """
     keys = list(contents)
-    for run, effect, cause in database.ask(["flows"], query, [keys, keys]).rows:
+    for run, effect, cause in database.ask([], query, [keys, keys]).rows:
         one, other = contents[effect], contents[cause]
         up = one.up is not None and other.up is not None and _is_within(one.up, depth)
         down = one.down is not None and other.down is not None and _is_within(other.down, depth)
@@ -487,8 +349,3 @@ def _select_by_keys(
     found = f"{column} IN (SELECT unnest(?::VARCHAR[]))"
     query = f"SELECT * FROM {table} WHERE {found} ORDER BY {order}"
     return list(database.ask([table], query, [list(keys)]))
-
-
-def _select_artifacts(database: QuestionDatabase, condition: str, params: list[Any]) -> list[Row]:
-    query = f"SELECT * FROM artifacts WHERE {condition} ORDER BY time_ns, run, node"
-    return list(database.ask(["artifacts"], query, params))

@@ -19,6 +19,7 @@ Attributes = list[tuple[str, Any]]  # `Any` instead of `Value`, because ``list``
 
 _LESS_COMMON: Final = (
     "left_out",
+    "manifest",
     "length",
     "cut_from",
     "batches",

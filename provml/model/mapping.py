@@ -43,6 +43,7 @@ from provml.model.names import (
 from provml.model.people import name_owner
 from provml.model.record_mapping import RESULTS, TagVersion, collector_name
 from provml.model.records import RecordMapping
+from provml.model.related_runs import base_iri, parent_prefixes
 from provml.model.sample_targets import (
     derive_samples,
     sample_names,
@@ -458,13 +459,9 @@ _SAMPLING_KINDS: Final = frozenset({"activity", "wasInformedBy", "wasAssociatedW
 
 
 def run_prefixes(journal: Journal) -> dict[str, str]:
-    """Return the prefixes that the names of a run use, with their IRIs.
-
-    If no namespace is set, the store's id makes the names of different stores differ. Runs that
-    were recorded by early versions of provml do not have this id.
-    """
+    """Return the prefixes that the names of a run use, with their IRIs."""
     description = journal.description
-    base = description.get("namespace") or _default_base(description.get("store_id"))
+    base = base_iri(description)
     owner = name_owner(description)
     run = f"{base}{encode_name(description['experiment'])}/{encode_name(description['id'])}/"
     return {
@@ -476,12 +473,8 @@ def run_prefixes(journal: Journal) -> dict[str, str]:
         "base": base,
         "run": run,
         **({} if owner is None else owner.prefixes),
+        **parent_prefixes(description),
     }
-
-
-def _default_base(store_id: str | None) -> str:
-    own = "" if store_id is None else f"{encode_name(store_id)}/"
-    return f"{vocabulary.DEFAULT_NAMESPACE}{own}"
 
 
 def _sample_capacity(journal: Journal) -> int:

@@ -4,8 +4,8 @@
 which may raise `DamagedRecordError`. It then returns an iterator that builds the statements.
 Damaged records are skipped and counted. Any other exception is a bug in provml, and is not caught.
 
-Imports `run_records`, `parameter_records`, `content_records`, `machine_records` and
-`event_records`.
+Imports `run_records`, `related_runs`, `parameter_records`, `content_records`, `machine_records`
+and `event_records`.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from provml.model.record_mapping import (
     TagVersion,
     declare_collector,
 )
+from provml.model.related_runs import map_child, parent_statements
 from provml.model.run_records import (
     frame_statements,
     loss_statements,
@@ -60,6 +61,7 @@ from provml.model.survey import Survey, time_of
 MAPPERS: Final[dict[str, Mapper]] = {
     "alert": map_alert,
     "artifact": map_artifact,
+    "child": map_child,
     "code": map_code,
     "collector": map_collector,
     "dataset": map_dataset,
@@ -138,4 +140,5 @@ class RecordMapping:
         self._finished = state
         yield from script_statements(state)
         yield from run_statements(state)
+        yield from parent_statements(state)
         yield from loss_statements(state)

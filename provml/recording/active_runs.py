@@ -99,6 +99,11 @@ class ActiveRuns:
             self._warned = self._warned and bool(self.all)
             self._update()
 
+    def forget_ended(self) -> None:
+        """Let this thread or task record into the runs of others again, if its runs have ended."""
+        if not self._keep_active(_own_runs.get() or ()):
+            _own_runs.set(None)
+
     def move_to_end(self, run: Any) -> None:
         """Make an active run the latest one of this thread or task."""
         with self.lock:

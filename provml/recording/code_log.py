@@ -21,8 +21,8 @@ from provml.collect.code_files import (
     NOTEBOOK,
     SOURCE_CODE,
     CodeFile,
+    CodeFolder,
     ProjectFiles,
-    keep_copy,
 )
 from provml.collect.code_watch import WATCH
 from provml.collect.source import find_script, write_notebook_cells
@@ -76,13 +76,16 @@ _process_code = _ProcessCode()
 class CodeLog:
     """Records the code and configuration files that this process uses into one run."""
 
-    def __init__(self, append: Callable[[Record], None], run_folder: Path) -> None:
+    def __init__(self, append: Callable[[Record], None], run_folder: Path, is_helper: bool) -> None:
         """Prepare the log.
 
         Args:
             append: a function that appends a record to the run.
             run_folder: the run's folder.
+            is_helper: whether other processes record the run too. If so, this process leaves out
+                files whose copy the run already has.
         """
+        self._is_helper = is_helper
         self._append = append
         self._run_folder = run_folder
         self._started_ns = time.time_ns()
@@ -123,6 +126,7 @@ class CodeLog:
     def forget(self) -> None:
         """Leave the files found so far to the parent process, after a fork in the child."""
         self._is_paused = False
+        self._is_helper = True
         self._thread = None
         self._count = len(_process_code.files)
         self._left_out.clear()
@@ -130,6 +134,7 @@ class CodeLog:
     def finish(self) -> None:
         """Record all files that the process has used, and count those that were left out."""
         used = _process_code.update(self._run_folder)
+        used.report_named()
         self._join()
         self._is_paused = False
         self._record_files()
@@ -158,36 +163,31 @@ class CodeLog:
 
     def _record_files(self) -> None:
         files, used = _process_code.files, _process_code.used
-        while self._count < len(files) and not self._is_paused and used is not None:
-            file = files[self._count]
-            self._count += 1
-            if not used.is_data(file):
-                self._append(self._build_record(used, file))
+        if used is None or self._count == len(files):
+            return
+        with CodeFolder(self._run_folder) as folder:
+            while self._count < len(files) and not self._is_paused:
+                file = files[self._count]
+                self._count += 1
+                if not used.is_data(file) and not (self._is_helper and folder.has_copy_of(file)):
+                    self._append(self._build_record(used, file, folder))
 
-    def _build_record(self, used: UsedCode, file: CodeFile) -> Record:
+    def _build_record(self, used: UsedCode, file: CodeFile, folder: CodeFolder) -> Record:
         if file.content is None and "sha256" in file.facts:
             is_large = file.facts["size"] > MAX_FILE_BYTES
             self._left_out[NOT_COPIED if is_large else BEYOND_COPIES] += 1
-        return build_code_record(used.project.name_file(file.path), file, self._run_folder) | {
+        return build_code_record(used.project.name_file(file.path), file, folder) | {
             "time": max(file.time_ns, self._started_ns)
         }
 
 
-def build_code_record(name: str, file: CodeFile, run_folder: Path) -> Record:
-    """Copy a file into the run's folder, and build its record.
-
-    If the copy can't be written, the record says why.
-    """
-    try:
-        content = keep_copy(file, run_folder)
-    except OSError as error:
-        content = keep_copy(file._replace(content=None), run_folder)
-        content["uncopied"] = str(error)[:1000]
+def build_code_record(name: str, file: CodeFile, folder: CodeFolder) -> Record:
+    """Copy a file into the run's folder, and build its record."""
     return {
         "record": "code",
         "time": file.time_ns,
         "name": name,
         "role": file.role,
         "found_by": file.found_by,
-        "content": content,
+        "content": folder.keep(file),
     }

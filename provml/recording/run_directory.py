@@ -300,11 +300,12 @@ def _unlocking_on_error(folder: RunDirectory) -> Iterator[None]:
 def _merge_descriptions(new: dict[str, Any], known: dict[str, Any] | None) -> dict[str, Any]:
     """Complete the content of an existing ``run.json`` with the description of a new run.
 
-    A run that has no store id does not get one, because its PROV identifiers would change.
+    A run that has no store id does not get one, because its PROV identifiers would change. A run
+    that has no parent does not get one, because a child run stays a part of its first parent.
     """
     if known is None:
         return new
-    return {key: value for key, value in new.items() if key != "store_id"} | known
+    return {key: value for key, value in new.items() if key not in ("store_id", "parent")} | known
 
 
 def _refuse_taken_id(path: Path, run_id: str, resume: bool, settings: Settings) -> None:

@@ -1,7 +1,8 @@
 """The start of a run, both for `start_run` in a script and for the command ``provml run``.
 
 `validate_start` checks the arguments before anything is created; `open_run` creates the run and its
-first records. Imports `run`, `run_directory`, `collect.collector_selection` and `base.settings`.
+first records. Imports `child_runs`, `run`, `run_directory`, `collect.collector_selection` and
+`base.settings`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from provml.errors import InvalidArgumentError
 from provml.journal import layout
 from provml.recording.active_runs import is_in_main_code
 from provml.recording.checks import metadata_record, tag_record
+from provml.recording.child_runs import Parent, record_child
 from provml.recording.run import Run
 from provml.recording.run_directory import open_directory, validate_namespace
 from provml.version import __version__
@@ -105,11 +107,13 @@ def open_run(
     store: str | os.PathLike[str] | None = None,
     run_id: str | None = None,
     resume: bool = False,
+    parent: Parent | None = None,
 ) -> Run:
     """Create the run's folder and files, and write the first records.
 
     Args:
         execution: the command line, script and folder, as `describe_execution` returns them.
+        parent: the run that this run is a part of, or None.
 
     Raises:
         InvalidArgumentError: the run id is not a valid file name.
@@ -117,21 +121,40 @@ def open_run(
         StoreError, JournalError: the folder cannot be created or written to.
     """
     from provml.collect.environment import describe_host
-    from provml.recording.launch import find_launch
 
-    store = default_store() if store is None else store
     own_id = settings.run_id if run_id is None else run_id
+    description = start.description
+    if parent is not None:
+        if run_id is None and own_id == parent.reference.id:
+            own_id = None  # PROVML_RUN_ID names the parent
+        store = parent.store if store is None else store
+        description = _add_parent(description, parent, own_id)
+    store = default_store() if store is None else store
     launch = None
     # a thread or task may record a run of its own, such as a trial, which the other ranks don't
     if own_id is None and settings.rank is not None and is_in_main_code():
+        from provml.recording.launch import find_launch
+
         launch = find_launch(os.environ, settings.rank)
-    folder, resumed = open_directory(store, start.description, own_id, resume, settings, launch)
+    folder, resumed = open_directory(store, description, own_id, resume, settings, launch)
     run = Run(folder, folder.open_writer("owner"), start.formats, owner=True)
     facts = {"formats": list(start.formats), **execution, **describe_host()}
     now = time.time_ns()
     record = {"record": "start", "time": now, "resumed": resumed, **facts}
     run._append_all([record, *(one | {"time": now} for one in start.settings_records)])
+    if parent is not None and "parent" in folder.description and not resumed:
+        record_child(parent, run)
     return run
+
+
+def _add_parent(description: dict[str, Any], parent: Parent, own_id: str | None) -> dict[str, Any]:
+    """Return the content of a child's ``run.json``: the parent, and its namespace by default."""
+    reference = parent.reference
+    if (own_id, description["experiment"]) == (reference.id, reference.experiment):
+        return description  # a rank that joins the run of the process that started it
+    if description["namespace"] is None and parent.store is not None:
+        description = description | {"namespace": reference.namespace}
+    return description | {"parent": reference.to_json()}
 
 
 def _validate_interval(given: object, default: float) -> float:

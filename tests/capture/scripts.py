@@ -80,3 +80,13 @@ def steps(run: provml.RecordedRun, name: str, context: object = None) -> list[in
 def missed(run: provml.RecordedRun) -> list[object]:
     """What could not be recorded, according to the run."""
     return [event.metadata for event in run.events("capture missed")]
+
+
+def models(run: provml.RecordedRun) -> list[str]:
+    """The names of the models that a run has recorded."""
+    return [content.name for content in run.artifacts() if content.kind == "model"]
+
+
+def datasets(run: provml.RecordedRun) -> list[provml.RecordedContent]:
+    """The datasets that a run has recorded."""
+    return [content for content in run.artifacts() if content.kind == "dataset"]

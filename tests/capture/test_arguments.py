@@ -175,6 +175,28 @@ def test_a_librarys_settings_are_parameters(tmp_path: Path, library: str) -> Non
     assert settings(run) == [(name, ["lr"])]
 
 
+def test_sub_commands_of_jsonargparse(tmp_path: Path) -> None:
+    """All settings of a sub-command, as in Lightning's CLI, would look as if they were given."""
+    pytest.importorskip("jsonargparse")
+    script = """
+import jsonargparse
+parser, fit = jsonargparse.ArgumentParser(), jsonargparse.ArgumentParser()
+parser.add_argument("--seed", type=int, default=1)
+fit.add_argument("--model.lr", type=float, default=0.1)
+fit.add_argument("--model.hidden", type=int, default=4)
+parser.add_subcommands().add_subcommand("fit", fit)
+parser.parse_args()
+"""
+    run = record(tmp_path, script, "fit", "--model.lr", "0.5")
+    assert run.params == {
+        "subcommand": "fit",
+        "seed": 1,
+        "fit.model.lr": 0.5,
+        "fit.model.hidden": 4,
+    }
+    assert settings(run) == [("jsonargparse", ["fit.model.lr", "subcommand"])]
+
+
 def test_hydra(tmp_path: Path) -> None:
     """The configuration of a Hydra application would be lost."""
     pytest.importorskip("hydra")

@@ -60,14 +60,10 @@ def test_an_unchanged_script_is_recorded(tmp_path: Path) -> None:
     assert done.plain.returncode == 0, done.plain.stderr
     assert seen(done.recorded)[:2] == seen(done.plain)[:2]
     _check(done.run, done.plain.stdout)
-    contents = [(content.kind, content.name, content.epoch) for content in done.run.artifacts()]
-    assert [own for own in contents if own[0] == "model"] == [
-        ("model", "net", 0),
-        ("model", "net", 1),
-        ("model", "net", 2),
-    ]
-    assert ("dataset", "train", None) in contents
-    assert ("dataset", "validation", None) in contents
+    contents = done.run.artifacts()
+    models = [(own.name, own.step, own.epoch) for own in contents if own.kind == "model"]
+    assert models == [("net", 5, 0), ("net", 10, 1), ("net", 15, 2)]
+    assert {own.name for own in contents if own.kind == "dataset"} == {"train", "validation"}
 
 
 def test_a_callback_records_once(tmp_path: Path) -> None:

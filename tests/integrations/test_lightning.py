@@ -87,6 +87,8 @@ def test_an_unchanged_script_is_recorded(tmp_path: Path, package: str) -> None:
     assert run.params["trainer.max_epochs"] == 2
     models = [content for content in run.artifacts() if content.kind == "model"]
     assert [(model.name, model.step) for model in models] == [("Net", 4), ("Net", 8)]
+    data = {content.name for content in run.artifacts() if content.kind == "dataset"}
+    assert data == {"train", "validation", "test"}
     assert missed(run) == []
 
 

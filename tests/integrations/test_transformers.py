@@ -53,6 +53,7 @@ trainer = Trainer(
 )
 trainer.callback_handler.callbacks.sort(key=lambda callback: not isinstance(callback, Quiet))
 trainer.train()
+trainer.save_model("final")
 weights = b"".join(own.detach().numpy().tobytes() for own in model.parameters())
 print(hashlib.sha256(weights).hexdigest(), torch.rand(1).item())
 losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
@@ -85,6 +86,9 @@ def test_an_unchanged_script_is_recorded(tmp_path: Path) -> None:
     assert done.plain.returncode == 0, done.plain.stderr
     assert seen(done.recorded)[1].splitlines()[-2:] == seen(done.plain)[1].splitlines()[-2:]
     _check(done.run, done.plain.stdout)
+    models = [content for content in done.run.artifacts() if content.kind == "model"]
+    assert [model.facts["path"] for model in models][-1].endswith("final/model.safetensors")
+    assert len(models) == 3
 
 
 def test_report_to_provml_records_once(tmp_path: Path) -> None:

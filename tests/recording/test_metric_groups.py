@@ -654,7 +654,8 @@ def test_documents_of_such_a_run_are_valid_and_alike(
     for form in FORMS:
         path = tmp_path / f"run{find_format(form).suffix}"
         recorded.export(form, path, detail)
-        assert validate(path).findings == []
+        # the shapes take seconds, and all forms become the same RDF
+        assert validate(path, shapes=form == "turtle").findings == []
         assert provml.equivalent(first, path)
 
 

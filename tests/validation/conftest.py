@@ -90,6 +90,7 @@ def _record(run: provml.Run, folder: Path) -> None:
         cache.summarize(clear=not keep_raw)
     for value in (2**70, "text", b"\x00", Decimal("1E+20000"), Decimal("1.5"), np.zeros(2)):
         run.log_metric("odd", value)
+    provml.start_run("part", formats=(), parent=run, sample_interval_s=0).end_run()
     run.log_params({"lr": 0.1, "f": len, "api_key": "hunter2", "nested": {"a": [1, None]}})
     run.log_param("lr", 0.2)
     run.set_tag("kind", "test")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ def _parsed(result: Any, parser: Any, *_: Any, **__: Any) -> None:
     if not is_for_the_script(("jsonargparse", "argparse", "lightning", "pytorch_lightning")):
         return
     values = result.as_dict()
-    defaults = flatten(parser.get_defaults().as_dict(), "")
+    defaults = _read_defaults(parser, values, "")
     missing = object()
     given = {
         setting
@@ -32,3 +33,14 @@ def _parsed(result: Any, parser: Any, *_: Any, **__: Any) -> None:
         if repr(defaults.get(setting, missing)) != repr(value)
     }
     record_settings(name, values, given, {"program": parser.prog})
+
+
+def _read_defaults(parser: Any, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the defaults of a parser and of the sub-commands that were chosen, by dotted name."""
+    found = flatten(parser.get_defaults().as_dict(), prefix)
+    for action in parser._actions:
+        chosen: Any = values.get(str(action.dest))
+        if isinstance(action.choices, Mapping) and chosen in action.choices:
+            parsed = values.get(chosen) or {}
+            found |= _read_defaults(action.choices[chosen], parsed, f"{prefix}{chosen}.")
+    return found

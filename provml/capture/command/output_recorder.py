@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from provml.capture.command.bounded_log import BoundedLog
 from provml.capture.command.streams import BlockCallback, CommandStream
@@ -19,6 +19,9 @@ from provml.capture.framework_lines import FrameworkLines
 from provml.capture.lines import LineReader
 from provml.collect.secrets import OutputMasker
 from provml.recording.run import Run
+
+if TYPE_CHECKING:
+    from provml.capture.lines._suggestions import Suggestion
 
 _MAX_WAITING_BYTES: Final = 32 * 2**20
 _MAX_JOINED_BYTES: Final = 4 * 2**20
@@ -52,7 +55,8 @@ class CommandOutputRecorder:
         self._framework_lines = FrameworkLines(run.path)
         is_repeat = self._framework_lines.repeats_record
         self._readers: list[LineReader | None] = [
-            LineReader(run, patterns, source=stream.name, is_repeat=is_repeat) for stream in streams
+            LineReader(run, patterns, source=stream.name, others_log=True, is_repeat=is_repeat)
+            for stream in streams
         ]
         self._waiting: deque[tuple[int, bytes, int]] = deque()
         self._waiting_bytes = 0
@@ -150,6 +154,18 @@ class CommandOutputRecorder:
 
         if not keep_marks:
             self._framework_lines.remove_marks()
+
+    def list_missed(self) -> list[Suggestion]:
+        """Return a pattern for each shape of lines that looks like metrics but gave none.
+
+        Call this method after `finish`. Costs nothing if every line was read.
+        """
+        readers = [reader for reader in self._readers if reader is not None]
+        if not any(reader.list_missed() for reader in readers):
+            return []
+        from provml.capture.lines._suggestions import suggest_missed
+
+        return [found for reader in readers for found in suggest_missed(reader)]
 
     def _record_log(self, log: BoundedLog, facts: dict[str, Any]) -> None:
         record = {

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from provml.base.settings import (
     CAPTURE_VARIABLE,
@@ -30,8 +30,8 @@ from provml.capture import bootstrap
 from provml.capture.arguments.command_line import read_options
 from provml.capture.arguments.recorded_settings import SETTINGS_READ
 from provml.capture.code.code_recorder import CodeRecorder
-from provml.capture.command.bounded_log import DEFAULT_LIMIT_BYTES
 from provml.capture.command.command_files import CommandFiles
+from provml.capture.command.command_options import CommandOptions as CommandOptions
 from provml.capture.command.exit_status import CommandExit, read_script_ends
 from provml.capture.command.output_recorder import CommandOutputRecorder
 from provml.capture.command.program import Program, find_program
@@ -43,7 +43,6 @@ from provml.capture.command.signals import (
     stop_by_signal,
 )
 from provml.capture.command.streams import CommandStream, open_streams
-from provml.capture.files.ignore_rules import compile_pattern
 from provml.capture.lines import compile_patterns
 from provml.capture.outer_run import MISSED
 from provml.collect.collector_selection import plan_collectors
@@ -56,6 +55,7 @@ from provml.errors import (
     StoreError,
 )
 from provml.recording import process_hooks
+from provml.recording.child_runs import find_parent
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 from provml.recording.start import RunStart, open_run, validate_start
@@ -64,53 +64,6 @@ _STATUS_NOT_FOUND: Final = 127
 _STATUS_NOT_EXECUTABLE: Final = 126
 _WORST_FIRST: Final = ("failed", "interrupted", "finished")
 _ENVIRONMENT_WAIT_S: Final = 30
-
-
-class CommandOptions(NamedTuple):
-    """Options that choose what to record. Only ``provml run`` has them, not `start_run`."""
-
-    patterns: tuple[str, ...] = ()
-    """Templates and regular expressions for lines with metrics; see `provml.capture.lines`."""
-    output: bool = True
-    """Whether to read and keep the output. If False, the command uses the caller's streams."""
-    trackers: bool = True
-    """Whether to record the command's calls to other experiment trackers, such as MLflow."""
-    frameworks: bool = True
-    """Whether to record what machine-learning frameworks such as Lightning report."""
-    files: bool = True
-    """Whether to record the files that the command reads and writes."""
-    trace: str | None = None
-    """Whether to trace the command with strace: ``auto``, ``strace`` or ``off``; None for the value
-    of ``PROVML_TRACE``."""
-    include: tuple[str, ...] = ()
-    """Patterns of the files to record in any case, besides those in ``PROVML_INCLUDE``."""
-    exclude: tuple[str, ...] = ()
-    """Patterns of the files to leave out in any case, besides those in ``PROVML_EXCLUDE``."""
-    code: bool = True
-    """Whether to record the code and configuration files that the command uses."""
-    settings: bool = True
-    """Whether to record the command's settings, such as its arguments, as parameters."""
-    summary: bool = True
-    """Whether to print a summary at the end if standard error is a terminal."""
-    output_limit_bytes: int = DEFAULT_LIMIT_BYTES
-    """The maximum number of bytes to keep of each output stream."""
-
-    def apply_to(self, settings: Settings) -> Settings:
-        """Return the settings with the options that have a setting of the same name.
-
-        Raises InvalidArgumentError if a pattern of files is invalid.
-        """
-        changed = settings._replace(
-            trace=self.trace or settings.trace,
-            include=settings.include + self.include,
-            exclude=settings.exclude + self.exclude,
-        )
-        for pattern in changed.include + changed.exclude:
-            try:
-                compile_pattern(pattern)
-            except ValueError as error:
-                raise InvalidArgumentError(str(error)) from None
-        return changed
 
 
 def record_command(
@@ -174,8 +127,15 @@ def record_command(
         files.plan  # noqa: B018 - raises an error if the command can't be traced
     signals = SignalQueue()
     try:
+        parent = find_parent(None, settings, store)
         run = open_run(
-            settings, start, program.describe(), store=store, run_id=run_id, resume=resume
+            settings,
+            start,
+            program.describe(),
+            store=store,
+            run_id=run_id,
+            resume=resume,
+            parent=parent,
         )
     except RunExistsError:
         raise

@@ -41,7 +41,7 @@ from provml.capture.files.access_log import (
     read_access_log,
 )
 from provml.capture.files.hashing_limits import HashingLimits
-from provml.collect.content import Facts, digest_manifest, write_captured
+from provml.collect.content import Facts, digest_manifest, manifest_line, write_manifest
 from provml.collect.hashing import DIGEST_PENDING
 from provml.collect.secrets import is_secret_file
 from provml.collect.user_files import CHANGED_WHILE_HASHED, open_user_file
@@ -372,12 +372,9 @@ def _build_folder_record(run: Run, kind: str, folder: str, members: list[Access]
         facts["sha256"] = digest_manifest(lines)
     else:
         facts["unread"] = f"{len(members) - len(lines)} of its files have no digest"
-    manifest = b"".join(sha256.encode() + b"  " + name + b"\n" for name, sha256 in lines)
+    manifest = b"".join(manifest_line(sha256, name) for name, sha256 in lines)
+    facts |= write_manifest(run.path, manifest)
     metadata: Facts = {"captured": True}
-    try:
-        metadata["manifest"] = write_captured(run.path, "files.sha256", manifest)["copy"]
-    except OSError as error:
-        metadata["manifest"] = str(error)
     times = [file.time_ns for file in members]
     time_ns = max(times) if kind == "artifact" else min(times)
     return _build_record(kind, folder, time_ns, facts, metadata)

@@ -25,6 +25,7 @@ from provml.base import store_files
 from provml.capture.files.access_log import AccessLog, NoteKind
 from provml.capture.files.ignore_rules import IgnoreRules
 from provml.capture.files.known_files import KnownFile
+from provml.capture.files.open_files import find_processes_with_inode
 from provml.capture.files.trace_lines import TracedCall, TraceReader
 from provml.journal import layout
 
@@ -41,7 +42,7 @@ _MAX_OPEN_FILES: Final = 64
 _READ_BYTES: Final = 2**20
 _SHORT_WAIT_S: Final = 0.005
 _LONG_WAIT_S: Final = 0.1
-_END_WAIT_S: Final = 5.0
+_END_WAIT_S: Final = 30.0
 _QUIET_S: Final = 0.3
 _LAG_NS: Final = 10_000_000
 """The maximum time by which a file system's timestamps may lag behind the clock."""
@@ -333,9 +334,11 @@ class TraceFollower:
         return f"/proc/{os.getpid()}/fd/{self._fd}"
 
     @property
-    def damaged(self) -> int:
-        """The number of lines that could not be read."""
-        return self._reader.damaged
+    def damage(self) -> str:
+        """How many lines could not be read, with the first of them; empty if there are none."""
+        if not self._reader.damaged:
+            return ""
+        return f"{self._reader.damaged:,} lines, such as {self._reader.first_damaged!r}"
 
     @property
     def tracer(self) -> int:
@@ -361,11 +364,13 @@ class TraceFollower:
         """
         until_s = time.monotonic() + _END_WAIT_S
         quiet_s, size = time.monotonic(), -1
-        while not (ended := self._reader.is_over or not _is_alive(self.tracer)):
+        while not (ended := self._reader.is_over or not self._is_traced()):
             now = os.fstat(self._fd).st_size
             if now != size:
                 size, quiet_s = now, time.monotonic()
-            elif time.monotonic() > min(quiet_s + _QUIET_S, until_s) or self.trouble is not None:
+            # strace may be late on a busy machine, but it always writes the command's end
+            wait_s = _QUIET_S if self._reader.has_ended(self._pid) else _END_WAIT_S
+            if time.monotonic() > min(quiet_s + wait_s, until_s) or self.trouble is not None:
                 break
             self._awake.set()
             time.sleep(_SHORT_WAIT_S)
@@ -376,6 +381,13 @@ class TraceFollower:
         os.close(self._fd)
         store_files.remove_file(self._root, self._path)  # strace can still write to it
         return ended
+
+    def _is_traced(self) -> bool:
+        """Return whether strace is still running."""
+        if self.tracer:
+            return _is_alive(self._tracer)
+        status = os.fstat(self._fd)
+        return bool(find_processes_with_inode(status.st_dev, status.st_ino))
 
     def discard(self) -> None:
         """Remove the trace, because the command was not started."""
@@ -426,9 +438,7 @@ def _find_tracer(pid: int) -> int:
 
 
 def _is_alive(pid: int) -> bool:
-    """Return whether a process exists and has not ended. If its id is unknown, it may be alive."""
-    if not pid:
-        return True
+    """Return whether a process exists and has not ended."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
             return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")

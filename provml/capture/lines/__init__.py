@@ -2,7 +2,7 @@
 
 `LineReader` reads bytes as they arrive. Each public module in this package defines a class
 ``Parser``, which reads one format of lines. To add a format, add a module (see `LineParser` in
-`_reader`).
+`_reader`). `_general` reads all other lines.
 """
 
 from provml.capture.lines._patterns import compile_patterns

@@ -6,7 +6,7 @@ A script often prints the loss that it also logs, with provml or with another tr
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Final
 
 from provml.base.context import Context, context_from_path, context_path
@@ -22,16 +22,20 @@ class LoggedNames:
 
     Args:
         run: the run into which the printed metrics are recorded.
+        printed: the names of the printed metrics that have been recorded.
+        others_log: whether other processes may log metrics into the run.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, printed: Set[str], others_log: bool) -> None:
         self._run = run
+        self._printed = printed
+        self._others_log = others_log
         self._known: dict[tuple[str, Context | None], bool] = {}
 
     def has(self, name: str, context: Context | None) -> bool:
         """Return whether the program logs a metric with this name and context itself.
 
-        Reads the run's journal for the first sample of each name, and never again. Names are
+        If other processes log, reads the run's journal for the first sample of each name. Names are
         compared without case, folders and contexts: ``train/Loss`` is ``loss`` in training. A
         missing context is equal to any other.
         """
@@ -54,9 +58,11 @@ class LoggedNames:
     def _list_logged(self) -> Iterator[tuple[str, Context | None]]:
         """Yield the names and contexts that have been logged."""
         for call in list(self._run._fast):  # logged in this process
-            if isinstance(call[0], str):
+            if isinstance(call[0], str) and call[0] not in self._printed:
                 path = context_path(call[1]) if isinstance(call[1], (Context, str)) else None
                 yield call[0], context_from_path(path)
+        if not self._others_log:
+            return
         try:
             from provml.journal.reader import Journal
 

@@ -16,17 +16,21 @@ import pkgutil
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from provml.capture.lines import _patterns
-from provml.capture.lines._line_filter import LineFilter
 from provml.capture.lines._sink import LineSink
 from provml.recording.disabled_run import DisabledRun
 from provml.recording.run import Run
 
+if TYPE_CHECKING:
+    from provml.capture.lines._general import GeneralParser
+    from provml.capture.lines._line_filter import LineFilter
+
 MAX_LINE_BYTES: Final = 2**16
 """The maximum length of a line. A longer line is refused; only its beginning is kept in memory."""
 
+_MAX_HEADER_LENGTH: Final = 32
 _LINE_SEPARATOR: Final = re.compile(rb"[\n\r\x08]")
 _LINE_TEXT: Final = re.compile(rb"[^\n\r\x08]+")
 _TERMINAL_ESCAPES: Final = re.compile(
@@ -50,13 +54,9 @@ class LineParser(Protocol):
     Attributes:
         finders: the functions that find lines of this format in a block. They are called often, so
             they must be fast.
-        is_general: whether the parser gets the lines that no other parser has read.
-        reads_all: whether the parser has to read the next line in any case.
     """
 
     finders: tuple[Finder, ...]
-    is_general: bool
-    reads_all: bool
 
     def __init__(self, sink: LineSink) -> None: ...
 
@@ -101,8 +101,11 @@ class LineReader:
         patterns: templates and regular expressions (see `compile_patterns`).
         source: a name for the text, used in the event that counts refused lines.
         built_in: whether to read the formats that need no pattern.
+        others_log: whether other processes may log metrics into the run: a metric that they log is
+            not recorded again if it is printed.
         is_repeat: returns whether a line only repeats what is recorded in another way. Such lines
             are read only with patterns.
+        sink: the object that gets the samples; by default one that records them into the run.
 
     Raises:
         InvalidArgumentError: a pattern is invalid.
@@ -115,21 +118,27 @@ class LineReader:
         *,
         source: str = "stdout",
         built_in: bool = True,
+        others_log: bool = False,
         is_repeat: Callable[[str], bool] | None = None,
+        sink: LineSink | None = None,
     ) -> None:
-        self._sink = LineSink(run, source)
+        self._sink = LineSink(run, source, others_log) if sink is None else sink
         self._is_repeat = is_repeat
         compiled = _patterns.compile_patterns(patterns)
         self._patterns = _patterns.PatternParser(self._sink, compiled) if compiled else None
-        parsers = [kind(self._sink) for kind in (_load_parsers() if built_in else ())]
-        self._parsers = [parser for parser in parsers if not parser.is_general]
-        self._general = next((parser for parser in parsers if parser.is_general), None)
-        self._filter = LineFilter()
+        self._parsers = [kind(self._sink) for kind in (_load_parsers() if built_in else ())]
         self._finders = [find for parser in self._parsers for find in parser.finders]
-        self._all_finders = (
-            self._finders if self._general is None else [*self._finders, self._filter.find]
-        )
-        self._is_off = isinstance(run, DisabledRun)
+        self._all_finders = list(self._finders)
+        self._general: GeneralParser | None = None
+        self._filter: LineFilter | None = None
+        if built_in:
+            # now, and not when a line needs them: a fork during an import can stop the child
+            from provml.capture.lines._general import GeneralParser
+            from provml.capture.lines._line_filter import LineFilter
+
+            self._general, self._filter = GeneralParser(self._sink), LineFilter()
+            self._all_finders.append(self._filter.find)
+        self._is_off = sink is None and isinstance(run, DisabledRun)
         self._unfinished = bytearray()
         self._bytes_before = b""  # the last two bytes before the unfinished line
         self._unfinished_position = 0
@@ -145,6 +154,14 @@ class LineReader:
     def rejected(self) -> int:
         """The number of lines and parts of lines refused so far."""
         return self._sink.rejected
+
+    def list_missed(self) -> list[tuple[str, int]]:
+        """Return lines that look like metrics but gave none. Call it after `finish`.
+
+        Each line comes with the number of lines of the same shape. `_suggestions` writes patterns
+        for them.
+        """
+        return [] if self._general is None else self._general.missed
 
     def feed(self, data: bytes, time_ns: int | None = None) -> None:
         """Read the next block of bytes, of any size.
@@ -178,7 +195,8 @@ class LineReader:
         self._sink.close()
 
     def _feed_block(self, data: bytes) -> None:
-        self._filter.begin_block(self._position, self._sink.read_ns)
+        if self._filter is not None:
+            self._filter.begin_block(self._position, self._sink.read_ns)
         try:
             self._split_block(data)
         finally:
@@ -296,9 +314,13 @@ class LineReader:
             p for p in self._parsers if any(find(line, 0, size) >= 0 for find in p.finders)
         )
         if any(parser.read(text, rewrites) for parser in candidates):
+            if self._general is not None and len(text) < _MAX_HEADER_LENGTH:
+                self._general.read_header(text)  # Keras and many others print ``Epoch 3/10``
             return True
-        if self._general is not None and self._filter.covers(self._line_position):
-            if self._general.read(text, rewrites):
+        if self._general is None or self._filter is None:
+            return False
+        if self._filter.covers(self._line_position):
+            if self._general.read(text):
                 self._filter.read_on(self._line_position)
             else:
                 self._filter.learn(line)

@@ -42,14 +42,15 @@ class LineSink:
         rank: the rank that the line being read names; None if it names none.
     """
 
-    def __init__(self, run: Run, source: str) -> None:
+    def __init__(self, run: Run, source: str, others_log: bool = False) -> None:
         self.read_ns: int | None = None
         self.rank: int | None = None
         self.recorded = 0
         self.rejected = 0
         self._run = run
         self._runs_of_ranks: dict[int, Run] = {}
-        self._logged = LoggedNames(run)
+        self._names: set[str] = set()
+        self._logged = LoggedNames(run, self._names, others_log)
         self._source = source
         self._counts: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
@@ -77,6 +78,7 @@ class LineSink:
         """
         try:
             moment = self.read_ns if time_ns is None else time_ns
+            self._names.add(name)
             run = self._run if self.rank is None else self._run_of_rank(self.rank)
             if moment is None:
                 run.log_metric(name, value, context, step, epoch=epoch, unit=unit)

@@ -74,14 +74,18 @@ def split_line(line: str) -> list[Token]:
     """Split a line into its tokens. Leaves out quotes; an arrow becomes a colon."""
     tokens: list[Token] = []
     glued = is_gap = False
+    merged: Token | None = None  # the last token, if it became the unit of the number before it
+    merged_next: Token | None = None
     for match in _TOKEN.finditer(line):
         kind, text = match.lastgroup, match[0]
         if kind == "space":
             glued = False
             is_gap = len(text) > 1 or text == "\t"
             continue
-        count = len(tokens)
+        count, merged, merged_next = len(tokens), merged_next, None
         if kind == "mark":
+            if text in ":=" and glued and merged is not None:  # ``loss=0.5 tok/s=100``
+                tokens[-1:] = [tokens[-1]._replace(unit=None), merged]
             if text not in "'\"`":
                 tokens.append(Token("|" if text in "│┃" else text, text, None, glued))
                 glued = True
@@ -95,7 +99,10 @@ def split_line(line: str) -> list[Token]:
         elif kind == "word":
             if is_gap and tokens and tokens[-1].kind == WORD:
                 tokens.append(Token(BREAK, " "))
-            tokens.append(_classify_word(text, glued, tokens))
+            own = _classify_word(text, glued, tokens)
+            if own.kind == NUMERAL and own.unit is not None:
+                merged_next = Token(WORD, text, None, glued, match.start())
+            tokens.append(own)
         if len(tokens) > count:
             tokens[-1] = tokens[-1]._replace(start=match.start())
         glued = kind != "rule" and kind != "long"

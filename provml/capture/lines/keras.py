@@ -28,7 +28,7 @@ from provml.capture.lines._sink import LineSink, RefusedError
 
 _EPOCH_LINE: Final = re.compile(r"Epoch (\d{1,9})/\d{1,9}")
 _BAR_LINE: Final = re.compile(
-    r"(?P<done>\d{1,12})/(?P<total>\d{1,12}|Unknown) (?P<bar>\[[=>.]*\] |━+ )?(?:- )?"
+    r"(?P<done>\d{1,12})/(?P<total>\d{1,12}|Unknown) (?:(?P<bar>\[[=>.]*\] |━+ )(?:- )?|- )"
     r"(?:(?P<eta>ETA: )?\d+s|(?:ETA: )?\d+(?::\d\d)+)\b(?P<rest>.*)"
 )
 _LINE_WITHOUT_COUNT: Final = re.compile(r"- \d+s\b(?P<rest> .*)")
@@ -44,8 +44,9 @@ def _find_epoch(data: bytes, start: int, end: int) -> int:
 
 
 def _find_loss(data: bytes, start: int, end: int) -> int:
-    at = data.find(b":", start, end)
-    return at if at < 0 else data.find(b"loss: ", start, end)
+    if data.find(b":", start, end) < 0 or data.rfind(b"loss: ", start, end) < 0:
+        return -1  # `rfind` takes half as long as `find`
+    return data.find(b"loss: ", start, end)
 
 
 def _find_bar(data: bytes, start: int, end: int) -> int:
@@ -78,8 +79,6 @@ class Parser:
     """A parser for the lines that Keras prints in one text, such as a stream."""
 
     finders = (_find_epoch, _find_loss, _find_bar)
-    is_general = False
-    reads_all = False
 
     def __init__(self, sink: LineSink) -> None:
         self._sink = sink

@@ -43,8 +43,6 @@ class Parser:
     """A parser for the tqdm bars in one text, such as a stream."""
 
     finders = (_find_meter,)
-    is_general = False
-    reads_all = False
 
     def __init__(self, sink: LineSink) -> None:
         self._sink = sink

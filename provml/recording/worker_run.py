@@ -1,9 +1,10 @@
-"""The run that a worker process records into if it starts no run itself: its parent's run.
+"""The run that a worker process records into if it starts no run itself.
 
 `find_run` chooses the run for functions such as `provml.log_metric`: an active run of this process
 or, if there is none, the run that the nearest ancestor of this process published (see
 `published_runs`). This is how worker processes of joblib, ``multiprocessing`` and PyTorch's data
-loaders, and scripts that are started as subprocesses, record into their parent's run.
+loaders, and scripts that are started as subprocesses, record into the run of the process that
+started them.
 
 Imports `run`, `disabled_run`, `run_directory`, `published_runs` and `base.settings`.
 """
@@ -28,7 +29,7 @@ from provml.recording.run import Run
 from provml.recording.run_directory import open_joined_directory
 
 
-class ParentRun(Run):
+class WorkerRun(Run):
     """The run of an ancestor process. This process records into it, but only the ancestor ends it.
 
     After the ancestor has ended the run, calls record nothing and raise no exceptions.
@@ -41,7 +42,7 @@ class ParentRun(Run):
             return UnopenedWriter()
 
 
-class _ParentRuns:
+class _WorkerRuns:
     """Finds the run of an ancestor, and keeps the journal files that this process opened for it."""
 
     def __init__(self) -> None:
@@ -159,11 +160,11 @@ class _ParentRuns:
             return self._silence(
                 "no access",
                 f"provml.{verb}() was called in a worker process that can't record into the run of "
-                f"its parent: {error}. This process records nothing",
+                f"the process that started it: {error}. This process records nothing",
             )
         self._joined = True
         self._warned.clear()
-        self._run = ParentRun(directory, None, (), owner=False)
+        self._run = WorkerRun(directory, None, (), owner=False)
         process_hooks.watch(self._run)
         return self._run
 
@@ -181,14 +182,14 @@ class _ParentRuns:
         return self.silent
 
 
-_parent_runs = _ParentRuns()
+_worker_runs = _WorkerRuns()
 
 
 def find_run(verb: str) -> Run:
     """Return the run that a call in this thread or task records into.
 
     Costs less than a microsecond if this process has active runs. In a worker process that records
-    into the run of its parent, the cost is about two microseconds.
+    into the run of the process that started it, the cost is about two microseconds.
 
     Args:
         verb: the name of the function that was called, without the module.
@@ -197,13 +198,13 @@ def find_run(verb: str) -> Run:
         NoActiveRunError: there is no such run.
     """
     if active_runs.all:
-        own = _find_own_run()
+        own = find_own_run()
         if own is not None:
             return own
         if active_runs.is_ambiguous():
             active_runs.warn_ambiguous(verb)
-            return _parent_runs.silent
-    run = _parent_runs.find(verb)
+            return _worker_runs.silent
+    run = _worker_runs.find(verb)
     if run is None:
         raise NoActiveRunError(verb)
     return run
@@ -211,21 +212,21 @@ def find_run(verb: str) -> Run:
 
 def find_run_or_none() -> Run | None:
     """Return the run that a call in this thread or task would record into, without a warning."""
-    run = _find_own_run()
+    run = find_own_run()
     if run is not None or active_runs.is_ambiguous():
         return run
-    published = _parent_runs.read_published()
+    published = _worker_runs.read_published()
     if published is None or published.chosen is None:
         return None
-    run = _parent_runs.find("active_run")
-    return None if run is _parent_runs.silent else run
+    run = _worker_runs.find("active_run")
+    return None if run is _worker_runs.silent else run
 
 
-def _find_own_run() -> Run | None:
-    """Return the run of this process that a call records into; None if it has none."""
+def find_own_run() -> Run | None:
+    """Return the run of this process that a call records into; None if it has none or several."""
     while True:
         run: Run | None = active_runs.find()
-        if run is None or run not in active_runs.guests or not _parent_runs.has_moved_on(run):
+        if run is None or run not in active_runs.guests or not _worker_runs.has_moved_on(run):
             return run
         process_hooks.deactivate(run)
         process_hooks.watch(run)

@@ -1,0 +1,87 @@
+"""Records what a search has tried as child runs, after the search has tried it.
+
+Each child takes a few milliseconds. It has no documents, no readings of the machine, and is never
+the active run. Its files are synced to the disk when it ends, but not before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from provml.base.context import Context
+from provml.base.settings import read_settings
+from provml.collect.source import describe_execution
+from provml.recording.child_runs import Parent, describe_parent
+from provml.recording.run import Run
+from provml.recording.start import RunStart, open_run, validate_start
+
+
+class ChildMetric(NamedTuple):
+    """A sample of a metric of a child run; the fields are arguments of `Run.log_metric`."""
+
+    name: str
+    value: Any
+    context: Context | None = None
+    step: int | None = None
+    unit: str | None = None
+
+
+class ChildRuns:
+    """Starts the child runs of one run.
+
+    Attributes:
+        parent: the run to which the children belong.
+    """
+
+    def __init__(self, parent: Run, framework: str) -> None:
+        """Prepare what all children have in common.
+
+        Args:
+            parent: the run to which the children belong.
+            framework: the name of the framework.
+        """
+        self.parent = parent
+        self._settings = read_settings()._replace(
+            sync_interval_s=0, run_id=None, joined_run=None, rank=None, code=False
+        )
+        self._start = validate_start(
+            self._settings, parent.experiment, labels={"framework": framework}, formats=()
+        )
+        self._execution = describe_execution()
+        self._found: Parent | None = describe_parent(parent)
+
+    def start(self, tags: Mapping[str, Any]) -> Run:
+        """Start a child. The caller must end it."""
+        start: RunStart = validate_start(self._settings, self.parent.experiment, tags=tags)
+        description = self._start.description | {"created": time.time_ns()}
+        start = start._replace(description=description, formats=())
+        store = self.parent.path.parent.parent
+        return open_run(self._settings, start, self._execution, store=store, parent=self._found)
+
+    def record(
+        self,
+        tags: Mapping[str, Any],
+        params: Mapping[str, Any],
+        metrics: Iterable[ChildMetric],
+        status: str = "finished",
+        reason: str | None = None,
+    ) -> None:
+        """Record a child that is over.
+
+        Args:
+            tags: the tags, such as the number of the trial.
+            params: the parameters by name.
+            metrics: the metrics.
+            status, reason: as in `Run.end_run`.
+        """
+        child = self.start(tags)
+        try:
+            child.log_params(params)
+            for metric in metrics:
+                child.log_metric(
+                    metric.name, metric.value, metric.context, metric.step, unit=metric.unit
+                )
+        finally:
+            child.end_run(status, reason=reason)

@@ -1,0 +1,135 @@
+"""The trainings of boosters that are under way: XGBoost's, LightGBM's and CatBoost's.
+
+A training begins either in the ``fit`` of an estimator or in the function ``train``, which ``fit``
+calls too. `Trainings` keeps the two apart, so that one training is recorded once.
+
+Imports nothing of any framework.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from provml.base.context import Context, context_from_word
+from provml.capture.recorded_calls import CallEnd
+from provml.integrations._fits import Fit, begin_fit, context_of_data, fit_calls
+from provml.integrations._printed_lines import announce_printed_lines
+
+
+class Trainings(threading.local):
+    """The trainings of one framework that are under way in each thread, outermost first.
+
+    Attributes:
+        stack: the fits; None for a training that is not recorded.
+    """
+
+    def __init__(self) -> None:
+        self.stack: list[Fit | None] = []
+
+    @property
+    def current(self) -> Fit | None:
+        """The training that is under way, if it is recorded."""
+        return self.stack[-1] if self.stack else None
+
+    def begin_estimator(
+        self, framework: str, estimator: Any, features: Any, target: Any, eval_set: Any
+    ) -> CallEnd | None:
+        """Record an estimator's parameters and data; return a function that records its model.
+
+        Returns None if a method of the same estimator calls ``fit`` of its base class.
+
+        Args:
+            framework: the name of the framework.
+            estimator: the estimator.
+            features, target: the data.
+            eval_set: a sequence of pairs of features and target, or None.
+        """
+        calls = fit_calls()
+        if calls.owners and calls.owners[-1] is estimator:
+            return None
+        is_recorded = calls.is_training_recorded() and not self.stack
+        fit = begin_fit(framework, type(estimator).__name__, estimator) if is_recorded else None
+        is_outermost = not calls.owners
+        if fit is not None:
+            announce_printed_lines(framework)
+            if is_outermost:
+                fit.log_settings(
+                    {"estimator": type(estimator).__name__} | _set_params(estimator.get_params())
+                )
+                fit.log_data(features, target)
+                self._log_eval_set(fit, eval_set)
+        self.stack.append(fit)
+        calls.owners.append(estimator)
+
+        def end(result: Any, error: BaseException | None) -> None:
+            calls.owners.pop()
+            self.stack.pop()
+            if fit is not None and error is None and is_outermost:
+                fit.log_model(estimator)
+
+        return end
+
+    def _log_eval_set(self, fit: Fit, eval_set: Any) -> None:
+        pairs = [eval_set] if isinstance(eval_set, tuple) else eval_set
+        if isinstance(pairs, Sequence) and not isinstance(pairs, str):
+            for pair in pairs:
+                if isinstance(pair, Sequence) and len(pair) == 2:
+                    fit.log_data(pair[0], pair[1], Context.VALIDATION)
+
+    def begin_training(
+        self,
+        framework: str,
+        settings: Mapping[Any, Any],
+        finish: Callable[[Fit, Any], None],
+    ) -> CallEnd | None:
+        """Record the settings of ``train``, unless an estimator calls it.
+
+        Args:
+            framework: the name of the framework.
+            settings: the parameters.
+            finish: a function that records the result.
+
+        Returns:
+            A function to call at the end of the training.
+        """
+        if self.stack:
+            return None  # the estimator's fit is already recorded
+        fit = begin_fit(framework, framework) if fit_calls().is_training_recorded() else None
+        if fit is not None:
+            announce_printed_lines(framework)
+            fit.log_settings(settings)
+        self.stack.append(fit)
+
+        def end(result: Any, error: BaseException | None) -> None:
+            self.stack.pop()
+            if fit is not None and error is None:
+                finish(fit, result)
+
+        return end
+
+
+def _set_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that have a value; None means that the framework chooses one."""
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def log_evaluations(fit: Fit, values: Mapping[str, Iterable[tuple[str, Any]]], step: int) -> None:
+    """Record the values of one round.
+
+    Args:
+        fit: the training.
+        values: the names and values of the metrics, by the name of the evaluation set. A value can
+            be a tuple of the mean and the standard deviation over several folds.
+        step: the round.
+    """
+    others = [data for data in values if context_from_word(data.lower()) is None]
+    for data, metrics in values.items():
+        context = context_of_data(data, is_only_one=len(others) == 1)
+        for metric, value in metrics:
+            if isinstance(value, tuple):
+                for suffix, number in zip(("mean", "std"), value, strict=False):
+                    fit.log_metric(f"{metric}-{suffix}", number, context, step)
+            else:
+                fit.log_metric(metric, value, context, step)

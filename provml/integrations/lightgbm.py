@@ -1,0 +1,174 @@
+"""Records LightGBM.
+
+    import provml.integrations.lightgbm
+
+    provml.integrations.lightgbm.autolog()
+
+| LightGBM | provml |
+|---|---|
+| values of the evaluation sets | metrics with the round as step; the set's name gives the context |
+| parameters of ``train`` or of an estimator | parameters |
+| data of an estimator | datasets |
+| the trained booster, and files saved with ``save_model`` | a model and its versions |
+
+Instead, you can pass `provml_callback` to ``lightgbm.train`` or to ``fit``. It records the metrics.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, Final
+
+from provml.base.context import Context
+from provml.capture.recorded_calls import CallEnd, RecordedCalls
+from provml.capture.state import STATE
+from provml.capture.trackers.sources import find_active_run
+from provml.integrations._fits import Fit, begin_fit
+from provml.integrations._recorder import FrameworkRecorder, never_raise
+from provml.integrations._trainings import Trainings, log_evaluations
+
+name: Final = "lightgbm"
+modules: Final = ("lightgbm",)
+
+_ESTIMATORS: Final = ("LGBMModel", "LGBMClassifier", "LGBMRegressor", "LGBMRanker")
+_ARGUMENTS: Final = ("nfold", "stratified", "shuffle", "metrics", "seed")
+
+
+class _Trainings(Trainings):
+    """The trainings of LightGBM that are under way in each thread.
+
+    Attributes:
+        has_callback: whether a callback of ours records the metrics of the training.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_callback = False
+
+
+def autolog() -> None:
+    """Record what LightGBM reports in the active run, as ``provml run`` does. Idempotent."""
+    from provml.integrations import autolog
+
+    autolog(name)
+
+
+def patch(module: ModuleType, calls: RecordedCalls) -> None:
+    """Record the trainings of the package."""
+    sklearn = getattr(module, "sklearn", None)
+    for owner in (module, module.engine, sklearn):
+        if hasattr(owner, "train"):
+            calls.surround(owner, "train", _begin_training)
+        if hasattr(owner, "cv"):
+            calls.surround(owner, "cv", _begin_folds)
+    for method in ("eval_train", "eval_valid"):
+        calls.record(module.Booster, method, _evaluated, leaf=True, nested=True)
+    calls.record(module.Booster, "save_model", _saved, leaf=True, nested=True)
+    for kind in _ESTIMATORS:
+        estimator = getattr(sklearn, kind, None)
+        if estimator is not None and "fit" in vars(estimator):
+            calls.surround(estimator, "fit", _begin_estimator)
+
+
+def _begin_estimator(
+    estimator: Any,
+    X: Any,  # noqa: N803
+    y: Any = None,
+    *_: Any,
+    **options: Any,
+) -> CallEnd | None:
+    trainings = STATE.part(_Trainings)
+    trainings.has_callback = _has_own_callback(options.get("callbacks"))
+    return trainings.begin_estimator(name, estimator, X, y, options.get("eval_set"))
+
+
+def _begin_training(
+    params: Any, train_set: Any, num_boost_round: int = 100, *_: Any, **options: Any
+) -> CallEnd | None:
+    trainings = STATE.part(_Trainings)
+    if not trainings.stack:
+        trainings.has_callback = _has_own_callback(options.get("callbacks"))
+    settings = dict(params) if isinstance(params, Mapping) else {}
+    settings["num_boost_round"] = num_boost_round
+    return trainings.begin_training(name, settings, _end_training)
+
+
+def _begin_folds(
+    params: Any, train_set: Any, *arguments: Any, num_boost_round: int = 100, **options: Any
+) -> CallEnd | None:
+    trainings = STATE.part(_Trainings)
+    trainings.has_callback = True  # the boosters of the folds report nothing by themselves
+    settings = dict(params) if isinstance(params, Mapping) else {}
+    settings["num_boost_round"] = num_boost_round
+    settings |= {key: options[key] for key in _ARGUMENTS if key in options}
+    return trainings.begin_training(name, settings, _end_folds)
+
+
+def _has_own_callback(callbacks: Any) -> bool:
+    return any(isinstance(c, _Callback) for c in callbacks or ())
+
+
+def _end_training(fit: Fit, booster: Any) -> None:
+    fit.log_model(booster)
+
+
+def _end_folds(fit: Fit, results: Any) -> None:
+    """Record the means and standard deviations over the folds, which ``cv`` returns."""
+    for key, values in results.items():
+        if isinstance(values, list):
+            data, _, metric = key.partition(" ")
+            for step, value in enumerate(values):
+                log_evaluations(fit, {data: [(metric or key, value)]}, step)
+
+
+def _evaluated(result: Any, booster: Any, *_: Any, **__: Any) -> None:
+    trainings = STATE.part(_Trainings)
+    if trainings.current is not None and not trainings.has_callback:
+        step = booster.current_iteration() - 1
+        _log_results(trainings.current, result, step)
+
+
+def _log_results(fit: Fit, results: Any, step: int) -> None:
+    latest: dict[str, list[tuple[str, Any]]] = {}
+    for data, metric, value, *_ in results:
+        latest.setdefault(data, []).append((metric, value))
+    log_evaluations(fit, latest, step)
+
+
+def _saved(result: Any, booster: Any, filename: Any, *_: Any, **__: Any) -> None:
+    """Record a file that the booster's own code has written, which no audit hook sees."""
+    run = find_active_run()
+    if run is not None and not run.closed and os.path.isfile(filename):
+        run.log_model(os.path.basename(filename), filename, Context.TRAINING)
+
+
+class _Callback:
+    """The callback that `provml_callback` returns."""
+
+    order = 25
+    """The position among the callbacks: after the evaluation, before the early stopping."""
+
+    def __init__(self, experiment: str | None) -> None:
+        self._recorder = FrameworkRecorder(name, starts_run=True, experiment=experiment)
+        self._fit: Fit | None = None
+
+    @never_raise
+    def __call__(self, env: Any) -> None:
+        if env.iteration == env.begin_iteration or self._fit is None:
+            self._recorder.find_run()
+            self._fit = STATE.part(_Trainings).current or begin_fit(name, name)
+        if self._fit is not None:
+            _log_results(self._fit, env.evaluation_result_list or (), env.iteration)
+
+
+def provml_callback(experiment: str | None = None) -> Callable[[Any], None]:
+    """Return a callback that records the values of the evaluation sets.
+
+    It records in the active run, or starts a run if none is active.
+
+    Args:
+        experiment: the experiment of the run to start; by default the name of the script.
+    """
+    return _Callback(experiment)

@@ -1,0 +1,219 @@
+"""Records scikit-learn.
+
+    import provml.integrations.sklearn
+
+    provml.integrations.sklearn.autolog()
+
+| scikit-learn | provml |
+|---|---|
+| ``fit`` of an estimator or pipeline | its parameters, the data, and a model |
+| what the estimator reports about its fit, such as ``loss_curve_`` | metrics of the training |
+| a search, such as ``GridSearchCV`` | the same, and a child run for each candidate |
+| ``cross_validate``, ``cross_val_score`` | the scores of the folds, as metrics of the validation |
+| ``score`` of an estimator, functions such as ``accuracy_score`` | metrics of the evaluation |
+
+Only outermost calls are recorded: no fits inside a search or a meta-estimator. provml never fits,
+predicts or scores by itself.
+
+`provml.integrations._sklearn_results` records the fits.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import ModuleType
+from typing import Any, Final
+
+from provml.capture.recorded_calls import CallEnd, RecordedCalls
+from provml.integrations._fits import fit_calls
+from provml.integrations._sklearn_results import (
+    begin_estimator,
+    end_estimator,
+    log_evaluation,
+    log_folds,
+)
+
+name: Final = "sklearn"
+modules: Final = ("sklearn.base", "sklearn.metrics", "sklearn.model_selection")
+
+_FIT_METHODS: Final = ("fit", "fit_transform", "fit_predict")
+_METRIC_SUFFIXES: Final = ("_score", "_error", "_loss", "_deviance", "_coef", "_corrcoef")
+_TARGETS: Final = ("y_true", "labels_true")
+_FITTING_FUNCTIONS: Final = (
+    "cross_val_predict",
+    "learning_curve",
+    "permutation_test_score",
+    "validation_curve",
+)
+_REPORTED_ELSEWHERE: Final = ("xgboost", "lightgbm", "catboost", "skorch")
+"""The packages whose estimators have an integration of their own."""
+
+
+def autolog() -> None:
+    """Record what scikit-learn reports in the active run, as ``provml run`` does. Idempotent."""
+    from provml.integrations import autolog
+
+    autolog(name)
+
+
+def patch(module: ModuleType, calls: RecordedCalls) -> None:
+    """Record the estimators of the package, and the functions that evaluate them."""
+    if module.__name__ == "sklearn.base":
+        _patch_estimators(module, calls)
+    elif module.__name__ == "sklearn.metrics":
+        for function in _list_metric_functions(module):
+            _surround_function(module, function, calls, partial(_evaluated, function))
+    else:
+        _surround_function(module, "cross_validate", calls, _cross_validated)
+        for function in _FITTING_FUNCTIONS:
+            _surround_function(module, function, calls, _fitted_often)
+
+
+# -- estimators -------------------------------------------------------------------------------
+
+
+def _patch_estimators(module: ModuleType, calls: RecordedCalls) -> None:
+    """Surround the fits of all classes of estimators, including those that are defined later."""
+    root = module.BaseEstimator
+    for kind in _list_subclasses(root):
+        _patch_class(kind, calls)
+    for mixin in ("ClassifierMixin", "RegressorMixin", "OutlierMixin"):
+        if "score" in vars(getattr(module, mixin, object)):
+            calls.surround(getattr(module, mixin), "score", _scored)
+    for owner in root.__mro__:
+        if isinstance(vars(owner).get("__init_subclass__"), classmethod):
+            calls.record(
+                owner,
+                "__init_subclass__",
+                partial(_defined, calls),
+                leaf=True,
+                nested=True,
+            )
+            return
+
+
+def _defined(calls: RecordedCalls, result: None, kind: type, **_: Any) -> None:
+    _patch_class(kind, calls)
+
+
+def _list_subclasses(root: type) -> Iterator[type]:
+    waiting, seen = [root], {root}
+    while waiting:
+        subclasses: list[type] = waiting.pop().__subclasses__()
+        for kind in subclasses:
+            if kind not in seen:
+                seen.add(kind)
+                waiting.append(kind)
+                yield kind
+
+
+def _patch_class(kind: type, calls: RecordedCalls) -> None:
+    if kind.__module__.partition(".")[0] in _REPORTED_ELSEWHERE:
+        return
+    for method in _FIT_METHODS:
+        if isinstance(vars(kind).get(method), types.FunctionType):
+            calls.surround(kind, method, _begin_fit)
+
+
+def _begin_fit(estimator: Any, X: Any = None, y: Any = None, *_: Any, **options: Any) -> CallEnd:  # noqa: N803
+    fits = fit_calls()
+    y = options.get("Y", y)
+    fit = begin_estimator(estimator, X, y) if fits.is_recorded() else None
+    fits.owners.append(estimator)
+
+    def end(result: Any, error: BaseException | None) -> None:
+        fits.owners.pop()
+        if fit is not None and error is None:
+            end_estimator(fit, estimator)
+
+    return end
+
+
+def _scored(estimator: Any, X: Any, y: Any = None, *_: Any, **__: Any) -> CallEnd:  # noqa: N803
+    fits = fit_calls()
+    is_recorded = fits.is_recorded()
+    fits.owners.append("score")
+
+    def end(result: Any, error: BaseException | None) -> None:
+        fits.owners.pop()
+        if is_recorded and error is None:
+            log_evaluation("score", result, y, estimator)
+
+    return end
+
+
+# -- functions --------------------------------------------------------------------------------
+
+
+def _list_metric_functions(module: ModuleType) -> list[str]:
+    """Return the names of the functions that compare true values with predictions."""
+    found: list[str] = []
+    for function_name in module.__all__:
+        function = getattr(module, function_name, None)
+        code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
+        if code is None or not function_name.endswith(_METRIC_SUFFIXES):
+            continue
+        if code.co_varnames[:1] and code.co_varnames[0] in _TARGETS:
+            found.append(function_name)
+    return found
+
+
+def _surround_function(
+    package: ModuleType, function_name: str, calls: RecordedCalls, before: Callable[..., CallEnd]
+) -> None:
+    """Surround a function, both in the module that defines it and in the package that exports it.
+
+    The function that both contain must be the same, because it is pickled by the name of the module
+    that defines it. Modules that have imported the function by name keep the original.
+    """
+    function = getattr(package, function_name, None)
+    owner = sys.modules.get(getattr(function, "__module__", ""))
+    if function is None or owner is None or vars(owner).get(function_name) is not function:
+        return
+    calls.surround(owner, function_name, before)
+    if vars(package).get(function_name) is function:
+        setattr(package, function_name, getattr(owner, function_name))
+
+
+def _hide_fits(what: str) -> Callable[[], None]:
+    """Hide the fits and metrics of this thread until the returned function is called."""
+    owners = fit_calls().owners
+    owners.append(what)
+
+    def show() -> None:
+        owners.pop()
+
+    return show
+
+
+def _fitted_often(*_: Any, **__: Any) -> CallEnd:
+    show = _hide_fits("function")
+    return lambda result, error: show()
+
+
+def _evaluated(function_name: str, *args: Any, **options: Any) -> CallEnd:
+    is_recorded = fit_calls().is_recorded()
+    show = _hide_fits(function_name)
+
+    def end(result: Any, error: BaseException | None) -> None:
+        show()
+        if is_recorded and error is None:
+            target = args[0] if args else next((options[k] for k in _TARGETS if k in options), None)
+            log_evaluation(function_name, result, target)
+
+    return end
+
+
+def _cross_validated(estimator: Any, X: Any, y: Any = None, **__: Any) -> CallEnd:  # noqa: N803
+    fit = begin_estimator(estimator, X, y) if fit_calls().is_recorded() else None
+    show = _hide_fits("cross_validate")
+
+    def end(result: Any, error: BaseException | None) -> None:
+        show()
+        if fit is not None and error is None:
+            log_folds(fit, result)
+
+    return end

@@ -1,0 +1,156 @@
+"""Records XGBoost.
+
+    import provml.integrations.xgboost
+
+    provml.integrations.xgboost.autolog()
+
+| XGBoost | provml |
+|---|---|
+| values of the evaluation sets | metrics with the round as step; the set's name gives the context |
+| parameters of ``train`` or of an estimator | parameters |
+| data of an estimator | datasets |
+| the trained booster, and files saved with ``save_model`` | a model and its versions |
+
+Instead, you can pass a `ProvMLCallback` to ``xgboost.train`` or to an estimator. It records the
+metrics and the booster.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, Final
+
+from xgboost.callback import CallbackContainer, TrainingCallback
+
+from provml.base.context import Context
+from provml.capture.recorded_calls import CallEnd, RecordedCalls
+from provml.capture.state import STATE
+from provml.capture.trackers.sources import find_active_run
+from provml.integrations._fits import Fit, begin_fit
+from provml.integrations._recorder import FrameworkRecorder, never_raise
+from provml.integrations._trainings import Trainings, log_evaluations
+
+name: Final = "xgboost"
+modules: Final = ("xgboost",)
+
+_ARGUMENTS: Final = ("early_stopping_rounds", "maximize", "nfold", "stratified", "seed")
+_ESTIMATORS: Final = ("XGBModel", "XGBClassifier", "XGBRanker")
+
+
+class _Trainings(Trainings):
+    """The trainings of XGBoost that are under way in each thread."""
+
+
+def autolog() -> None:
+    """Record what XGBoost reports in the active run, as ``provml run`` does. Idempotent."""
+    from provml.integrations import autolog
+
+    autolog(name)
+
+
+def patch(module: ModuleType, calls: RecordedCalls) -> None:
+    """Record the trainings of the package."""
+    sklearn = getattr(module, "sklearn", None)
+    for owner in (module, module.training, sklearn):
+        for function in ("train", "cv"):
+            if hasattr(owner, function):
+                calls.surround(owner, function, _begin_training)
+    calls.record(CallbackContainer, "after_iteration", _iterated, leaf=True, nested=True)
+    calls.record(module.Booster, "save_model", _saved, leaf=True, nested=True)
+    for kind in _ESTIMATORS:
+        estimator = getattr(sklearn, kind, None)
+        if estimator is not None and "fit" in vars(estimator):
+            calls.surround(estimator, "fit", _begin_estimator)
+
+
+def _begin_estimator(
+    estimator: Any,
+    X: Any,  # noqa: N803
+    y: Any = None,
+    *_: Any,
+    **options: Any,
+) -> CallEnd | None:
+    eval_set = options.get("eval_set")
+    return STATE.part(_Trainings).begin_estimator(name, estimator, X, y, eval_set)
+
+
+def _begin_training(
+    params: Any, dtrain: Any, num_boost_round: int = 10, *_: Any, **options: Any
+) -> CallEnd | None:
+    settings = dict(params) if isinstance(params, (Mapping, list)) else {}
+    settings["num_boost_round"] = num_boost_round
+    settings |= {key: options[key] for key in _ARGUMENTS if key in options}
+    return STATE.part(_Trainings).begin_training(name, settings, _end_training)
+
+
+def _end_training(fit: Fit, result: Any) -> None:
+    if hasattr(result, "save_model"):  # ``cv`` returns no booster
+        fit.log_model(result)
+
+
+def _iterated(result: bool, container: Any, model: Any, epoch: int, *_: Any) -> None:
+    fit = STATE.part(_Trainings).current
+    if fit is not None and not any(isinstance(c, ProvMLCallback) for c in container.callbacks):
+        _log_history(fit, container.history, epoch)
+
+
+def _log_history(fit: Fit, history: Mapping[str, Mapping[str, Any]], epoch: int) -> None:
+    latest = {
+        data: [(metric, values[-1]) for metric, values in metrics.items()]
+        for data, metrics in history.items()
+    }
+    log_evaluations(fit, latest, epoch)
+
+
+def _saved(result: None, booster: Any, fname: Any, *_: Any, **__: Any) -> None:
+    """Record a file that the booster's own code has written, which no audit hook sees."""
+    run = find_active_run()
+    if run is not None and not run.closed and os.path.isfile(fname):
+        run.log_model(os.path.basename(fname), fname, Context.TRAINING)
+
+
+class ProvMLCallback(TrainingCallback):
+    """A callback that records the values of the evaluation sets and the booster.
+
+    It records in the active run, or starts a run if none is active.
+
+    Args:
+        experiment: the experiment of the run to start; by default the name of the script.
+    """
+
+    def __init__(self, experiment: str | None = None) -> None:
+        self._recorder = FrameworkRecorder(name, starts_run=True, experiment=experiment)
+        self._fit: Fit | None = None
+
+    def before_training(self, model: Any) -> Any:
+        """Choose the run."""
+        self._begin()
+        return model
+
+    @never_raise
+    def _begin(self) -> None:
+        self._recorder.find_run()
+        self._fit = STATE.part(_Trainings).current or begin_fit(name, name)
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+        """Record the values of this round."""
+        self._log(evals_log, epoch)
+        return False
+
+    @never_raise
+    def _log(self, history: Any, epoch: int) -> None:
+        if self._fit is not None:
+            _log_history(self._fit, history, epoch)
+
+    def after_training(self, model: Any) -> Any:
+        """Record the booster as a model."""
+        self._end(model)
+        return model
+
+    @never_raise
+    def _end(self, model: Any) -> None:
+        if self._fit is not None and STATE.part(_Trainings).current is None:
+            _end_training(self._fit, model)
+        self._fit = None
