@@ -222,7 +222,7 @@ def test_files_of_another_run_are_noticed(tmp_path):
     assert found.problem == "the file belongs to another run"
     assert found.file.endswith(".events.jsonl")
     with pytest.warns(provml.ProvMLWarning, match="belongs to another run"):
-        provml.load(paths[0]).series()
+        dict(provml.load(paths[0]).params)
     with provml.start_run("x", store=tmp_path, run_id=paths[1].name, resume=True, formats=()):
         pass
     assert check_run(paths[1]).damage == ()
