@@ -50,7 +50,7 @@ class FitCalls(threading.local):
         self.owners: list[Any] = []
 
     def is_recorded(self) -> bool:
-        """Return whether a fit that starts now is recorded: it is outermost, and not in a worker."""
+        """Return whether a fit that starts now is recorded: if outermost and not in a worker."""
         return not self.owners and not _is_helper()
 
     def is_training_recorded(self) -> bool:
