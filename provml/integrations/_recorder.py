@@ -46,7 +46,7 @@ class _RecorderState:
     Attributes:
         owners: the recorder that owns each metric, by run, context and name.
         counts: the number of trainings of each framework in each run.
-        warned: what this process has already warned about.
+        warned: the subjects that this process has already warned about.
         settings: the values that were recorded, as text, by run and name.
         params: the parameters of each run, as read last.
         reads: the number of times that the parameters of each run were read.
@@ -193,8 +193,8 @@ class FrameworkRecorder:
     def log_settings(self, settings: object, prefix: str = "") -> None:
         """Record settings that this integration has read from objects of the framework.
 
-        They never replace a parameter of the script: if the script has another value under the same
-        name, the name of the framework is put before the name of the setting.
+        They never replace a parameter of the script: if the script has recorded another value under
+        the same name, the setting's name gets the framework's name as a prefix.
 
         In a distributed job, only rank 0 records. Costs one pass over the events of the run. After
         20 passes over a run, the parameters found by the last one are used.

@@ -1,4 +1,4 @@
-"""The trainings of boosters that are under way: XGBoost's, LightGBM's and CatBoost's.
+"""Tracks the running trainings of XGBoost, LightGBM and CatBoost.
 
 A training begins either in the ``fit`` of an estimator or in the function ``train``, which ``fit``
 calls too. `Trainings` keeps the two apart, so that one training is recorded once.
@@ -19,7 +19,7 @@ from provml.integrations._printed_lines import announce_printed_lines
 
 
 class Trainings(threading.local):
-    """The trainings of one framework that are under way in each thread, outermost first.
+    """The running trainings of one framework in each thread, outermost first.
 
     Attributes:
         stack: the fits; None for a training that is not recorded.
@@ -30,7 +30,7 @@ class Trainings(threading.local):
 
     @property
     def current(self) -> Fit | None:
-        """The training that is under way, if it is recorded."""
+        """The running training; None if it is not recorded."""
         return self.stack[-1] if self.stack else None
 
     def begin_estimator(
@@ -116,7 +116,7 @@ def _set_params(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def log_evaluations(fit: Fit, values: Mapping[str, Iterable[tuple[str, Any]]], step: int) -> None:
-    """Record the values of one round.
+    """Record the values of the evaluation sets in one round.
 
     Args:
         fit: the training.

@@ -37,7 +37,7 @@ _ARGUMENTS: Final = ("nfold", "stratified", "shuffle", "metrics", "seed")
 
 
 class _Trainings(Trainings):
-    """The trainings of LightGBM that are under way in each thread.
+    """The running trainings of LightGBM in each thread.
 
     Attributes:
         has_callback: whether a callback of ours records the metrics of the training.
@@ -56,7 +56,7 @@ def autolog() -> None:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the trainings of the package."""
+    """Record each training that the package runs."""
     sklearn = getattr(module, "sklearn", None)
     for owner in (module, module.engine, sklearn):
         if hasattr(owner, "train"):

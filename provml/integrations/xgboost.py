@@ -40,7 +40,7 @@ _ESTIMATORS: Final = ("XGBModel", "XGBClassifier", "XGBRanker")
 
 
 class _Trainings(Trainings):
-    """The trainings of XGBoost that are under way in each thread."""
+    """The running trainings of XGBoost in each thread."""
 
 
 def autolog() -> None:
@@ -51,7 +51,7 @@ def autolog() -> None:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the trainings of the package."""
+    """Record each training that the package runs."""
     sklearn = getattr(module, "sklearn", None)
     for owner in (module, module.training, sklearn):
         for function in ("train", "cv"):

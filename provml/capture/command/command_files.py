@@ -1,7 +1,8 @@
 """Watches the files of a command: with strace if possible, else by comparing folders.
 
 In Python processes, the audit hook notes files in either case. It hashes a file just before the
-process overwrites it, which no other process can do. A file that both note is recorded once.
+process overwrites it, which no other process can do. A file that is noted in both ways is recorded
+once.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class CommandFiles:
         return plan
 
     def prepare(self, run: Run, token: str, words: list[str]) -> list[str] | None:
-        """Do what must be done before the command starts.
+        """Prepare the watch before the command starts.
 
         Hashes the files that the command names, which takes at most about 30 ms. If the command is
         not traced, also lists the files of its folders, which takes at most 50 ms.
@@ -212,8 +213,8 @@ class CommandFiles:
     def _note_changes(self, before: FolderSnapshot) -> None:
         """Note the files that have changed in the command's folders, and the inputs it names.
 
-        A file that the command line of a program other than Python names counts as used, if it was
-        there before and is unchanged, or was moved.
+        If the program is not Python, a file that the command line names counts as used if it
+        existed before and is unchanged or was moved.
         """
         log, rules = self._log, self._rules
         if log is None or rules is None:

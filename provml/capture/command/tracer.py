@@ -1,8 +1,8 @@
 """Decides whether strace can trace a command without changing it, and builds strace's command line.
 
 strace stops the command only at the system calls that open or change files: a seccomp filter lets
-all other calls pass. It runs as a process of its own beside the command (``-DDD``), so the command
-stays our direct child, and keeps its process group, terminal and exit status.
+all other calls pass. It runs in a separate process that is not the command's parent (``-DDD``), so
+the command stays our direct child, and keeps its process group, terminal and exit status.
 
 A traced process can't be traced again, and gains no privileges when it executes a program such as
 ``sudo``. So a command that names such a program, or a debugger, is not traced.
@@ -189,7 +189,7 @@ def _is_open(number: int) -> bool:
 
 
 def _check_executable(path: str) -> str | None:
-    """Return why the system may not execute a file under strace as it would without."""
+    """Return why the system might not execute a file under strace as it would without strace."""
     for _ in range(_MAX_INTERPRETERS):
         try:
             status = os.stat(path)

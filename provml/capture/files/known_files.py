@@ -2,9 +2,9 @@
 
 Hashing the named files before the command starts keeps the digest of a file that the command then
 overwrites, such as ``sort -o data.csv data.csv``. Comparing folders finds the files that a command
-wrote if nothing else watches it.
+wrote, if nothing else watches the command.
 
-Everything here is bounded in files, bytes and time, because the command waits for it.
+The number of files and bytes and the time are limited, because the command has to wait.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class KnownFile(NamedTuple):
 
 
 class FileState(NamedTuple):
-    """What tells whether a file has changed."""
+    """The properties of a file that show whether it has changed."""
 
     size: int
     modified_ns: int

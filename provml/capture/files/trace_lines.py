@@ -6,8 +6,8 @@ A line names a process, a time and a system call that succeeded:
 
 strace could print the path of each descriptor (``-y``), but that makes every call about twice as
 slow. So `TraceReader` follows the working folder and the descriptors of each process, from its
-start to its end. Everything in a line is text of the command, so nothing here trusts its form or
-its length.
+start to its end. A command can put any text into a line, so this module trusts neither the form nor
+the length of a line.
 
 Imports nothing else from provml.
 """

@@ -21,7 +21,7 @@ _READ_BYTES = 2**20
 
 
 def list_traces(run_folder: Path) -> list[Path]:
-    """List the traces in a run's folder."""
+    """List the paths of the traces in a run's folder."""
     folder = run_folder / layout.JOURNAL_FOLDER
     try:
         entries = store_files.list_folder(store_files.store_root(run_folder), folder)
