@@ -22,6 +22,7 @@ from provml.journal import history, layout
 from provml.journal.description import read_reference
 from provml.journal.history import RecordedEvent, RecordedSpan, TimeLike
 from provml.journal.layout import Record
+from provml.journal.point_pages import PointPages
 from provml.journal.reader import Journal
 from provml.journal.store import find_run, list_child_folders
 from provml.model.recorded_values import (
@@ -74,6 +75,7 @@ class RecordedRun:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._has_warned = False
+        self._pages: dict[tuple[str, ...], PointPages] = {}
         self._journal = self._open_journal()
         self._settings = {
             kind: history.LastValues(path, kind, self._open_journal)
@@ -325,14 +327,17 @@ class RecordedRun:
     def points(self, group: Context | str, start_index: int = 0, limit: int = 1000) -> PointPage:
         """Return a page of the points of a metric group; see `MetricGroup.read`.
 
-        Costs one pass over the samples.
+        The first call costs one pass over the samples. Later calls read only their page.
         """
         journal, path, given = self._open_journal(), group_path(group), given_path(group)
         if given is not None and given != path:
-            points = history.read_points(journal, given, start_index, limit)
+            points = self._pages_of(given).read(journal, start_index, limit)
             if points.total:
                 return points
-        return history.read_points(journal, path, start_index, limit)
+        return self._pages_of(path).read(journal, start_index, limit)
+
+    def _pages_of(self, path: tuple[str, ...]) -> PointPages:
+        return self._pages.setdefault(path, PointPages(path))
 
     def alerts(self) -> list[RecordedAlert]:
         """Return the readings that raised alerts, in the order in which they were recorded."""

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from waiting import LIMIT_S
 
 from provml.cli import execute, program
 
@@ -176,7 +177,7 @@ def record_story(folder: Path) -> None:
     second = [["train.py", "0.01"], ["train.py", "1.0"], ["evaluate.py"]]
     for call in [*first, *second]:
         subprocess.run(
-            [sys.executable, *call], cwd=folder, check=True, env=environment(), timeout=60
+            [sys.executable, *call], cwd=folder, check=True, env=environment(), timeout=LIMIT_S
         )
 
 

@@ -516,10 +516,10 @@ def test_public_names_are_sorted_and_there() -> None:
     assert provml.__all__ == sorted(provml.__all__)
     for name in provml.__all__:
         assert getattr(provml, name).__doc__ or name == "__version__"
-    assert dir(provml) == sorted([*provml.__all__, "reading", "sparql", "testing"])
+    assert dir(provml) == sorted([*provml.__all__, "integrations", "reading", "sparql", "testing"])
 
 
-@pytest.mark.parametrize("name", ["reading", "sparql", "testing"])
+@pytest.mark.parametrize("name", ["integrations", "reading", "sparql", "testing"])
 def test_a_module_is_imported_the_first_time_it_is_used(name: str) -> None:
     """`provml.testing` would be an AttributeError, or `import provml` would load all modules."""
     code = (

@@ -11,6 +11,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from prov.model import ProvDocument
+from waiting import LIMIT_S
 
 import provml
 
@@ -50,6 +51,6 @@ def test_notebooks_run_from_top_to_bottom(
         if cell.cell_type == "code":
             assert cell.execution_count is None, "clear the outputs before committing"
     client = NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+        notebook, timeout=LIMIT_S, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     )
     client.execute()

@@ -6,7 +6,6 @@ Imports nothing else from provml.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
@@ -16,11 +15,41 @@ class KeyedResult:
     ``result["count"]`` equals ``result.count``, and ``dict(result)`` is a dict of all fields.
     """
 
+    __match_args__: tuple[str, ...] = ()
     __slots__ = ()
+
+    def _set_fields(self, *values: Any) -> None:
+        """Set all fields, in the order of ``__match_args__``; they can't be changed later."""
+        for name, value in zip(self.__match_args__, values, strict=True):
+            object.__setattr__(self, name, value)
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.__match_args__)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} can't be changed: {name!r} is read-only")
+
+    def __delattr__(self, name: str) -> None:
+        self.__setattr__(name, None)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self) or not isinstance(other, KeyedResult):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        fields = (f"{name}={getattr(self, name)!r}" for name in self.__match_args__)
+        return f"{type(self).__name__}({', '.join(fields)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._values()
 
     def __getitem__(self, key: str) -> Any:
         """Return a field's value. Raises KeyError if no field has this name."""
-        if key not in self.__slots__:
+        if key not in self.__match_args__:
             raise KeyError(key)
         return getattr(self, key)
 
@@ -29,10 +58,9 @@ class KeyedResult:
 
     def keys(self) -> tuple[str, ...]:
         """Return the names of the fields."""
-        return tuple(self.__slots__)
+        return self.__match_args__
 
 
-@dataclass(frozen=True, slots=True)
 class AppendedPoint(KeyedResult):
     """The result of `MetricGroup.append`.
 
@@ -40,10 +68,15 @@ class AppendedPoint(KeyedResult):
         index: the index of the new point within its group.
     """
 
+    __match_args__ = ("index",)
+    __slots__ = __match_args__
+
     index: int
 
+    def __init__(self, index: int) -> None:
+        self._set_fields(index)
 
-@dataclass(frozen=True, slots=True)
+
 class AppendedBatch(KeyedResult):
     """The result of `MetricGroup.append_batch`.
 
@@ -53,12 +86,17 @@ class AppendedBatch(KeyedResult):
         end_index: the index of the batch's last point; ``start_index - 1`` for an empty batch.
     """
 
+    __match_args__ = ("count", "start_index", "end_index")
+    __slots__ = __match_args__
+
     count: int
     start_index: int
     end_index: int
 
+    def __init__(self, count: int, start_index: int, end_index: int) -> None:
+        self._set_fields(count, start_index, end_index)
 
-@dataclass(frozen=True, slots=True)
+
 class Point(KeyedResult):
     """A point of a metric group.
 
@@ -67,11 +105,16 @@ class Point(KeyedResult):
         data: the values by metric name, with ``step`` and ``epoch`` if the point has them.
     """
 
+    __match_args__ = ("index", "data")
+    __slots__ = __match_args__
+
     index: int
     data: dict[str, Any]
 
+    def __init__(self, index: int, data: dict[str, Any]) -> None:
+        self._set_fields(index, data)
 
-@dataclass(frozen=True, slots=True)
+
 class PointPage(KeyedResult):
     """One page of a metric group's points: the result of `MetricGroup.read`.
 
@@ -81,12 +124,17 @@ class PointPage(KeyedResult):
         has_more: True if more points follow this page.
     """
 
+    __match_args__ = ("data", "total", "has_more")
+    __slots__ = __match_args__
+
     data: list[Point]
     total: int
     has_more: bool
 
+    def __init__(self, data: list[Point], total: int, has_more: bool) -> None:
+        self._set_fields(data, total, has_more)
 
-@dataclass(frozen=True, slots=True)
+
 class RecordedException(KeyedResult):
     """The exception that ended a run.
 
@@ -96,9 +144,15 @@ class RecordedException(KeyedResult):
         traceback: the end of the exception's traceback, as Python prints it.
     """
 
+    __match_args__ = ("type", "message", "traceback")
+    __slots__ = __match_args__
+
     type: str
     message: str
     traceback: str
+
+    def __init__(self, type: str, message: str, traceback: str) -> None:
+        self._set_fields(type, message, traceback)
 
 
 class DroppedCounts(NamedTuple):
@@ -113,7 +167,6 @@ class DroppedCounts(NamedTuple):
     events: int
 
 
-@dataclass(frozen=True, slots=True)
 class Damage(KeyedResult):
     """A part of a run's files that is damaged, missing, or can't be verified.
 
@@ -130,12 +183,26 @@ class Damage(KeyedResult):
         last: the number of the last affected record or line; None if unknown.
     """
 
+    __match_args__ = ("file", "problem", "count", "unit", "first", "last")
+    __slots__ = __match_args__
+
     file: str | None
     problem: str
-    count: int = 1
-    unit: str | None = None
-    first: int | None = None
-    last: int | None = None
+    count: int
+    unit: str | None
+    first: int | None
+    last: int | None
+
+    def __init__(
+        self,
+        file: str | None,
+        problem: str,
+        count: int = 1,
+        unit: str | None = None,
+        first: int | None = None,
+        last: int | None = None,
+    ) -> None:
+        self._set_fields(file, problem, count, unit, first, last)
 
     def __str__(self) -> str:
         return self.problem if self.file is None else f"{self.file}: {self.problem}"

@@ -42,6 +42,7 @@ PARTIAL_SUFFIX: Final = ".part"
 """The suffix of temporary files. A process that is killed leaves its temporary files behind."""
 
 _TEMPORARY_NAME: Final = re.compile(r"\..+\.[0-9a-f]{16}" + re.escape(PARTIAL_SUFFIX), re.DOTALL)
+_TEMPORARY_FOLDER: Final = re.compile(r"\.[0-9a-f]{16}" + re.escape(PARTIAL_SUFFIX))
 _CREATE_ATTEMPTS: Final = 10
 
 
@@ -303,14 +304,19 @@ def sweep_temporaries(root: Path, path: Path) -> list[Path]:
     """Remove the temporary files that ended processes left in a folder; return their paths.
 
     Removes a regular file only if `replacing` or `create_file` could have chosen its name and no
-    process holds its lock. Does not search subfolders.
+    process holds its lock. Removes a folder only if `make_temporary_folder` could have chosen its
+    name and no process holds its lock. Does not search subfolders.
     """
     swept: list[Path] = []
     fd = open_folder(root, path)
     try:
         with os.scandir(fd) as entries:
-            names = [entry.name for entry in entries if _TEMPORARY_NAME.fullmatch(entry.name)]
-        for name in sorted(names):
+            found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        for name in sorted(name for name, is_folder in found if is_folder):
+            if _TEMPORARY_FOLDER.fullmatch(name) and _sweep_folder_in(fd, name, path / name):
+                swept.append(path / name)
+        names = [name for name, is_folder in found if not is_folder]
+        for name in sorted(filter(_TEMPORARY_NAME.fullmatch, names)):
             try:
                 file = open_file_in(fd, name, path / name, os.O_RDWR)
             except OSError:
@@ -326,6 +332,55 @@ def sweep_temporaries(root: Path, path: Path) -> list[Path]:
     finally:
         os.close(fd)
     return swept
+
+
+def _sweep_folder_in(parent: int, name: str, path: Path) -> bool:
+    """Remove a temporary folder unless a process holds its lock; return whether it is gone."""
+    try:
+        fd = open_folder_in(parent, name, path)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        remove_folder_in(parent, name, path)
+    except OSError:
+        return False  # a process is writing into it, or the file system does not support locks
+    finally:
+        os.close(fd)
+    return True
+
+
+def _open_locked(root: Path, path: Path) -> int | None:
+    """Open and lock a new folder; return None if another process has removed it."""
+    try:
+        fd = open_folder(root, path)
+    except FileNotFoundError:
+        return None
+    with suppress(OSError):  # the file system does not support locks, so nothing is swept
+        fcntl.flock(fd, fcntl.LOCK_SH)
+    if is_folder(root, path):
+        return fd
+    os.close(fd)
+    return None
+
+
+@contextmanager
+def make_temporary_folder(root: Path, beside: Path) -> Iterator[Path]:
+    """Create a folder with a temporary name beside a path, and yield the path of the folder.
+
+    At the end of the ``with`` block, removes the folder unless it has been moved away.
+    """
+    fd = None
+    while fd is None:
+        path = beside.with_name(f".{os.urandom(8).hex()}{PARTIAL_SUFFIX}")
+        make_folder(root, path)
+        fd = _open_locked(root, path)  # None if a sweep has just removed the folder
+    try:
+        yield path
+    finally:
+        os.close(fd)
+        if is_folder(root, path):
+            remove_folder(root, path)
 
 
 def make_link(root: Path, path: Path, target: str) -> None:

@@ -16,30 +16,32 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 from typing import Final
 
 from provml.base import store_files
 
 PRINTED_BY: Final[dict[str, str]] = {
-    "catboost": r"\d+:\s+(?:learn|test|bestTest)\w*: ",
+    "catboost": r"\d++:\s++(?:learn|test|bestTest)\w*: ",
     "ignite": r"(?:Epoch|Iteration).*\[\d+/\d+\].*%\|",
-    "keras": r"\d+/(?:\d+|Unknown) |- \d+s\b|Epoch \d+/\d+$|Epoch \d+: \S+ (?:improved|did not)",
+    "keras": r"\d++/(?:\d++|Unknown) |- \d+s\b|Epoch \d+/\d+$|Epoch \d+: \S+ (?:improved|did not)",
     "lightgbm": r"\[\d+\]\t\S.*: ",
     "lightning": (
         r"(?:Epoch \d+|Sanity Checking|Training|Validation|Testing|Predicting)\b.*"
-        r"(?:%\||[━╸╺]|\d+/\d+)|[│┃|]| *\d+ *[|│]|[\d.]+ *[KMB]? +(?:\S+ )*params"
+        r"(?:%\||[━╸╺]|\d+/\d+)|[│┃|]| *\d+ *[|│]|[\d.]++ *+[KMB]? *+(?:\S++ )*?params"
     ),
-    "optuna": r".*Trial \d+ (?:finished|pruned|failed)",
+    "optuna": r"(?:\[I [^\]]*\] )?Trial \d+ (?:finished|pruned|failed)",
     "ray": r"(?:[│╭╰├]|Trial \S+ (?:finished|completed|started|reported))",
-    "skorch": r"(?:[-+]?(?:\d+(?:\.\d*)?|nan|inf)(?:e[-+]?\d+)?(?:\s+|$)(?:\+\s+)?){3,}$",
+    "skorch": r"(?:[-+]?(?:\d++(?:\.\d*+)?|nan|inf)(?:e[-+]?\d++)?(?:\s++|$)(?:\+\s++)?){3,}+$",
     "transformers": r"\{'.*'epoch': .*\}$",
     "xgboost": r"\[\d+\]\t\S+-\S+:",
 }
 """For each framework, a pattern for the lines that it prints, without white space around them."""
 
 _MARK_PREFIX: Final = ".printed-by-"
-_MAX_LINE_LENGTH: Final = 4096
+_MAX_LINE_LENGTH: Final = 1024
+_MOMENT_NS: Final = 10**8
 
 
 def announce(run_folder: str | os.PathLike[str], framework: str) -> None:
@@ -71,27 +73,49 @@ class FrameworkLines:
         self._folder = run_folder
         self._root = store_files.store_root(run_folder)
         self._patterns = {name: re.compile(pattern) for name, pattern in PRINTED_BY.items()}
+        any_pattern = "|".join(f"(?:{pattern})" for pattern in PRINTED_BY.values())
+        self._match_any = re.compile(any_pattern).match
         self._announced: set[str] = set()
+        self._absent_at: dict[str, int] = {}
 
     def repeats_record(self, line: str) -> bool:
         """Return whether an integration records the values in a line.
 
-        Costs a few microseconds, and some more if a framework could have printed the line.
+        Costs about a microsecond, and a few if a framework could have printed the line.
         """
         if len(line) > _MAX_LINE_LENGTH:
             return False
         text = line.strip()
+        if self._match_any(text) is None:
+            return False
         return any(
             pattern.match(text) is not None and self._is_announced(name)
             for name, pattern in self._patterns.items()
         )
 
     def _is_announced(self, name: str) -> bool:
-        if name not in self._announced:
-            if not store_files.is_file(self._root, _mark(self._folder, name)):
-                return False
+        if name in self._announced:
+            return True
+        change = self._read_last_change()
+        if change is not None and self._absent_at.get(name) == change:
+            return False  # no file was created since the last look
+        if store_files.is_file(self._root, _mark(self._folder, name)):
             self._announced.add(name)
-        return True
+            return True
+        if change is not None:
+            self._absent_at[name] = change
+        return False
+
+    def _read_last_change(self) -> int | None:
+        """Return when a file was last created in the folder; None if that was a moment ago.
+
+        Two files that are created in the same moment may give the folder the same time.
+        """
+        try:
+            change = os.stat(self._folder).st_mtime_ns
+        except OSError:
+            return None
+        return change if time.time_ns() - change > _MOMENT_NS else None
 
     def remove_marks(self) -> None:
         """Remove the marks of all frameworks. Call this once the output has been read."""

@@ -6,7 +6,6 @@ Imports `journal`; imports `run_check` only when the command runs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +78,7 @@ def _to_json(check: RunCheck) -> dict[str, Any]:
         "run": _name(check.path),
         "path": str(check.path),
         "ok": check.ok,
-        "damage": [asdict(found) for found in check.damage],
+        "damage": [dict(found) for found in check.damage],
         "not_covered": list(check.not_covered),
     }
 

@@ -81,7 +81,8 @@ def _show_differences(comparison: Comparison) -> None:
     rows: list[list[Text]] = []
     part_before = None
     for part, name, values in comparison.differences():
-        cells = [part if part != part_before else "", name, *_format_values(part, values)]
+        shown = _shorten_commands(values) if (part, name) == ("state", "command") else values
+        cells = [part if part != part_before else "", name, *_format_values(part, shown)]
         part_before = part
         rows.append([terminal.cell(cell) for cell in cells])
     if rows:
@@ -91,6 +92,15 @@ def _show_differences(comparison: Comparison) -> None:
             headings = [terminal.fold_heading(heading) for heading in headings]
         columns = ["part", "name", *headings]
         terminal.show(terminal.table(columns, rows, cut=[*columns[:1:-1], "name"]))
+
+
+def _shorten_commands(commands: list[str | None]) -> list[str | None]:
+    """Leave out the folder of the program if all commands run the same program."""
+    programs = {None if command is None else command.partition(" ")[0] for command in commands}
+    if len(programs) > 1 or "/" not in (next(iter(programs)) or ""):
+        return commands
+    start = (next(iter(programs)) or "").rfind("/") + 1
+    return [None if command is None else command[start:] for command in commands]
 
 
 def _run_headings(runs: list[str]) -> list[str]:

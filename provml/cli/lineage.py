@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SHORT_DIGEST = 12
 _MOST_PARAMS = 8
+_MOST_FILES = 6
 _LONGEST = 60
 _STDOUT = "-"
 _CODE = ("script", "source", "diff")
@@ -306,7 +307,8 @@ def _describe_run_facts(lineage: Lineage, name: str, code: list[str]) -> Iterato
         dirty = " with changes" if run.get("git_dirty") else ""
         code = [*code, f"commit {_short_text(run['git_commit'])[:_SHORT_DIGEST]}{dirty}"]
     if code:
-        yield click.style(f"code    {', '.join(code)}", dim=True)
+        more = f" and {len(code) - _MOST_FILES} more" if len(code) > _MOST_FILES else ""
+        yield click.style(f"code    {', '.join(code[:_MOST_FILES])}{more}", dim=True)
     params = lineage.params.get(name, [])
     if params:
         shown = [f"{_short_text(p['name'])}={_format_param(p)}" for p in params[:_MOST_PARAMS]]

@@ -208,7 +208,7 @@ def read_code_file(path: str, role: str, found_by: str, time_ns: int) -> CodeFil
         # code contains secrets only by accident, and they are masked
         is_secret = role == CONFIGURATION and is_secret_file(path)
         if is_secret and not is_env:
-            return CodeFile(path, role, found_by, time_ns, {"unread": SECRET}, None)
+            return CodeFile(path, role, found_by, time_ns, facts | {"unread": SECRET}, None)
         if status.st_size > COPY_LIMIT_BYTES:
             return CodeFile(path, role, found_by, time_ns, facts | {"unread": TOO_LARGE}, None)
         with open_user_file(path) as file:
@@ -219,7 +219,7 @@ def read_code_file(path: str, role: str, found_by: str, time_ns: int) -> CodeFil
         if is_json and content.lstrip()[:1] == b"[":
             return None
         if is_secret:  # the digest of a short secret reveals the secret
-            return CodeFile(path, role, found_by, time_ns, {"unread": SECRET}, content)
+            return CodeFile(path, role, found_by, time_ns, facts | {"unread": SECRET}, content)
         facts["sha256"] = hashlib.sha256(content).hexdigest()
         if len(content) > MAX_FILE_BYTES:
             content = None
@@ -270,6 +270,12 @@ class CodeFolder:
             facts.pop("copy_sha256", None)
             return facts | {"uncopied": str(error)[:1000]}
         return facts | {"copy": relative}
+
+    def has_copy_of(self, file: CodeFile) -> bool:
+        """Return whether the run has a copy of a file with this content."""
+        if file.content is None:
+            return False
+        return self.has_copy(find_copy_path(file.path, mask_copy(file)[1]))
 
     def has_copy(self, relative: str) -> bool:
         """Return whether the run has a copy with this path."""

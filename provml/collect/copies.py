@@ -60,14 +60,10 @@ def copy_folder(files: FolderFiles, run_folder: Path, relative: str) -> Iterator
     root = store_files.store_root(run_folder)
     target = run_folder / relative
     store_files.make_folder(root, target.parent)
-    temporary = target.with_name(f".{os.urandom(8).hex()}{store_files.PARTIAL_SUFFIX}")
-    try:
+    with store_files.make_temporary_folder(root, target) as temporary:
         yield _copy_files(root, files, temporary)
         if not store_files.is_folder(root, target):
             store_files.move(root, temporary, target)
-    finally:
-        if store_files.is_folder(root, temporary):
-            store_files.remove_folder(root, temporary)
 
 
 def _copy_files(root: Path, files: FolderFiles, target: Path) -> list[CopiedFile]:

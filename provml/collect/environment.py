@@ -12,6 +12,7 @@ from typing import Final
 
 from provml.base.text import printable_path
 from provml.collect.content import Facts
+from provml.collect.packages import list_packages
 from provml.collect.secrets import MASK, is_secret_name, mask_text
 
 _ALLOWED_NAMES: Final = """
@@ -53,7 +54,9 @@ def _total_memory_bytes() -> int | None:
         return None
 
 
-def describe_environment(variables: Iterable[str] = (), root: str = "/") -> Facts:
+def describe_environment(
+    variables: Iterable[str] = (), root: str = "/", *, with_python: bool = True
+) -> Facts:
     """Describe the interpreter, the packages, the machine and the allowed environment variables.
 
     Masks secrets in the variables. Takes about 1 ms per installed package.
@@ -61,15 +64,20 @@ def describe_environment(variables: Iterable[str] = (), root: str = "/") -> Fact
     Args:
         variables: names of additional variables to record; ``*`` matches any characters.
         root: the folder that contains ``proc`` and ``run``; tests pass another folder.
+        with_python: whether to describe the Python of this process and its packages.
     """
     from fnmatch import fnmatchcase
 
     patterns = tuple(variables)
-    facts: Facts = {
-        "python": sys.version,
-        "implementation": sys.implementation.name,
-        "executable": sys.executable,
-        "packages": _list_packages(),
+    facts: Facts = {}
+    if with_python:
+        facts = {
+            "python": sys.version,
+            "implementation": sys.implementation.name,
+            "executable": sys.executable,
+            "packages": list_packages(),
+        }
+    facts |= {
         "variables": {
             name: MASK if _is_secret_variable(name) else mask_text(printable_path(value))
             for name, value in sorted(os.environ.items())
@@ -178,20 +186,6 @@ def _read_text(path: str) -> str:
             return file.read(2**20)
     except OSError:
         return ""
-
-
-def _list_packages() -> dict[str, str]:
-    from importlib import metadata  # slow to import
-
-    packages: dict[str, str] = {}
-    for distribution in metadata.distributions():
-        try:
-            name, version = distribution.metadata["Name"], distribution.version
-        except Exception:  # a partly removed package can raise any exception
-            continue
-        if name:
-            packages.setdefault(printable_path(str(name)), printable_path(str(version)))
-    return dict(sorted(packages.items(), key=lambda item: item[0].lower()))
 
 
 def find_login_name() -> str | None:

@@ -8,8 +8,8 @@ provml recognises a secret in two ways:
 `secret_words` lists the names, and `secret_formats` lists the formats with their sources.
 Randomness alone never makes a text a secret, so digests, commits and identifiers are not masked.
 
-Imports only `secret_formats`, `secret_names`, `secret_search`, `secret_values` and `secret_words`
-from provml.
+Imports only `plain_text`, `secret_formats`, `secret_names`, `secret_search`, `secret_values` and
+`secret_words` from provml.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from provml.collect.secret_formats import JOINED_OPTIONS, PASSWORD_OPTIONS
+from provml.collect.plain_text import is_plain
 from provml.collect.secret_names import STRONG as _STRONG
 from provml.collect.secret_names import is_masking_on, name_strength
 from provml.collect.secret_names import is_secret_file as is_secret_file
 from provml.collect.secret_names import is_secret_name as is_secret_name
 from provml.collect.secret_names import use_mask_settings as use_mask_settings
-from provml.collect.secret_search import find_secrets
-from provml.collect.secret_values import Span
 from provml.collect.secret_words import NUMBER_WORDS
+
+if TYPE_CHECKING:
+    from provml.collect.secret_values import Span
 
 MASK: Final = "***"
 
@@ -64,8 +65,16 @@ def mask_bytes(content: bytes) -> bytes:
     """
     if not is_masking_on():
         return content
-    spans = find_secrets(content)
+    spans = _find_secrets(content)
     return _replace_spans(content, spans) if spans else content
+
+
+def _find_secrets(content: bytes) -> list[Span]:
+    if is_plain(content):
+        return []
+    from provml.collect.secret_search import find_secrets  # loads the rules
+
+    return find_secrets(content)
 
 
 def _replace_spans(content: bytes, spans: list[Span]) -> bytes:
@@ -145,11 +154,15 @@ def mask_argv(arguments: Sequence[str]) -> list[str]:
 
 def _is_password_option(argument: str, programs: set[str]) -> bool:
     """Return whether a password follows this short option of one of these programs."""
+    from provml.collect.secret_formats import PASSWORD_OPTIONS
+
     return not programs.isdisjoint(PASSWORD_OPTIONS.get(argument, ()))
 
 
 def _find_joined_password(argument: str, programs: set[str]) -> int:
     """Return where the password begins in an option such as ``-psesame``; 0 if there is none."""
+    from provml.collect.secret_formats import JOINED_OPTIONS
+
     names = JOINED_OPTIONS.get(argument[:2], ())
     return 2 if len(argument) > 2 and not programs.isdisjoint(names) else 0
 
@@ -350,7 +363,7 @@ def mask_record(record: Record) -> Record:
         return record
     texts: list[str] = []
     has_bytes = _gather_texts(record, texts)
-    if not has_bytes and not find_secrets("\n".join(texts).encode("utf-8", "surrogatepass")):
+    if not has_bytes and not _find_secrets("\n".join(texts).encode("utf-8", "surrogatepass")):
         return record
     masked: Record = _mask_texts(record)
     if masked == record:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import time_ns
 from typing import Final
 
@@ -59,6 +59,9 @@ class UsedCode:
         self._states: dict[str, tuple[int, int]] = {}
         """The modification time and size of each reported file."""
         self._by_folder: Counter[str] = Counter()
+        self._beyond: set[str] = set()
+        self._named: dict[str, CodeFile] = {}
+        """The files that the arguments name, until it is known whether the process reads them."""
         self._module_count = 0
 
     def start(self, arguments: Sequence[str]) -> None:
@@ -67,15 +70,24 @@ class UsedCode:
         Costs about half a microsecond for each imported module, and the reading of the files.
 
         Args:
-            arguments: the arguments of the script. Files that they name count as used.
+            arguments: the arguments of the script. Files that they name count as used, unless the
+                process writes them; see `report_named`.
         """
         self.find_modules()
-        for path in list_named_files(arguments):
-            role = choose_role(path)
-            if role is not None and self.project.is_local(path, is_named=True):
-                self._add(path, role, COMMAND_LINE)
+        self._named = {file.path: file for file in read_named_files(self.project, arguments)}
         for file in WATCH.opened:
             self.take(file)
+
+    def report_named(self) -> None:
+        """Report the files that the arguments name, and that have not changed since the start.
+
+        Call this at the end of a run, because an argument may also name a file to write.
+        """
+        named, self._named = self._named, {}
+        for path, file in named.items():
+            if path not in self._states and not has_changed(file):
+                self._states[path] = (file.facts["modified"], file.facts["size"])
+                self._report(file)
 
     def find_modules(self) -> None:
         """Report the local modules that were imported since the last call."""
@@ -97,6 +109,11 @@ class UsedCode:
         """Report a file that Python has opened or executed, if it belongs to the project."""
         path = file.path
         if self.project.is_certainly_installed(path):
+            return
+        named = self._named.pop(path, None)
+        if named is not None and not file.is_executed and not has_changed(named):
+            self._states[path] = (named.facts["modified"], named.facts["size"])
+            self._report(named)
             return
         if file.is_executed:
             if self.project.is_local(path):
@@ -127,7 +144,9 @@ class UsedCode:
         if self._states.get(path) == state:
             return
         if len(self._states) >= MAX_FILES:
-            self.left_out[BEYOND_LIMIT] += 1
+            if path not in self._beyond:
+                self._beyond.add(path)
+                self.left_out[BEYOND_LIMIT] += 1
             return
         self._states[path] = state  # do this first, because reading the file opens it
         if changed is not None:
@@ -136,6 +155,25 @@ class UsedCode:
         file = read_code_file(path, role, found_by, time_ns())
         if file is not None:
             self._report(file)
+
+
+def read_named_files(project: ProjectFiles, arguments: Sequence[str]) -> Iterator[CodeFile]:
+    """Read the code and configuration files that the arguments of a script name."""
+    for path in list_named_files(arguments):
+        role = choose_role(path)
+        if role is not None and project.is_local(path, is_named=True):
+            file = read_code_file(path, role, COMMAND_LINE, time_ns())
+            if file is not None and "modified" in file.facts:
+                yield file
+
+
+def has_changed(file: CodeFile) -> bool:
+    """Return whether a file was changed or removed after it was read."""
+    try:
+        status = os.stat(file.path)
+    except (OSError, ValueError):
+        return True
+    return (status.st_mtime_ns, status.st_size) != (file.facts["modified"], file.facts["size"])
 
 
 def _has_changed_since(path: str, since_ns: int) -> bool:

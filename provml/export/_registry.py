@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from provml.base.format_names import (
     BUILT_IN,
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     from provml.model.mapping import RunMapping
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(NamedTuple):
     """An export format for runs. `provml.export` describes how to define one.
 
     Attributes:

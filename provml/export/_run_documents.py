@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 DOCUMENT_STEM: Final = "provenance"
 _SWEPT_FOLDERS: Final = (layout.JOURNAL_FOLDER, layout.ARTIFACTS_FOLDER)
+_DIGEST_FOLDER: Final = re.compile("[0-9a-f]{16}")
 
 
 class MissingDocuments(NamedTuple):
@@ -206,8 +208,24 @@ def sweep_run_folder(run_folder: Path) -> list[Path]:
     root = store_files.store_root(folder)
     swept: list[Path] = []
     for place in (folder, *(folder / name for name in _SWEPT_FOLDERS)):
-        try:
+        with suppress(OSError):  # the folder does not exist, is a link, or can't be changed
             swept += store_files.sweep_temporaries(root, place)
-        except OSError:
-            pass  # the folder does not exist, is a link, or can't be changed
+    return swept + _sweep_copies(root, folder)
+
+
+def _sweep_copies(root: Path, folder: Path) -> list[Path]:
+    """Remove unfinished copies of files and folders, and the folders that are then empty.
+
+    The name of a finished copy never begins with a dot.
+    """
+    artifacts = folder / layout.ARTIFACTS_FOLDER
+    swept: list[Path] = []
+    with suppress(OSError):
+        for entry in store_files.list_folder(root, artifacts):
+            if entry.is_folder and _DIGEST_FOLDER.fullmatch(entry.name):
+                with suppress(OSError):
+                    found = store_files.sweep_temporaries(root, artifacts / entry.name)
+                    swept += found
+                    if found:
+                        store_files.remove_empty_folder(root, artifacts / entry.name)
     return swept

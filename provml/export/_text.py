@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from provml.base.clock import iso_text
@@ -39,7 +38,6 @@ quote_json = json.JSONEncoder(ensure_ascii=False).encode
 """Quotes a string with the escapes that JSON, N-Triples, Turtle and PROV-N have in common."""
 
 
-@dataclass(slots=True)
 class Rows:
     """A block of a table's rows, which converts each column to text only once.
 
@@ -47,11 +45,12 @@ class Rows:
     column. A block has few columns, so searching a list is faster than computing a hash.
     """
 
-    start: int
-    stop: int
-    _texts: list[tuple[Any, Callable[[Any], list[bytes]], list[bytes]]] = field(
-        default_factory=list
-    )
+    __slots__ = ("_texts", "start", "stop")
+
+    def __init__(self, start: int, stop: int) -> None:
+        self.start = start
+        self.stop = stop
+        self._texts: list[tuple[Any, Callable[[Any], list[bytes]], list[bytes]]] = []
 
     def __len__(self) -> int:
         return self.stop - self.start

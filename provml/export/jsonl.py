@@ -49,7 +49,7 @@ from provml.export._text import (
 )
 from provml.journal import layout
 from provml.journal.files import WriterFiles
-from provml.journal.history import holds_points
+from provml.journal.point_pages import holds_points
 from provml.journal.record_parsing import Series
 from provml.journal.sample_reading import to_int64
 from provml.model.attributes import typed_literal

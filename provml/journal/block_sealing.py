@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
 from provml.journal import layout
@@ -25,7 +24,6 @@ _LINE_BLOCKS: Final = 4096
 """The maximum number of checksums in a line, which is then 32 KiB long."""
 
 
-@dataclass(slots=True)
 class SealedBlocks:
     """The checksums that one pass computed, and the blocks that it left for later.
 
@@ -37,10 +35,13 @@ class SealedBlocks:
         next_block: the first block that this pass has not reached.
     """
 
-    checksums: dict[int, int] = field(default_factory=dict)
-    late: dict[int, int] = field(default_factory=dict)
-    waiting: set[int] = field(default_factory=set)
-    next_block: int = 0
+    __slots__ = ("checksums", "late", "next_block", "waiting")
+
+    def __init__(self, next_block: int = 0) -> None:
+        self.checksums: dict[int, int] = {}
+        self.late: dict[int, int] = {}
+        self.waiting: set[int] = set()
+        self.next_block = next_block
 
 
 class BlockSealer:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -73,8 +72,7 @@ def read_reference(content: object) -> RunReference | None:
     return RunReference(**facts)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True, slots=True)
-class RunFile:
+class RunFile(NamedTuple):
     """The content of a run's ``run.json``, and the result of checking it.
 
     Attributes:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -29,6 +28,7 @@ from provml.journal.sample_reading import (
     MAX_SLOTS,
     Header,
     Part,
+    digest_file,
     find_records_end,
     join_parts,
     list_extents,
@@ -60,12 +60,9 @@ IRREGULAR_FILES: Final = {
 }
 """The damage to report if a journal file is a link or special file, keyed by the file's suffix."""
 _PIECE_BYTES: Final = 2**16
-_BLOCK_BYTES: Final = 2**20
-_MAX_HOLE_BYTES: Final = 2**30
 _CHECKSUM_RECORDS: Final = ("checksums", "closed")
 
 
-@dataclass(slots=True)
 class WriterFiles:
     """One writer's pair of files: a samples file and an events file.
 
@@ -79,15 +76,33 @@ class WriterFiles:
         on_damage: a function that receives each piece of damage whose place is known.
     """
 
-    folder: Path
-    name: str
-    index: int
-    damage: Counter[str] = field(default_factory=Counter)
-    located: dict[str, Damage] = field(default_factory=dict)
-    unchecked: int = 0
-    on_damage: Callable[[Damage], None] | None = field(default=None, repr=False, compare=False)
-    _sums: BlockChecksums | None = field(default=None, repr=False, compare=False)
-    _held_folder: OpenFolder | None = field(default=None, repr=False, compare=False)
+    __slots__ = (
+        "_held_folder",
+        "_sums",
+        "damage",
+        "folder",
+        "index",
+        "located",
+        "name",
+        "on_damage",
+        "unchecked",
+    )
+
+    def __init__(
+        self, folder: Path, name: str, index: int, damage: Counter[str] | None = None
+    ) -> None:
+        self.folder = folder
+        self.name = name
+        self.index = index
+        self.damage: Counter[str] = Counter() if damage is None else damage
+        self.located: dict[str, Damage] = {}
+        self.unchecked = 0
+        self.on_damage: Callable[[Damage], None] | None = None
+        self._sums: BlockChecksums | None = None
+        self._held_folder: OpenFolder | None = None
+
+    def __repr__(self) -> str:
+        return f"WriterFiles({self.folder!r}, {self.name!r}, {self.index})"
 
     @property
     def samples_path(self) -> Path:
@@ -149,17 +164,8 @@ class WriterFiles:
         The digest is None if holes make up more than 1 GiB of the file. Raises OSError if the file
         can't be opened.
         """
-        import hashlib
-
         with self.open_samples() as file:
-            size = os.fstat(file.fileno()).st_size
-            if size - sum(end - start for start, end in list_extents(file)) > _MAX_HOLE_BYTES:
-                return None, size
-            file.seek(0)
-            digest = hashlib.sha256()
-            while block := file.read(_BLOCK_BYTES):
-                digest.update(block)
-            return digest.hexdigest(), size
+            return digest_file(file)
 
     def events_size(self) -> int:
         """Return the size of the events file in bytes; 0 if it can't be opened."""
@@ -284,14 +290,27 @@ class WriterFiles:
                 break
         return {}
 
+    def last_record(self) -> Record:
+        """Return the record in the last line; an empty dict if that line is not intact."""
+        for size in _END_SEARCH_BYTES:
+            try:
+                with self.open_events() as file:
+                    file.seek(max(0, os.fstat(file.fileno()).st_size - size))
+                    lines = file.read(size).splitlines(keepends=True)
+            except OSError:
+                return {}
+            record = parse_line(lines[-1]) if lines else None
+            if record is not None:
+                return record if self._is_intact(lines[-1], record) else {}
+        return {}
+
     def _is_being_closed(self) -> bool:
         """Return whether the writer is writing its last lines, or has just written them."""
         try:
             with self.open_events() as file:
-                is_held = is_lock_held(file.fileno(), {})
+                return bool(is_lock_held(file.fileno(), {}) or self.closed_record())
         except OSError:
-            is_held = None
-        return bool(is_held or self.closed_record())
+            return bool(self.closed_record())
 
     def _check_last_lines(self, lines: list[bytes], are_all: bool) -> None:
         checker = LineChecker(self.name, self.events_path.name, from_start=are_all)
@@ -350,8 +369,8 @@ class WriterFiles:
     def _finish_lines(self, checker: LineChecker, torn_bytes: int) -> bool:
         """Note the damage that a checker found, and return whether the writer has ended."""
         must_be_closed = checker.closed or checker.ended or self.header().status is not None
-        if must_be_closed and not checker.closed and self._is_being_closed():
-            must_be_closed = False
+        if must_be_closed and not checker.closed:
+            must_be_closed = not checker.ends_open and not self._is_being_closed()
         for found in checker.finish(must_be_closed, torn_bytes):
             self._note_located(found)
         return must_be_closed
@@ -408,6 +427,17 @@ class WriterFiles:
         The fields are ``time``, ``step``, ``value`` (as f64; use `to_int64` for other storages),
         ``epoch`` and ``series``. Needs 64 bytes of memory for each record of a chunk.
         """
+        for chunk in join_parts(self.parts(CHUNK_RECORDS), self._note_holes):
+            yield from split_chunk(chunk, records)
+
+    def parts(self, records: int, first: int = 0) -> Iterator[Part]:
+        """Yield parts of the samples file, in which unused and damaged records have no series.
+
+        Args:
+            records: the number of records in a part.
+            first: the number of records to skip at the beginning of the file. Use the ``first`` of
+                an earlier part.
+        """
         try:
             file = self.open_samples()
         except OSError as error:
@@ -421,16 +451,17 @@ class WriterFiles:
             length = os.fstat(file.fileno()).st_size
             sums = self.read_checksums()
             if sums is None:
-                yield from join_parts(read_parts(file, records, length), self._note_holes)
+                yield from read_parts(file, records, length, first)
                 self._note_end(length)
                 return
+            if sums.closed is None:
+                sums.infer_size(self.last_record())
             checker = SampleChecker(self.samples_path.name, sums, length)
             if not checker.check_header(os.pread(file.fileno(), layout.HEADER_SIZE, 0)):
                 self._note_located(Damage(self.samples_path.name, "the header is damaged"))
-            parts = read_parts(file, CHUNK_RECORDS, checker.end)
-            for chunk in join_parts(self._check_parts(file, parts, checker), self._note_holes):
-                yield from split_chunk(chunk, records)
-            self.unchecked = checker.unchecked
+            parts = read_parts(file, records, checker.end, first)
+            yield from self._check_parts(file, parts, checker)
+            self.unchecked = self.unchecked if first else checker.unchecked
             for found in checker.finish():
                 self._note_located(found)
 

@@ -7,40 +7,29 @@ provml, and imports numpy only to read points.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from provml.base.clock import to_datetime, to_time_ns
 from provml.base.context import Context, context_from_path
-from provml.base.results import Point, PointPage
-from provml.errors import InvalidArgumentError
-from provml.journal import layout
-from provml.journal.files import WriterFiles
 from provml.journal.layout import Record
 from provml.journal.reader import Journal, read_events_stamp
 from provml.journal.reading_summaries import READING_SUMMARY, find_old_summaries
-from provml.journal.record_parsing import Series, record_context
-from provml.journal.sample_reading import to_int64
-from provml.journal.values import decode, to_logged_value
+from provml.journal.record_parsing import record_context
+from provml.journal.values import DECODE_ERRORS, decode, to_logged_value
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    pass
 
 _START_SUFFIXES: Final = ("_started", "_start")
 _END_SUFFIXES: Final = ("_finish", "_finished", "_ended", "_end")
-_DECODE_ERRORS: Final = (KeyError, TypeError, ValueError, ArithmeticError, RecursionError)
-_POINT_ROLES: Final = ("row", "summary")
-_MAX_POINTS: Final = 1_000_000
 
 TimeLike = int | float | datetime
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedEvent:
+class RecordedEvent(NamedTuple):
     """An event that was logged in a run.
 
     Attributes:
@@ -63,8 +52,7 @@ class RecordedEvent:
         return to_datetime(self.time_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedSpan:
+class RecordedSpan(NamedTuple):
     """The period from an ``X_started`` event to the ``X_finish`` event that ends it.
 
     Both events have the same source and context.
@@ -271,7 +259,7 @@ def decode_metadata(record: Record) -> dict[str, Any]:
     """Return a record's metadata, or an empty dict if it is missing or can't be decoded."""
     try:
         metadata = to_logged_value(decode(record.get("metadata")))
-    except _DECODE_ERRORS:
+    except DECODE_ERRORS:
         return {}
     return metadata if isinstance(metadata, dict) else {}
 
@@ -322,7 +310,7 @@ class LastValues(Mapping[str, Any]):
             if isinstance(record.get("name"), str):
                 try:
                     to_logged_value(decode(record["value"]))
-                except _DECODE_ERRORS:
+                except DECODE_ERRORS:
                     continue
                 self._encoded[record["name"]] = record["value"]
         self._stamp = stamp
@@ -337,105 +325,3 @@ def _read_settings(journal: Journal, kind: str) -> Iterator[Record]:
         is_old_summary = offset in summaries.get(files.index, ())
         if (READING_SUMMARY if is_old_summary else record.get("record")) == kind:
             yield record
-
-
-# -- points of a group -----------------------------------------------------------------------------
-
-
-def read_points(journal: Journal, path: tuple[str, ...], start_index: int, limit: int) -> PointPage:
-    """Read one page of a metric group's points, as `MetricGroup.read` describes.
-
-    A point consists of consecutive samples that have the group's context and the same time. Lists
-    all points of one writer before the points of the next. Costs one pass over the samples files,
-    and memory for the points on the page.
-
-    Raises InvalidArgumentError if an argument is not a non-negative int, or if the limit exceeds a
-    million.
-    """
-    start = validate_count(start_index, "start_index", 2**62)
-    stop = start + validate_count(limit, "limit", _MAX_POINTS)
-    total = 0
-    found: list[tuple[int, dict[str, Any]]] = []
-    for files in journal.writers:
-        declared = {
-            n: s for n, s in files.series().items() if holds_points(s) and s.context == path
-        }
-        if declared:
-            total = _add_points_of_writer(files, declared, (start, stop), total, found)
-    return PointPage([Point(*point) for point in found], total, stop < total)
-
-
-def validate_count(value: object, what: str, most: int) -> int:
-    """Check a count, and return it as an int.
-
-    Raises InvalidArgumentError if the value is not an int between 0 and ``most``.
-    """
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise InvalidArgumentError(f"{what} must be a non-negative int, not {value!r:.80}")
-    number = value.__index__()
-    if not 0 <= number <= most:
-        raise InvalidArgumentError(f"{what} must be between 0 and {most:,}, not {value!r:.80}")
-    return int(number)
-
-
-def holds_points(series: Series) -> bool:
-    """Return whether the samples of a series are values of a metric group's points."""
-    return series.kind == "metric" and series.role in _POINT_ROLES and series.context is not None
-
-
-def _add_points_of_writer(
-    files: WriterFiles,
-    declared: dict[int, Series],
-    limits: tuple[int, int],
-    total: int,
-    found: list[tuple[int, dict[str, Any]]],
-) -> int:
-    """Add one writer's points to ``found``, and return the number of points counted so far.
-
-    Adds only points whose index lies within the limits.
-    """
-    import numpy as np
-
-    last: int | None = None
-    numbers = np.array(list(declared))
-    for chunk in files.chunks():
-        own = chunk[np.isin(chunk["series"], numbers)]
-        if not len(own):
-            continue
-        times = own["time"]
-        begins = np.concatenate(([last is None or times[0] != last], times[1:] != times[:-1]))
-        index = total + np.cumsum(begins) - 1
-        total, last = int(index[-1]) + 1, int(times[-1])
-        chosen = (index >= limits[0]) & (index < limits[1])
-        for row, record, value in _decode_values(files, declared, own[chosen], index[chosen]):
-            if not found or found[-1][0] != row:
-                found.append((row, {}))
-            data = found[-1][1]
-            data.pop("step", None), data.pop("epoch", None)  # the step and epoch stay last
-            data[declared[int(record["series"])].name] = value
-            if int(record["step"]) != layout.NO_STEP:
-                data["step"] = int(record["step"])
-            if int(record["epoch"]) != layout.NO_EPOCH:
-                data["epoch"] = int(record["epoch"])
-    return total
-
-
-def _decode_values(
-    files: WriterFiles,
-    declared: dict[int, Series],
-    chosen: NDArray[np.void],
-    index: NDArray[np.int64],
-) -> Iterator[tuple[int, Any, Any]]:
-    """Yield the point index, record and value of each sample whose value can be decoded."""
-    floats, integers = chosen["value"].tolist(), to_int64(chosen).tolist()
-    for position, record in enumerate(chosen):
-        row = int(index[position])
-        storage = declared[int(record["series"])].storage
-        if storage != "text":
-            yield row, record, floats[position] if storage == "f64" else integers[position]
-            continue
-        (line,) = files.records_at([integers[position]])
-        try:
-            yield row, record, to_logged_value(decode((line or {})["value"]))
-        except _DECODE_ERRORS:
-            continue

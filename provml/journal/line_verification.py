@@ -44,6 +44,8 @@ class LineChecker:
     Attributes:
         closed: whether the ``closed`` line was read, which ends the file.
         ended: whether the ``end`` line was read, which says how the run ended.
+        ends_open: whether the ``end`` line is the last line, because the process was killed before
+            it wrote the ``closed`` line. Nothing that was recorded is missing then.
         torn: the number of lines that were written only in part.
     """
 
@@ -57,6 +59,7 @@ class LineChecker:
         """
         self.closed = False
         self.ended = False
+        self.ends_open = False
         self.torn = 0
         self._seed = seed_of(name)
         self._file_name = file_name
@@ -72,6 +75,7 @@ class LineChecker:
             read_next: a function that returns the next line without advancing the file.
         """
         number = check_line(line, self._seed)
+        self.ends_open = False
         if number is None:
             self._unreadable += line != b"\n"
             return False
@@ -96,7 +100,8 @@ class LineChecker:
         self._unreadable = 0
         self._next = number + 1
         self.closed = self.closed or line.startswith(_CLOSED_START)
-        self.ended = self.ended or line.startswith(_END_START)
+        self.ends_open = line.startswith(_END_START)
+        self.ended = self.ended or self.ends_open
         return True
 
     def finish(self, must_be_closed: bool, torn_bytes: int) -> list[Damage]:

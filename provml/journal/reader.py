@@ -10,9 +10,8 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from provml.base.results import Damage
 from provml.base.store_files import OpenFolder, store_root
@@ -175,8 +174,7 @@ def describe_damage(damage: Mapping[str, int]) -> str | None:
     return f"parts of the journal can't be read and are left out ({reasons})"
 
 
-@dataclass(frozen=True, slots=True)
-class RunFiles:
+class RunFiles(NamedTuple):
     """The files of a run, as `open_run` finds them.
 
     Attributes:

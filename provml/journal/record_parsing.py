@@ -7,15 +7,13 @@ Imports only `layout` from provml.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from provml.journal import layout
 from provml.journal.layout import Record as Record
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(NamedTuple):
     """A series, as declared in its writer's events file."""
 
     number: int

@@ -14,9 +14,8 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from provml.base import store_files
 from provml.errors import JournalError, StoreError
@@ -43,8 +42,7 @@ _LOCK_PAUSE_S: Final = 0.02
 _END_LINE_STATUSES: Final = (*layout.END_STATUSES, "crashed")
 
 
-@dataclass(frozen=True, slots=True)
-class _OpenWriter:
+class _OpenWriter(NamedTuple):
     """A writer whose files do not record how it ended."""
 
     files: WriterFiles
@@ -91,17 +89,20 @@ def recover(run_folder: Path, force: bool = False) -> list[str]:
         ]
         owners = [writer for writer in open_writers if writer.is_owner]
         assumed = _refuse_living(run_folder, owners, force)
+        unclosed = [line for files in list_writer_files(run_folder) for line in _close_ended(files)]
         if not owners:
-            return []
+            return unclosed
         helpers = [
             writer
             for writer in open_writers
             if not writer.is_owner and writer.liveness.is_alive is False
         ]
         # close the owners last: if recovery is interrupted, the next call finds the run still open
-        return assumed + [
-            line for writer in (*helpers, *owners) for line in _close_writer(run_folder, writer)
-        ]
+        return (
+            assumed
+            + unclosed
+            + [line for writer in (*helpers, *owners) for line in _close_writer(run_folder, writer)]
+        )
 
 
 def _refuse_living(run_folder: Path, owners: list[_OpenWriter], force: bool) -> list[str]:
@@ -191,6 +192,31 @@ def _find_open_writer(files: WriterFiles) -> Iterator[_OpenWriter]:
         _END_LINE_STATUSES if writer.is_owner else layout.STATUS_CODES
     ):
         yield writer
+
+
+def _close_ended(files: WriterFiles) -> Iterator[str]:
+    """Write the missing ``closed`` line of a writer that was killed just before it wrote the line.
+
+    Yields a message if the line was missing.
+    """
+    header, end = files.header(), files.last_record()
+    status, time_ns, slots = end.get("status"), end.get("time"), end.get("slots")
+    if end.get("record") != "end" or not header.created_ns or header.is_damaged:
+        return
+    if not files.has_checksums() or check_writer(files).is_alive is not False:
+        return
+    if status not in layout.STATUS_CODES or not (isinstance(time_ns, int) and 0 <= time_ns < 2**63):
+        return
+    root = store_files.store_root(files.folder.parent)
+    sizes = _measure_samples(root, files)
+    if sizes["length"] < layout.HEADER_SIZE or slots != (
+        (sizes["length"] - layout.HEADER_SIZE) // layout.RECORD_SIZE
+    ):
+        return  # samples are missing, and a ``closed`` line would hide that
+    closed: Record = {"record": "closed", **sizes}
+    closed["header"] = _mark_ended(root, files.samples_path, time_ns, status)
+    _append_lines(root, files.events_path, files, [closed])
+    yield f"closed the files of {describe_writer(files)}, which died while it ended the run"
 
 
 def _close_writer(run_folder: Path, writer: _OpenWriter) -> Iterator[str]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from provml.base.sparse_files import is_sparse
 from provml.journal import layout
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
 
 _FIRST_READ_BYTES: Final = 64 * layout.RECORD_SIZE
 _READ_BYTES: Final = 2**20
+_MAX_HOLE_BYTES: Final = 2**30
 MAX_SLOTS: Final = 2**63 // layout.RECORD_SIZE
 """The number of records that the largest possible file contains."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The header of a samples file. All fields are zero if the header can't be read.
 
     Attributes:
@@ -49,8 +48,7 @@ class Header:
         return names.get(self.status_code)
 
 
-@dataclass(slots=True)
-class Part:
+class Part(NamedTuple):
     """Consecutive records of a samples file.
 
     Attributes:
@@ -75,14 +73,17 @@ class Part:
         return int(((series != 0) & (series != layout.ABANDONED_SLOT)).sum())
 
 
-def read_parts(file: BinaryIO, records: int, end: int) -> Iterator[Part]:
-    """Yield the records before an offset in parts of up to ``records`` records, without holes."""
+def read_parts(file: BinaryIO, records: int, end: int, first: int = 0) -> Iterator[Part]:
+    """Yield the records before an offset in parts of up to ``records`` records, without holes.
+
+    Skips the ``first`` records of the file.
+    """
     if end <= layout.HEADER_SIZE:
         return
     import numpy as np
 
     sparse = is_sparse(file)
-    position = file.seek(layout.HEADER_SIZE)
+    position = file.seek(layout.HEADER_SIZE + first * layout.RECORD_SIZE)
     while position < end:
         skipped, count = _find_data(file, records) if sparse else (0, records)
         position += skipped * layout.RECORD_SIZE
@@ -137,6 +138,23 @@ def split_chunk(chunk: NDArray[np.void], records: int) -> Iterator[NDArray[np.vo
         return
     for start in range(0, len(chunk), records):
         yield chunk[start : start + records]
+
+
+def digest_file(file: BinaryIO) -> tuple[str | None, int]:
+    """Return the SHA-256 digest and the size of an open samples file.
+
+    The digest is None if holes make up more than 1 GiB of the file.
+    """
+    import hashlib
+
+    size = os.fstat(file.fileno()).st_size
+    if size - sum(end - start for start, end in list_extents(file)) > _MAX_HOLE_BYTES:
+        return None, size
+    file.seek(0)
+    digest = hashlib.sha256()
+    while block := file.read(_READ_BYTES):
+        digest.update(block)
+    return digest.hexdigest(), size
 
 
 def find_records_end(file: BinaryIO) -> int:

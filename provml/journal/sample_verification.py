@@ -13,9 +13,8 @@ import threading
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import BinaryIO, Final, Generic, TypeVar
+from typing import BinaryIO, Final, Generic, NamedTuple, TypeVar
 from zlib import crc32
 
 from provml.base.results import Damage
@@ -41,7 +40,6 @@ _LINE_STARTS: Final = (b'{"record":"checksums",', b'{"record":"closed",')
 _Job = TypeVar("_Job")
 
 
-@dataclass(slots=True)
 class BlockChecksums:
     """The checksums that a writer has recorded for its samples so far.
 
@@ -50,12 +48,13 @@ class BlockChecksums:
             damaged.
     """
 
-    name: str
-    closed: layout.Record | None = None
-    _values: array[int] = field(default_factory=lambda: array("I"))
-    _known: bytearray = field(default_factory=bytearray)
-    _late: dict[int, tuple[frozenset[int], int]] = field(default_factory=dict)
-    _read_to: int = 0
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.closed: layout.Record | None = None
+        self._values = array("I")
+        self._known = bytearray()
+        self._late: dict[int, tuple[frozenset[int], int]] = {}
+        self._read_to = 0
 
     def update(self, file: BinaryIO) -> None:
         """Read the lines that were added to the events file since the last call."""
@@ -102,9 +101,19 @@ class BlockChecksums:
         for block, value in late["blocks"].items():
             self._late[int(block)] = series, int(value, 16)
 
+    def infer_size(self, last_record: layout.Record) -> None:
+        """Use the number of samples in the ``end`` line if that is the last line.
+
+        The process was then killed before it wrote the ``closed`` line.
+        """
+        slots = last_record.get("slots")
+        if last_record.get("record") == "end" and isinstance(slots, int) and 0 <= slots < 2**58:
+            size = layout.HEADER_SIZE + slots * layout.RECORD_SIZE
+            self.closed = {"record": "closed", "size": size, "length": size}
+
     def matches_header(self, header: bytes) -> bool:
         """Return whether the samples file's header has not changed since the file was closed."""
-        if self.closed is None:
+        if self.closed is None or "header" not in self.closed:
             return True
         own = header[: layout.HEADER_CHECKSUM_OFFSET]
         return check_header(header) is True and format_checksum(own) == self.closed.get("header")
@@ -148,12 +157,11 @@ class BlockChecksums:
         return [b for b in known if self._known[b] and self._values[b] != _ZERO_BLOCK]
 
 
-@dataclass(slots=True)
-class BlockFindings:
+class BlockFindings(NamedTuple):
     """The numbers of the damaged and of the unchecked blocks in a part of a samples file."""
 
-    damaged: list[int] = field(default_factory=list)
-    unchecked: list[int] = field(default_factory=list)
+    damaged: list[int]
+    unchecked: list[int]
 
 
 class SampleChecker:
@@ -192,7 +200,7 @@ class SampleChecker:
 
     def find_bad_blocks(self, first: int, content: memoryview) -> BlockFindings:
         """Check the blocks in a part of the file that starts at a block boundary. Thread-safe."""
-        found = BlockFindings()
+        found = BlockFindings([], [])
         if self._sums.match_all(first, content):
             return found
         for number, place in enumerate(range(0, len(content), BLOCK_BYTES), first):

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from provml.base.results import Damage
 from provml.journal.files import WriterFiles
@@ -26,8 +25,7 @@ _START_DIGITS: Final = 20
 _STATUSES_BY_SEVERITY: Final = ("running", "failed", "crashed", "interrupted", "finished")
 
 
-@dataclass(frozen=True, slots=True)
-class RunState:
+class RunState(NamedTuple):
     """The state of a run: whether it is still running, when and how it ended, and what was lost.
 
     Attributes:
@@ -52,8 +50,7 @@ class RunState:
     damage: tuple[Damage, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _WriterEnd:
+class _WriterEnd(NamedTuple):
     status: str
     written: bool = False
     """Whether the writer's own files record how it ended."""

@@ -44,6 +44,8 @@ from provml.journal.fields import (
 
 _MAX_EXACT_INTEGER: Final = 2**53
 _MAX_VALUE_DEPTH: Final = 64
+DECODE_ERRORS: Final = (KeyError, TypeError, ValueError, ArithmeticError, RecursionError)
+"""The exceptions that `decode` raises for data that provml did not write."""
 
 
 class Moment(NamedTuple):

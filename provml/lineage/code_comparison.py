@@ -37,12 +37,16 @@ class RecordedFile(NamedTuple):
         text: the text of the copy; None if there is no copy, or if it is not text.
         reason: why there is no text; empty if there is one.
         is_masked: whether secrets in the copy are masked.
+        is_diff: whether the file is the git diff of uncommitted changes.
+        is_found: whether provml found the file by itself. If so, the run has all of its code.
     """
 
     sha256: str | None
     text: str | None
     reason: str = ""
     is_masked: bool = False
+    is_diff: bool = False
+    is_found: bool = False
 
 
 @dataclass(slots=True)
@@ -62,9 +66,8 @@ class CodeComparison:
 
 def is_code(row: dict[str, Any]) -> bool:
     """Return whether a row of the table ``artifacts`` is a code or configuration file."""
-    return row["kind"] in CODE_KINDS or (
-        row["kind"] == "input" and row["input_role"] == CONFIGURATION
-    )
+    is_configuration = row["input_role"] == CONFIGURATION and row["form"] == "file"
+    return row["kind"] in CODE_KINDS or (row["kind"] == "input" and is_configuration)
 
 
 def compare_code(database: QuestionDatabase, runs: list[str]) -> CodeComparison:
@@ -82,6 +85,10 @@ def compare_code(database: QuestionDatabase, runs: list[str]) -> CodeComparison:
             break
         for run in known[1:]:
             sides = files[known[0]].get(name), files[run].get(name)
+            if any(side is not None and side.is_diff for side in sides) and (
+                _has_all_code(files[known[0]]) or _has_all_code(files[run])
+            ):
+                continue  # the files themselves are compared
             if None in sides and not all(_has_code(files[own]) for own in (known[0], run)):
                 continue  # one of the runs recorded only some of its code
             labels = f"{known[0]}/{name}", f"{run}/{name}"
@@ -95,6 +102,10 @@ def compare_code(database: QuestionDatabase, runs: list[str]) -> CodeComparison:
 def _has_code(files: dict[str, RecordedFile]) -> bool:
     """Return whether a run recorded its code: more than the digest of the script."""
     return any(file.text is not None or file.is_masked for file in files.values())
+
+
+def _has_all_code(files: dict[str, RecordedFile]) -> bool:
+    return any(file.is_found for file in files.values())
 
 
 def _read_files(database: QuestionDatabase, run: str) -> dict[str, RecordedFile]:
@@ -118,7 +129,10 @@ def _read_files(database: QuestionDatabase, run: str) -> dict[str, RecordedFile]
             text, reason = _read_copy(folder, row["copy"])
         if text is None and row["sha256"] is None and row["kind"] == "source" and not row["path"]:
             continue  # code from a shell or standard input
-        files[row["name"]] = RecordedFile(row["sha256"], text, reason, masked)
+        is_found = "provml:foundBy" in facts
+        files[row["name"]] = RecordedFile(
+            row["sha256"], text, reason, masked, row["kind"] == "diff", is_found
+        )
     return files
 
 

@@ -30,7 +30,6 @@ _VALUE_PARTS: Final = (
 )
 _PARTS: Final = (*_VALUE_PARTS, "metrics", "code", "unrecorded")
 _RECORDED_PARTS: Final = {
-    "packages": "environment",
     "params": "parameters",
     "data": "data",
     "metrics": "metrics",
@@ -98,7 +97,7 @@ class Comparison(HasTable):
         known = [place for place, run in enumerate(self.runs) if run not in without]
         found: dict[str, list[Any]] = {}
         for name, values in entries.items():
-            is_whole = part in _ALL_OR_NOTHING and name.partition(".")[0] != "host"
+            is_whole = part in _ALL_OR_NOTHING and not _is_host(name)
             compared = [values[place] for place in known] if is_whole else values
             if any(other != compared[0] for other in compared[1:]):
                 found[name] = values
@@ -185,15 +184,27 @@ def _add_unrecorded(comparison: Comparison, without_code: list[str]) -> None:
     missing = {
         "command": [run for run, v in zip(comparison.runs, commands, strict=False) if v is None],
         "code": without_code,
+        "environment": _find_runs_without(
+            comparison.runs, {k: v for k, v in comparison.environment.items() if not _is_host(k)}
+        ),
     }
     for part, name in _RECORDED_PARTS.items():
-        entries: dict[str, list[Any]] = getattr(comparison, part)
-        missing[name] = [
-            run
-            for place, run in enumerate(comparison.runs)
-            if all(values[place] is None for values in entries.values())
-        ]
+        missing[name] = _find_runs_without(comparison.runs, getattr(comparison, part))
     comparison.unrecorded = {name: runs for name, runs in missing.items() if runs}
+
+
+def _find_runs_without(runs: list[str], entries: dict[str, list[Any]]) -> list[str]:
+    """Return the runs that have no value in any of the entries."""
+    return [
+        run
+        for place, run in enumerate(runs)
+        if all(values[place] is None for values in entries.values())
+    ]
+
+
+def _is_host(name: str) -> bool:
+    """Return whether a fact of the environment is about the host, which all runs record."""
+    return name.partition(".")[0] == "host"
 
 
 def _shell_text(command: str | None) -> str | None:

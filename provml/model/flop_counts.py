@@ -6,8 +6,7 @@ Imports `series`, `names` and `statements`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from provml.model.names import encode_name, encoded_path
 from provml.model.series import Block, RunSeries
@@ -22,8 +21,7 @@ WorkloadKey = tuple[int, int]
 """The key of a workload: the index of its writer, and its number in that writer's records."""
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
+class Workload(NamedTuple):
     """A model or block of code whose FLOPs were counted.
 
     Attributes:

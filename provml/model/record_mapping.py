@@ -6,8 +6,7 @@ Imports `survey`, `damage`, `names` and `statements`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from provml.journal.layout import Record
 from provml.journal.record_parsing import record_context
@@ -31,8 +30,7 @@ RESULTS: Final = Name("run:results")
 """The name of the collection that contains everything the run made."""
 
 
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
+class JournalEntry(NamedTuple):
     """A record and its position in the journal.
 
     The methods that read a field raise DamagedRecordError if the field does not have the expected
@@ -99,8 +97,7 @@ class JournalEntry:
         return [("provml:metadata", self.read_json("metadata"))]
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """The latest version of a dataset, model or other entity with a given kind and name."""
 
     number: int
@@ -108,8 +105,7 @@ class Version:
     digest: object
 
 
-@dataclass(frozen=True, slots=True)
-class TagVersion:
+class TagVersion(NamedTuple):
     """A value of a tag, and the time when it was set, in nanoseconds since the epoch.
 
     Equal values have the same `json_text`.
@@ -120,16 +116,14 @@ class TagVersion:
     time_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class ContentUse:
+class ContentUse(NamedTuple):
     """A dataset or another input that was used, and the context that used it."""
 
     content: Name
     context: Path
 
 
-@dataclass(frozen=True, slots=True)
-class ModelUse:
+class ModelUse(NamedTuple):
     """The use of a model that the same run made.
 
     Attributes:
@@ -143,8 +137,7 @@ class ModelUse:
     time_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class ContentMade:
+class ContentMade(NamedTuple):
     """An artifact or model that the run made.
 
     Attributes:
@@ -158,8 +151,7 @@ class ContentMade:
     entry: JournalEntry
 
 
-@dataclass(frozen=True, slots=True)
-class StartRecord:
+class StartRecord(NamedTuple):
     """The parts of a ``start`` record: the script, and attributes of the script and the command."""
 
     entry: JournalEntry
@@ -168,7 +160,6 @@ class StartRecord:
     command_attributes: Attributes
 
 
-@dataclass(slots=True)
 class ScriptVersion:
     """A version of the script.
 
@@ -185,15 +176,15 @@ class ScriptVersion:
             file was not recorded as one.
     """
 
-    version: Version
-    label: str
-    attributes: Attributes
-    source: Attributes | None = None
-    code: Attributes | None = None
+    def __init__(self, version: Version, label: str, attributes: Attributes) -> None:
+        self.version = version
+        self.label = label
+        self.attributes = attributes
+        self.source: Attributes | None = None
+        self.code: Attributes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedEvent:
+class LoggedEvent(NamedTuple):
     """The parts of an ``event`` record.
 
     Attributes:
@@ -211,31 +202,31 @@ class LoggedEvent:
     of: tuple[str, str] | None
 
 
-@dataclass(slots=True)
 class MappingState:
     """The state of one pass over the records: the elements that the pass has declared so far.
 
     The size of the state depends on the number of names in use, not on the number of samples.
     """
 
-    survey: Survey
-    detail: str
-    states_readings: bool
-    versions: dict[tuple[str, str], Version] = field(default_factory=dict)
-    tags: dict[str, list[TagVersion]] = field(default_factory=dict)
-    content_used: list[ContentUse] = field(default_factory=list)
-    roles: dict[Name, object] = field(default_factory=dict)
-    model_uses: list[ModelUse] = field(default_factory=list)
-    made: list[ContentMade] = field(default_factory=list)
-    declared: set[Name] = field(default_factory=set)
-    open_spans: dict[tuple[Any, ...], list[LoggedEvent]] = field(default_factory=dict)
-    workloads: dict[WorkloadKey, Workload] = field(default_factory=dict)
-    outputs: dict[tuple[str, str], Versions] = field(default_factory=dict)
-    event_targets: list[tuple[Name, int, tuple[str, str]]] = field(default_factory=list)
-    windows: dict[tuple[int, Path, str], Name] = field(default_factory=dict)
-    scripts: list[ScriptVersion] = field(default_factory=list)
-    plan: Name | None = None
-    start: StartRecord | None = None
+    def __init__(self, survey: Survey, detail: str, states_readings: bool) -> None:
+        self.survey = survey
+        self.detail = detail
+        self.states_readings = states_readings
+        self.versions: dict[tuple[str, str], Version] = {}
+        self.tags: dict[str, list[TagVersion]] = {}
+        self.content_used: list[ContentUse] = []
+        self.roles: dict[Name, object] = {}
+        self.model_uses: list[ModelUse] = []
+        self.made: list[ContentMade] = []
+        self.declared: set[Name] = set()
+        self.open_spans: dict[tuple[Any, ...], list[LoggedEvent]] = {}
+        self.workloads: dict[WorkloadKey, Workload] = {}
+        self.outputs: dict[tuple[str, str], Versions] = {}
+        self.event_targets: list[tuple[Name, int, tuple[str, str]]] = []
+        self.windows: dict[tuple[int, Path, str], Name] = {}
+        self.scripts: list[ScriptVersion] = []
+        self.plan: Name | None = None
+        self.start: StartRecord | None = None
 
     def software_name(self) -> Name:
         """Return the name of the agent that represents provml."""

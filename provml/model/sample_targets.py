@@ -8,7 +8,6 @@ Imports `series`, `names` and `statements`; imports numpy only when needed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.model.names import sample_prefix, series_path, summarising_prefix, window_prefix
@@ -73,7 +72,7 @@ def split_summaries(block: Block, times: set[int]) -> tuple[Block | None, Block 
     known = _is_in(block.time_ns, times)
     if known.all():
         return block, None
-    plain = replace(block, role=None)
+    plain = block._replace(role=None)
     return (block.rows(known), plain.rows(~known)) if known.any() else (None, plain)
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from provml.journal import history, layout
 from provml.journal.files import WriterFiles
@@ -39,7 +38,6 @@ the series is about.
 """
 
 
-@dataclass(slots=True, eq=False)
 class RunSeries:
     """One series of the run, with a summary of its samples from all writers.
 
@@ -49,18 +47,19 @@ class RunSeries:
     readings have a mean. ``last`` is the last value that the last writer wrote.
     """
 
-    identity: SeriesIdentity
-    index: int
-    units: list[str] = field(default_factory=list)
-    count: int = 0
-    first_ns: int | None = None
-    last_ns: int | None = None
-    minimum: Number | None = None
-    maximum: Number | None = None
-    last: Any = None
-    total: float = 0.0
-    numbers: int = 0
-    writers: list[WriterFiles] = field(default_factory=list)
+    def __init__(self, identity: SeriesIdentity, index: int) -> None:
+        self.identity = identity
+        self.index = index
+        self.units: list[str] = []
+        self.count = 0
+        self.first_ns: int | None = None
+        self.last_ns: int | None = None
+        self.minimum: Number | None = None
+        self.maximum: Number | None = None
+        self.last: Any = None
+        self.total = 0.0
+        self.numbers = 0
+        self.writers: list[WriterFiles] = []
 
     @property
     def kind(self) -> str:
@@ -117,8 +116,7 @@ class RunSeries:
         self.numbers += len(numbers)
 
 
-@dataclass(slots=True, eq=False)
-class Block:
+class Block(NamedTuple):
     """Samples that share a series, a unit and a writer, in the order in which they were written.
 
     Either all samples of a block have a step or none of them do. The same applies to epochs.
@@ -156,8 +154,7 @@ class Block:
             values = [value for value, own in zip(values, chosen.tolist(), strict=True) if own]
         else:
             values = values[chosen]
-        return replace(
-            self,
+        return self._replace(
             number=self.number[chosen],
             time_ns=self.time_ns[chosen],
             step=None if self.step is None else self.step[chosen],

@@ -10,8 +10,7 @@ Imports only `journal.values` from provml.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from provml.journal.values import Moment
 
@@ -32,15 +31,13 @@ class Iri(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(NamedTuple):
     """A typed value: its lexical form, and the qualified name of its datatype."""
 
     lexical: str
     datatype: Name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class NameColumn:
     """A column of qualified names that differ only in the integers that they contain.
 
@@ -48,7 +45,13 @@ class NameColumn:
     Example: ``("run:step/training/", array([1, 2]))``.
     """
 
-    parts: tuple[str | NDArray[np.int64], ...]
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: tuple[str | NDArray[np.int64], ...]) -> None:
+        self.parts = parts
+
+    def __repr__(self) -> str:
+        return f"NameColumn(parts={self.parts!r})"
 
     def rows(self) -> Iterator[Name]:
         """Yield the names row by row."""
@@ -60,22 +63,32 @@ class NameColumn:
             )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class TimeColumn:
     """A column of times, in nanoseconds since the epoch."""
 
-    time_ns: NDArray[np.int64]
+    __slots__ = ("time_ns",)
+
+    def __init__(self, time_ns: NDArray[np.int64]) -> None:
+        self.time_ns = time_ns
+
+    def __repr__(self) -> str:
+        return f"TimeColumn(time_ns={self.time_ns!r})"
 
     def rows(self) -> Iterator[Moment]:
         """Yield the times row by row."""
         return map(Moment, self.time_ns.tolist())
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class ValueColumn:
     """A column of values: a float64 or int64 array, or a list."""
 
-    values: NDArray[np.float64] | NDArray[np.int64] | list[Any]
+    __slots__ = ("values",)
+
+    def __init__(self, values: NDArray[np.float64] | NDArray[np.int64] | list[Any]) -> None:
+        self.values = values
+
+    def __repr__(self) -> str:
+        return f"ValueColumn(values={self.values!r})"
 
     def rows(self) -> Iterator[Value]:
         """Yield the values row by row."""
@@ -86,7 +99,6 @@ Value = str | bool | int | float | Name | Iri | Moment | Literal
 Argument = Name | Moment
 
 
-@dataclass(slots=True)
 class Statement:
     """One PROV statement, or a table of ``rows`` statements.
 
@@ -98,11 +110,33 @@ class Statement:
         rows: the number of statements; 1 if no field is a column.
     """
 
-    kind: str
-    id: Name | NameColumn | None
-    arguments: dict[str, Argument | NameColumn | TimeColumn] = field(default_factory=dict)
-    attributes: list[tuple[str, Value | ValueColumn | NameColumn]] = field(default_factory=list)
-    rows: int = 1
+    __slots__ = ("arguments", "attributes", "id", "kind", "rows")
+
+    def __init__(
+        self,
+        kind: str,
+        id: Name | NameColumn | None,
+        arguments: dict[str, Argument | NameColumn | TimeColumn] | None = None,
+        attributes: list[tuple[str, Value | ValueColumn | NameColumn]] | None = None,
+        rows: int = 1,
+    ) -> None:
+        self.kind = kind
+        self.id = id
+        self.arguments = {} if arguments is None else arguments
+        self.attributes = [] if attributes is None else attributes
+        self.rows = rows
+
+    def _fields(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        return self._fields() == other._fields() if isinstance(other, Statement) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # a statement can be changed
+
+    def __repr__(self) -> str:
+        fields = zip(self.__slots__, self._fields(), strict=True)
+        return f"Statement({', '.join(f'{name}={value!r}' for name, value in fields)})"
 
     def singly(self) -> Iterator[Statement]:
         """Yield the statements one by one, with plain values instead of columns."""

@@ -7,7 +7,6 @@ Imports the `journal` readers, `series`, `steps` and `damage`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from provml.journal import layout
@@ -64,12 +63,14 @@ TriggerKey = tuple[int, str, Path, str, int]
 """The key of a sample that set off an alert: its writer, kind, context path, name and time."""
 
 
-@dataclass(slots=True)
 class Interval:
     """A period of time, in nanoseconds since the epoch. It is empty if both ends are None."""
 
-    start_ns: int | None = None
-    end_ns: int | None = None
+    __slots__ = ("end_ns", "start_ns")
+
+    def __init__(self, start_ns: int | None = None, end_ns: int | None = None) -> None:
+        self.start_ns = start_ns
+        self.end_ns = end_ns
 
     def include(self, first_ns: int, last_ns: int) -> None:
         """Extend the interval so that it includes the period between two times."""
@@ -77,7 +78,6 @@ class Interval:
         self.end_ns = last_ns if self.end_ns is None else max(self.end_ns, last_ns)
 
 
-@dataclass(slots=True)
 class Survey:
     """The results of the first pass over a run's journal.
 
@@ -105,28 +105,28 @@ class Survey:
             writer.
     """
 
-    journal: Journal
-    state: RunState
-    series: SeriesTable
-    places: dict[Path, Interval] = field(default_factory=dict)
-    numbers: dict[Path, int] = field(default_factory=dict)
-    steps: StepTable = field(default_factory=StepTable)
-    named: dict[Path, dict[int, dict[int, int]]] = field(default_factory=dict)
-    triggers: dict[TriggerKey, Name | None] = field(default_factory=dict)
-    digests: dict[tuple[int, int], Record] = field(default_factory=dict)
-    damaged: dict[int, set[int]] = field(default_factory=dict)
+    def __init__(self, journal: Journal, state: RunState, series: SeriesTable) -> None:
+        self.journal = journal
+        self.state = state
+        self.series = series
+        self.places: dict[Path, Interval] = {}
+        self.numbers: dict[Path, int] = {}
+        self.steps = StepTable()
+        self.named: dict[Path, dict[int, dict[int, int]]] = {}
+        self.triggers: dict[TriggerKey, Name | None] = {}
+        self.digests: dict[tuple[int, int], Record] = {}
+        self.damaged: dict[int, set[int]] = {}
+        self.summaries: dict[tuple[int, Path, str], set[int]] = {}
+        self.windows: set[tuple[int, Path]] = set()
+        self.aliases: dict[Path, set[str]] = {}
+        self.old_summaries: dict[int, frozenset[int]] = {}
+        self.logged_files: set[FileKey] = set()
+        self.code_copies: dict[FileKey, Record] = {}
 
     @property
     def collectors(self) -> list[str]:
         """The names of the collectors that took readings."""
         return list(dict.fromkeys(s.name for s in self.series.all if s.kind == SAMPLING))
-
-    summaries: dict[tuple[int, Path, str], set[int]] = field(default_factory=dict)
-    windows: set[tuple[int, Path]] = field(default_factory=set)
-    aliases: dict[Path, set[str]] = field(default_factory=dict)
-    old_summaries: dict[int, frozenset[int]] = field(default_factory=dict)
-    logged_files: set[FileKey] = field(default_factory=set)
-    code_copies: dict[FileKey, Record] = field(default_factory=dict)
 
     def count_damaged(self, files: WriterFiles, offset: int) -> None:
         """Count a skipped record. Each record counts only once, even if several passes skip it."""

@@ -76,13 +76,16 @@ _process_code = _ProcessCode()
 class CodeLog:
     """Records the code and configuration files that this process uses into one run."""
 
-    def __init__(self, append: Callable[[Record], None], run_folder: Path) -> None:
+    def __init__(self, append: Callable[[Record], None], run_folder: Path, is_helper: bool) -> None:
         """Prepare the log.
 
         Args:
             append: a function that appends a record to the run.
             run_folder: the run's folder.
+            is_helper: whether other processes record the run too. If so, this process leaves out
+                files whose copy the run already has.
         """
+        self._is_helper = is_helper
         self._append = append
         self._run_folder = run_folder
         self._started_ns = time.time_ns()
@@ -123,6 +126,7 @@ class CodeLog:
     def forget(self) -> None:
         """Leave the files found so far to the parent process, after a fork in the child."""
         self._is_paused = False
+        self._is_helper = True
         self._thread = None
         self._count = len(_process_code.files)
         self._left_out.clear()
@@ -130,6 +134,7 @@ class CodeLog:
     def finish(self) -> None:
         """Record all files that the process has used, and count those that were left out."""
         used = _process_code.update(self._run_folder)
+        used.report_named()
         self._join()
         self._is_paused = False
         self._record_files()
@@ -164,7 +169,7 @@ class CodeLog:
             while self._count < len(files) and not self._is_paused:
                 file = files[self._count]
                 self._count += 1
-                if not used.is_data(file):
+                if not used.is_data(file) and not (self._is_helper and folder.has_copy_of(file)):
                     self._append(self._build_record(used, file, folder))
 
     def _build_record(self, used: UsedCode, file: CodeFile, folder: CodeFolder) -> Record:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from provml.base.results import AppendedBatch, AppendedPoint, PointPage
     from provml.journal.absent_writer import AbsentWriter
+    from provml.journal.point_pages import PointPages
     from provml.journal.writer import JournalWriter
 
 _MOST_PENDING: Final = 200_000
@@ -256,6 +257,7 @@ class MetricGroup:
         self._path = path
         self._given: Context | str = ""  # the group, as the last caller named it
         self._next: int | None = None
+        self._pages: PointPages | None = None
         self.summary_cache = SummaryCache(self)
 
     def __repr__(self) -> str:
@@ -324,8 +326,9 @@ class MetricGroup:
     def read(self, start_index: int = 0, limit: int = 1000) -> PointPage:
         """Return a page of the group's points, including points that wait for an epoch.
 
-        You can also call `read` after the run has ended. Costs one pass over the run's samples.
-        Imports numpy.
+        You can also call `read` after the run has ended. The first call costs one pass over the
+        run's samples. A later call reads only the page and the samples that were added. Imports
+        numpy.
 
         Args:
             start_index: the index of the first point to return.
@@ -334,10 +337,12 @@ class MetricGroup:
         Raises:
             InvalidArgumentError: an argument is not a non-negative int, or the limit is too large.
         """
-        from provml.journal.history import read_points
+        from provml.journal.point_pages import PointPages
         from provml.journal.reader import Journal
 
-        return read_points(Journal(self._metrics._run.path), self._path, start_index, limit)
+        if self._pages is None:
+            self._pages = PointPages(self._path)
+        return self._pages.read(Journal(self._metrics._run.path), start_index, limit)
 
     def flush(self) -> None:
         """Fill in the waiting points of all groups; see `Metrics.flush`."""
@@ -381,13 +386,13 @@ class MetricGroup:
 
     def _count_before(self) -> int:
         """Return the number of points that earlier or other processes of the run have recorded."""
-        from provml.journal.history import read_points
+        from provml.journal.point_pages import PointPages
         from provml.journal.reader import Journal
 
         journal = Journal(self._metrics._run.path)
         if len(journal.writers) < 2:
             return 0
-        return read_points(journal, self._path, 0, 0).total
+        return PointPages(self._path).read(journal, 0, 0).total
 
     def _forget(self) -> None:
         self._next = None

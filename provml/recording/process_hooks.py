@@ -63,9 +63,7 @@ class _ExitObserver:
     """
 
     def __init__(self) -> None:
-        from inspect import currentframe
-
-        self._current_frame = currentframe
+        self._current_frame = sys._getframe  # the module is gone when the interpreter exits
         self._original: Any = sys.exit
         self._thrown: weakref.ref[_ObservedExit] | None = None
         self.called = False

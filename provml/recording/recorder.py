@@ -290,7 +290,8 @@ class Recorder:
         """Record the code and configuration files that this process uses."""
         from provml.recording.code_log import CodeLog
 
-        self._code = CodeLog(self._append, self.path)
+        is_helper = not self._owner or self._folder.settings.rank not in (None, 0)
+        self._code = CodeLog(self._append, self.path, is_helper)
         self._code.start()
 
     def _finish_code(self) -> None:

@@ -121,7 +121,6 @@ def open_run(
         StoreError, JournalError: the folder cannot be created or written to.
     """
     from provml.collect.environment import describe_host
-    from provml.recording.launch import find_launch
 
     own_id = settings.run_id if run_id is None else run_id
     description = start.description
@@ -134,6 +133,8 @@ def open_run(
     launch = None
     # a thread or task may record a run of its own, such as a trial, which the other ranks don't
     if own_id is None and settings.rank is not None and is_in_main_code():
+        from provml.recording.launch import find_launch
+
         launch = find_launch(os.environ, settings.rank)
     folder, resumed = open_directory(store, description, own_id, resume, settings, launch)
     run = Run(folder, folder.open_writer("owner"), start.formats, owner=True)

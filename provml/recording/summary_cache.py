@@ -237,7 +237,7 @@ class SummaryCache:
         Raises:
             InvalidArgumentError: the limit is not a non-negative int.
         """
-        from provml.journal.history import validate_count
+        from provml.journal.point_pages import validate_count
 
         own = None if limit is None else validate_count(limit, "limit", 2**62)
         with self._metrics._lock:

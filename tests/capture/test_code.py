@@ -112,7 +112,9 @@ def test_a_file_that_changes_while_the_command_runs(project: Path) -> None:
 
 def test_the_command_line_names_a_configuration(project: Path) -> None:
     """The configuration of a program that is not Python would be missing."""
-    run = record(project, "cat", "settings.yaml")
+    (project / "out.json").write_text("{}")
+    command = 'cat "$0"; echo > "$1"'
+    run = record(project, "sh", "-c", command, "settings.yaml", "out.json")
     assert set(code_of(run)) == {"settings.yaml"}
 
 

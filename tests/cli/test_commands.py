@@ -80,7 +80,7 @@ def killed(tmp_path: Path) -> Iterator[Path]:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGKILL)
-        process.wait(60)
+        process.wait(LIMIT_S)
         yield tmp_path / "killed" / "dead"
 
 
@@ -184,7 +184,7 @@ class TestRuns:
         """Runs can't be listed without the extra `lineage`."""
         code = "import sys; sys.modules['duckdb'] = None; from provml.cli import main; main()"
         command = [sys.executable, "-c", code, "runs", "--limit", "1", "--store", str(store)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=True)
         assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["first-run"]
 
     def test_no_color_is_respected(self, store: Path) -> None:

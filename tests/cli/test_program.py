@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+from waiting import LIMIT_S
 
 import provml.cli
 from provml.cli._program import BUILT_IN, load_built_in, program
@@ -57,7 +58,7 @@ def call(*arguments: str, path: Path | None = None) -> subprocess.CompletedProce
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, search_path))
     command = [sys.executable, "-m", "provml", *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=60, check=False
+        command, capture_output=True, text=True, env=environment, timeout=LIMIT_S, check=False
     )
 
 
@@ -94,7 +95,7 @@ def test_a_call_imports_its_own_command_only() -> None:
         "& sys.modules.keys()))"
     )
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -142,7 +143,7 @@ def test_commands_run_from_a_zip_file(tmp_path: Path) -> None:
         "assert '.zip' in provml.__file__; provml.cli.main()"
     )
     command = [sys.executable, "-P", "-c", code, "run", "--help", str(tmp_path / "provml.zip")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert done.returncode == 0, done.stderr
     assert "Usage: provml run" in done.stdout
 

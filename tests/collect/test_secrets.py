@@ -6,9 +6,11 @@ import argparse
 import collections
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,9 @@ from hypothesis import strategies as st
 
 import provml
 from provml.base.settings import MaskSettings
+from provml.collect import secret_formats
+from provml.collect.plain_text import is_plain
+from provml.collect.secret_search import find_secrets
 from provml.collect.secrets import (
     MASK,
     OutputMasker,
@@ -48,6 +53,30 @@ HOSTILE = (
         "password: str = ",
     ),
 )
+
+
+def test_every_known_secret_is_searched_for() -> None:
+    """A secret would be kept because its text looks like a name or a path."""
+    assert [text for text, _ in TRUE_SHAPES if is_plain(text.encode())] == []
+    for known in secret_formats.TOKEN_FORMATS:
+        own = re.search(r"[\w-]*$", known.prefix)
+        assert own is not None
+        assert len(own[0]) + _parser.parse(known.body).getwidth()[0] >= 12, known
+
+
+def test_ordinary_texts_are_not_searched() -> None:
+    """Each run would start later by the time that the patterns take to compile."""
+    texts = ("train", "2.1.0", "/home/ann/models/train.py", "start\nprovjson\n3.11.7\ncpython")
+    for text in (*texts, f"kind\nsha256\n{'0f' * 32}\nsize"):
+        assert is_plain(text.encode())
+
+
+@given(st.lists(st.sampled_from([*HOSTILE, KEY, "a", "B7", "/", ".", "\n", "f" * 64]), max_size=9))
+@settings(max_examples=300)
+def test_plain_texts_contain_no_secret(pieces: list[str]) -> None:
+    """A secret would be kept because its text counts as plain."""
+    text = "".join(pieces).encode()
+    assert not is_plain(text) or not find_secrets(text)
 
 
 def test_recall_and_precision_are_as_documented() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 from provml.collect.environment import describe_environment
@@ -171,7 +172,7 @@ def test_a_notebook_is_recorded_by_its_cells(store: Path) -> None:
     cells = [NOTEBOOK.format(store=str(store)), "token = 'sk-abcdefghijklmnopqrstuv'"]
     cells += ["run.log_source_code()\nrun.end_run()"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
-    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=LIMIT_S, kernel_name="python3").execute()
     recorded = provml.load("latest", store)
     (source,) = read_records(Journal(recorded.path), "source")
     assert source["content"]["cells"] == 3

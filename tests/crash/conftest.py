@@ -34,6 +34,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PROVML_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("PYTHONFAULTHANDLER", "1")
     monkeypatch.setenv("PROVML_SAMPLE_INTERVAL_S", os.environ.get("TEST_SAMPLE_INTERVAL_S", "0"))
+    monkeypatch.setenv("PROVML_CODE", "off")  # these tests count files and records
 
 
 class Children:

@@ -7,6 +7,7 @@ import os
 import signal
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 from provml.journal.store import scan_runs
@@ -61,7 +62,7 @@ def test_a_run_is_read_while_it_goes_on(live):
         assert len(run.params) == i + 1
         assert len(list(run.statements("sample"))) > 0
     child.stdin.close()
-    assert child.wait(60) == 0
+    assert child.wait(LIMIT_S) == 0
     assert run.status == "finished"
 
 
@@ -74,7 +75,7 @@ def test_a_killed_run_reads_as_crashed(live, tmp_path):
         pass
     assert status.si_status == signal.SIGKILL
     assert run.status == "crashed"
-    child.wait(60)
+    child.wait(LIMIT_S)
     assert run.status == "crashed"
     assert f"process {child.pid}" in run.reason
     assert [entry.state.status for entry in list(scan_runs(tmp_path / "store"))] == ["crashed"]
@@ -127,7 +128,7 @@ def test_a_killed_run_can_be_resumed_and_a_live_one_not(live, tmp_path):
     with pytest.raises(provml.RunExistsError, match="being recorded"):
         provml.start_run("live", resume=True, **options)
     child.kill()
-    child.wait(60)
+    child.wait(LIMIT_S)
     with pytest.raises(provml.RunExistsError, match="resume=True"):
         provml.start_run("live", **options)
     with provml.start_run("live", resume=True, **options) as again:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 
@@ -30,7 +31,7 @@ def test_runs_in_cells_and_in_their_tasks(tmp_path):
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     notebook = nbformat.v4.new_notebook()
     notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in _CELLS]
-    client = nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3")
+    client = nbclient.NotebookClient(notebook, timeout=LIMIT_S, kernel_name="python3")
     with pytest.raises(nbclient.exceptions.CellExecutionError, match="NoActiveRunError"):
         client.execute(cwd=str(tmp_path))
     outputs = [output for cell in notebook.cells[:-1] for output in cell.outputs]

@@ -144,7 +144,7 @@ def test_a_job_crashed_if_one_rank_was_killed(job, tmp_path):
     """A distributed job would count as finished although one of its ranks was killed."""
     run = provml.load(tmp_path / "store" / "job" / "job-1")
     job[1].kill()
-    job[1].wait(60)
+    job[1].wait(LIMIT_S)
     for rank in (job[0], job[2], job[3]):
         finish(rank, "end\n")
     assert run.status == "crashed"

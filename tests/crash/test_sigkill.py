@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 
@@ -78,7 +79,7 @@ def killed(tmp_path, children, until):
             )
             counts.release()
             child.send_signal(signal.SIGKILL)
-            assert child.wait(60) == -signal.SIGKILL, child.stderr.read()
+            assert child.wait(LIMIT_S) == -signal.SIGKILL, child.stderr.read()
             acknowledged = struct.unpack("<8Q", shared[:64])
         (folder,) = (tmp_path / "store" / "kill").iterdir()
         return provml.load(folder), acknowledged

@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+from waiting import LIMIT_S
 
 import provml
 
@@ -216,5 +217,5 @@ def test_the_end_leaves_no_descriptor_and_no_thread(tmp_path):
     assert sorted(os.listdir("/proc/self/fd")) == before
     for thread in threading.enumerate():
         if thread.name == "provml-sync":
-            thread.join(60)
+            thread.join(LIMIT_S)
     assert [t for t in threading.enumerate() if t.name == "provml-sync"] == []

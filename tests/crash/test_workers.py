@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 from provml.journal.store import scan_runs
@@ -339,7 +340,7 @@ def test_a_run_that_is_unpickled_where_its_folder_is_not(children, tmp_path, the
     script = tmp_path / "actor.py"
     script.write_text("\n".join(line[4:] for line in _UNPICKLED.splitlines()))
     done = subprocess.run(
-        [sys.executable, script], input=pickled, capture_output=True, timeout=60, check=True
+        [sys.executable, script], input=pickled, capture_output=True, timeout=LIMIT_S, check=True
     )
     assert done.stdout == b"10 10\n"
     assert done.stderr.count(b"ProvMLWarning") == 1

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 from provml.base.format_names import BUILT_IN
@@ -59,7 +60,7 @@ def run_python(path: Path, *arguments: str, cwd: Path) -> subprocess.CompletedPr
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LIMIT_S,
     )
 
 

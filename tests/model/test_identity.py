@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from prov.model import ProvDocument
 from store_names import base_iri
+from waiting import LIMIT_S
 
 import provml
 from provml.export import export
@@ -196,7 +197,7 @@ def test_processes_that_start_at_once_get_one_id(
     workers = [context.Process(target=_open, args=(store, start, found)) for _ in range(6)]
     for worker in workers:
         worker.start()
-    ids = {found.get(timeout=60) for _ in workers}
+    ids = {found.get(timeout=LIMIT_S) for _ in workers}
     for worker in workers:
         worker.join()
     assert ids == {open_store_id(store)}

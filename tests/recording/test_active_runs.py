@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import LIMIT_S
 
 import provml
 
@@ -68,10 +69,10 @@ def test_runs_in_threads_stay_apart(start: Start, heard: Callable[[], list[str]]
         with start(f"trial-{number}") as run:
             runs[number] = run
             for i in range(50):
-                together.wait(60)
+                together.wait(LIMIT_S)
                 provml.log_metric(f"m{number}", i)
             assert provml.active_run() is run
-            together.wait(60)
+            together.wait(LIMIT_S)
 
     in_threads(*(lambda number=number: trial(number) for number in range(6)))
     for number, run in runs.items():
@@ -110,14 +111,14 @@ def test_threads_that_a_run_starts_belong_to_it(start: Start) -> None:
     def trial(number: int) -> None:
         with start(f"trial-{number}") as run:
             runs[number] = run
-            together.wait(60)
+            together.wait(LIMIT_S)
             in_threads(
                 lambda: provml.log_metric("thread", number),
                 lambda: in_threads(lambda: provml.log_metric("grandchild", number)),
             )
             with ThreadPoolExecutor(2) as pool:
                 list(pool.map(provml.log_metric, ["pool"] * 3, [number] * 3))
-            together.wait(60)
+            together.wait(LIMIT_S)
 
     start_before = threading.Thread.start
     in_threads(lambda: trial(0), lambda: trial(1))
@@ -136,18 +137,18 @@ def test_a_pool_that_works_for_several_runs_says_where_its_samples_go(
 
     def first() -> None:
         with start("first"):
-            both.wait(60)
+            both.wait(LIMIT_S)
             pool.submit(provml.log_metric, "m", 1.0).result()
             used.set()
-            both.wait(60)
+            both.wait(LIMIT_S)
 
     def second() -> None:
         with start("second"):
-            both.wait(60)
-            used.wait(60)
+            both.wait(LIMIT_S)
+            used.wait(LIMIT_S)
             for _ in range(3):
                 pool.submit(provml.log_metric, "m", 2.0).result()
-            both.wait(60)
+            both.wait(LIMIT_S)
 
     in_threads(first, second)
     pool.shutdown()
@@ -162,7 +163,7 @@ def test_a_lone_run_serves_the_whole_process(start: Start, where: str) -> None:
     wanted, logged = threading.Event(), threading.Event()
 
     def wait_and_log() -> None:
-        wanted.wait(60)
+        wanted.wait(LIMIT_S)
         provml.log_metric("m", 1.0)
         logged.set()
 
@@ -174,7 +175,7 @@ def test_a_lone_run_serves_the_whole_process(start: Start, where: str) -> None:
     else:
         in_threads(lambda: runs.append(start("lone")))
     wanted.set()
-    assert logged.wait(60)
+    assert logged.wait(LIMIT_S)
     older.join()
     contextvars.Context().run(provml.log_metric, "m", 2.0)
     provml.log_metric("m", 3.0)
@@ -192,7 +193,7 @@ def test_other_threads_use_the_run_of_the_main_thread(start: Start) -> None:
             inner.append(run)
             provml.log_metric("own", 1.0)
             ready.set()
-            done.wait(60)
+            done.wait(LIMIT_S)
             with start("innermost"):
                 provml.log_metric("own", 2.0)
             provml.log_metric("own", 3.0)
@@ -200,7 +201,7 @@ def test_other_threads_use_the_run_of_the_main_thread(start: Start) -> None:
     with start("outer") as outer:
         thread = threading.Thread(target=trial)
         thread.start()
-        ready.wait(60)
+        ready.wait(LIMIT_S)
         in_threads(lambda: provml.log_metric("shared", 1.0))
         provml.log_metric("shared", 2.0)
         assert provml.active_run() is outer
@@ -218,20 +219,20 @@ def test_one_warning_if_several_runs_are_possible(
 
     def trial(run_id: str) -> None:
         with start(run_id):
-            both.wait(60)
-            both.wait(60)
+            both.wait(LIMIT_S)
+            both.wait(LIMIT_S)
 
     threads = [threading.Thread(target=trial, args=(run_id,)) for run_id in ("a", "b")]
     for thread in threads:
         thread.start()
-    both.wait(60)
+    both.wait(LIMIT_S)
     for i in range(3):
         provml.log_metric("m", i)
     with provml.count_flops("forward", None):
         provml.log_param("p", 1)
     provml.end_run()
     assert provml.active_run() is None
-    both.wait(60)
+    both.wait(LIMIT_S)
     for thread in threads:
         thread.join()
     (text,) = heard()
@@ -247,16 +248,16 @@ def test_a_call_after_the_block_raises_even_if_another_run_is_active(start: Star
 
     def first() -> None:
         with start("early"):
-            together.wait(60)
+            together.wait(LIMIT_S)
         with pytest.raises(provml.NoActiveRunError):
             provml.log_metric("m", 1.0)
-        together.wait(60)
+        together.wait(LIMIT_S)
 
     def second() -> None:
         with start("other") as run:
             other.append(run)
-            together.wait(60)
-            together.wait(60)
+            together.wait(LIMIT_S)
+            together.wait(LIMIT_S)
 
     in_threads(first, second)
     assert values(other[0]) == {}

@@ -120,6 +120,15 @@ def test_a_file_that_the_command_line_names_is_configuration(project: Path, tmp_
     assert (record["role"], record["found_by"]) == ("configuration", "command line")
 
 
+def test_an_output_that_the_command_line_names_is_not_configuration(project: Path) -> None:
+    """The result of the previous run would be an input of this run."""
+    (project / "result.json").write_text('{"loss": 1}')
+    body = "json.dump({'loss': 22}, open(sys.argv[2], 'w'))"
+    script = HEAD + START.replace("pass", body)
+    run = run_script(project, script, "--output", "result.json")
+    assert set(recorded_code(run)) == {"train.py"}
+
+
 DATA = """
 os.makedirs("labels", exist_ok=True)
 for number in range(30):

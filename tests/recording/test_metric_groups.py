@@ -294,9 +294,9 @@ def test_reading_goes_by_pages(run: provml.Run) -> None:
 
 def test_reading_crosses_the_chunks_of_a_file(run: provml.Run, monkeypatch: Any) -> None:
     """A point whose samples lie in two chunks would be read as two points."""
-    from provml.journal import files
+    from provml.journal import point_pages
 
-    monkeypatch.setattr(files.WriterFiles.chunks, "__defaults__", (3,))
+    monkeypatch.setattr(point_pages, "_PART_RECORDS", 3)
     group = run.metrics("a")
     group.append_batch({"x": n, "y": -n, "z": 0.5, "text": str(n)} for n in range(50))
     expected = [{"x": n, "y": -n, "z": 0.5, "text": str(n)} for n in range(50)]
@@ -654,7 +654,8 @@ def test_documents_of_such_a_run_are_valid_and_alike(
     for form in FORMS:
         path = tmp_path / f"run{find_format(form).suffix}"
         recorded.export(form, path, detail)
-        assert validate(path).findings == []
+        # the shapes take seconds, and all forms become the same RDF
+        assert validate(path, shapes=form == "turtle").findings == []
         assert provml.equivalent(first, path)
 
 

@@ -44,7 +44,7 @@ def oxigraph(folder: Path) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(LIMIT_S)
             drain.join()
 
 

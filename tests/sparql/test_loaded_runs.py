@@ -83,7 +83,7 @@ def test_a_killed_run_is_read_from_its_journal(store: Path) -> None:
         with load_runs(["dead"], store) as loaded:
             assert list(loaded.query(status)) == [("running",)]
         process.send_signal(signal.SIGKILL)
-        process.wait(60)
+        process.wait(LIMIT_S)
     with load_runs(["dead"], store) as loaded:
         assert list(loaded.query(status)) == [("crashed",)]
     assert count(store, "dead") == 1000

@@ -85,7 +85,7 @@ from provml.model.mapping import RunMapping
 from provml.sparql.remote import Endpoint, push_graph
 journal = Journal(Path(sys.argv[1]))
 def progress(sent):
-    if sent > 1_000_000:
+    if sent > 300_000:
         os.kill(os.getpid(), signal.SIGKILL)
 push_graph(Endpoint(sys.argv[2] + "/store"), bundle_iri(journal), RunMapping(journal), progress)
 """
@@ -95,7 +95,7 @@ push_graph(Endpoint(sys.argv[2] + "/store"), bundle_iri(journal), RunMapping(jou
 def test_a_push_killed_in_its_middle_and_pushed_again_is_whole(store: Path, server: str) -> None:
     """Half a graph would stay on the server, or block a complete one."""
     with provml.start_run("big", store=store, formats=(), run_id="big") as run:
-        for step in range(3000):
+        for step in range(1000):
             run.log_metric("loss", step * 0.5, "training", step)
     graph = push(server, run.path, "series")
     before = graph_size(server, graph)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,15 +16,12 @@ from typing import Any, Final
 from provml.base import store_files
 from provml.capture.code.code_notes import CodeNote, list_code_notes, read_code_notes
 from provml.collect.code_files import (
-    COMMAND_LINE,
     MAX_FILE_BYTES,
     OPENED,
     CodeFile,
     CodeFolder,
     ProjectFiles,
-    choose_role,
     find_copy_path,
-    list_named_files,
     mask_copy,
     read_code_file,
 )
@@ -33,6 +29,8 @@ from provml.collect.used_code import (
     BEYOND_LIMIT,
     MAX_FILES,
     MAX_FILES_PER_FOLDER,
+    has_changed,
+    read_named_files,
 )
 from provml.recording.code_log import (
     BEYOND_COPIES,
@@ -69,6 +67,7 @@ class CodeRecorder:
         self._command = command
         self._project = ProjectFiles(script, run.path)
         self._arguments = arguments
+        self._named: dict[str, CodeFile] = {}
         self._records: dict[tuple[str, object], dict[str, Any]] = {}
         self._read: Counter[Path] = Counter()
         self._left_out: dict[Path, dict[str, int]] = {}
@@ -80,7 +79,8 @@ class CodeRecorder:
 
     def start(self) -> None:
         """Start to copy the files in the background: soon after their use, so that few change."""
-        self._take_arguments()
+        for file in read_named_files(self._project, self._arguments):
+            self._named[file.path] = file
         self._thread = threading.Thread(target=self._follow, name="provml-code", daemon=True)
         self._thread.start()
 
@@ -90,6 +90,10 @@ class CodeRecorder:
         if self._thread is not None:
             self._thread.join()
         self._poll()
+        with CodeFolder(self._run.path) as folder:
+            for file in self._named.values():
+                if not has_changed(file):  # else the command wrote the file
+                    self._keep(file, folder)
         records = [record for key, record in self._records.items() if not self._is_data(key)]
         self._run._append_all(sorted(records, key=lambda record: record["time"]))
         counts: Counter[str] = Counter(self._uncopied)
@@ -105,15 +109,6 @@ class CodeRecorder:
         while not self._stop.wait(wait_s):
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
             self._poll()
-
-    def _take_arguments(self) -> None:
-        with CodeFolder(self._run.path) as folder:
-            for path in list_named_files(self._arguments):
-                role = choose_role(path)
-                if role is not None and self._project.is_local(path, is_named=True):
-                    file = read_code_file(path, role, COMMAND_LINE, time.time_ns())
-                    if file is not None:
-                        self._keep(file, folder)
 
     def _poll(self) -> None:
         """Copy the files of all new notes."""
@@ -134,6 +129,9 @@ class CodeRecorder:
         file = note.file
         if file.found_by == OPENED:
             self._opened.setdefault(os.path.dirname(file.path), set()).add(file.path)
+        named = self._named.pop(file.path, None)
+        if named is not None and _key(named) == _key(file):
+            self._keep(named, folder)
         if _key(file) in self._records:
             return
         if len(self._records) >= MAX_FILES:

@@ -239,8 +239,8 @@ def _finish_trace(follower: TraceFollower, tracker: AccessTracker) -> list[tuple
         missed.append(("files", "written by processes that the command left running"))
     if follower.trouble is not None:
         missed.append(("files", f"the trace could not be read: {follower.trouble}"))
-    if follower.damaged:
-        missed.append(("files", f"{follower.damaged:,} lines of the trace could not be read"))
+    if follower.damage:
+        missed.append(("files", f"part of the trace could not be read: {follower.damage}"))
     for path in sorted(tracker.privileged):
         reason = "it ran without its privileges, because it was traced: use --trace off"
         missed.append((printable_path(path), reason))

@@ -40,10 +40,11 @@ from provml.capture.files.access_log import (
     list_access_logs,
     read_access_log,
 )
+from provml.capture.files.hashing_limits import HashingLimits
 from provml.collect.content import Facts, digest_manifest, manifest_line, write_manifest
 from provml.collect.hashing import DIGEST_PENDING
 from provml.collect.secrets import is_secret_file
-from provml.collect.user_files import CHANGED_WHILE_HASHED
+from provml.collect.user_files import CHANGED_WHILE_HASHED, open_user_file
 from provml.journal.journal_folder import list_writer_files
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
@@ -83,7 +84,9 @@ def record_accesses(
     until = time.monotonic() + (run._folder.settings.hash_wait_s if wait_s is None else wait_s)
     threads = min(_MAX_THREADS, os.cpu_count() or 1)
     started_ns = min((note.time_ns for note in notes), default=0)
-    findings = _FileFindings(_LoggedPaths(run), until, started_ns, until_ns)
+    root = store_files.store_root(run.path)
+    limits = None if until_ns is None else HashingLimits(root, paths)
+    findings = _FileFindings(_LoggedPaths(run), until, started_ns, until_ns, limits)
     # threads make this faster, because hashing releases the GIL
     with ThreadPoolExecutor(threads, "provml-files") as pool:
         for _ in pool.map(findings.settle, history.files.items()):
@@ -188,12 +191,18 @@ class _FileFindings:
     """
 
     def __init__(
-        self, logged: _LoggedPaths, until: float, started_ns: int, until_ns: int | None
+        self,
+        logged: _LoggedPaths,
+        until: float,
+        started_ns: int,
+        until_ns: int | None,
+        limits: HashingLimits | None,
     ) -> None:
         self._logged = logged
         self._until = until
         self._started_ns = started_ns
         self._until_ns = until_ns
+        self._limits = limits
         self.uses: list[Access] = []
         self.writings: list[Access] = []
         self.removed = 0
@@ -233,15 +242,20 @@ class _FileFindings:
         if use is not None and not self.is_logged(use):
             if not use.facts:
                 is_as_read = writing is None and changed_ns <= use.time_ns
-                use.facts = (
-                    _hash_file(real, self._until) if is_as_read else {"unread": CHANGED_SINCE}
-                )
+                use.facts = self._hash(real, status) if is_as_read else {"unread": CHANGED_SINCE}
             use.facts |= _describe_link(real, use.path)
             self.uses.append(use)
         if writing is not None:
             self._settle_writing(real, writing, status, use)
             if file.source is not None and use is None:
                 self._settle_source(file.source, writing, status)
+
+    def _hash(self, real: str, status: os.stat_result) -> Facts:
+        """Return a file's digest, or why it has none; see `_hash_file`."""
+        reason = None if self._limits is None else self._limits.find_reason(status)
+        if reason is None and is_secret_file(real):  # a link may have a harmless name
+            reason = SECRET
+        return _hash_file(real, self._until) if reason is None else {"unread": reason}
 
     def _settle_folder(self, real: str, folder: FileAccess) -> None:
         """Examine the files of a folder that was moved and whose files were not opened before."""
@@ -276,7 +290,7 @@ class _FileFindings:
         elif self._until_ns is not None and status.st_mtime_ns > self._until_ns:
             writing.facts = {"unread": CHANGED_SINCE}
         else:
-            writing.facts = _hash_file(real, self._until)
+            writing.facts = self._hash(real, status)
         sha256 = writing.facts.get("sha256")
         if writing.keeps and use is not None and sha256 and use.facts.get("sha256") == sha256:
             return  # the file was opened for writing but not changed
@@ -302,7 +316,7 @@ def _hash_file(path: str, until: float) -> Facts:
     """
     digest = hashlib.sha256()
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open_user_file(path) as file:
             before = os.fstat(file.fileno())
             while block := file.read(_DIGEST_BLOCK_BYTES):
                 digest.update(block)

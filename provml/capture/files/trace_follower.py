@@ -334,9 +334,11 @@ class TraceFollower:
         return f"/proc/{os.getpid()}/fd/{self._fd}"
 
     @property
-    def damaged(self) -> int:
-        """The number of lines that could not be read."""
-        return self._reader.damaged
+    def damage(self) -> str:
+        """How many lines could not be read, with the first of them; empty if there are none."""
+        if not self._reader.damaged:
+            return ""
+        return f"{self._reader.damaged:,} lines, such as {self._reader.first_damaged!r}"
 
     @property
     def tracer(self) -> int:

@@ -2,11 +2,12 @@
 
 A line names a process, a time and a system call that succeeded:
 
-    905 1796044248.338233 openat(AT_FDCWD</work>, "in.csv", O_RDONLY) = 3</work/in.csv>
+    905 1796044248.338233 openat(AT_FDCWD, "in.csv", O_RDONLY|O_CLOEXEC) = 3
 
-strace adds what each descriptor leads to (``-y``). Calls such as ``rename("a", "b")`` have no
-descriptor, so `TraceReader` also follows the working folder of each process, from its start to its
-end. Everything in a line is text of the command, so nothing here trusts its form or its length.
+strace could print the path of each descriptor (``-y``), but that makes every call about twice as
+slow. So `TraceReader` follows the working folder and the descriptors of each process, from its
+start to its end. Everything in a line is text of the command, so nothing here trusts its form or
+its length.
 
 Imports nothing else from provml.
 """
@@ -20,24 +21,26 @@ from typing import Final, NamedTuple
 
 TRACED_CALLS: Final = (
     *("open", "openat", "openat2", "creat", "truncate", "execve", "execveat", "chdir", "fchdir"),
-    *("rename", "renameat", "renameat2", "unlink", "unlinkat", "link", "linkat"),
+    *("rename", "renameat", "renameat2", "unlink", "unlinkat", "link", "linkat", "symlink"),
+    *("symlinkat",),
     *("fork", "vfork", "clone", "clone3", "io_uring_setup", "open_by_handle_at"),
 )
 """The system calls to trace. Each of them stops the command for some microseconds."""
 MAX_LINE_BYTES: Final = 64 * 2**10
 MAX_PROCESSES: Final = 100_000
+MAX_DESCRIPTORS: Final = 1_000
+"""The maximum number of descriptors to follow in a process."""
 
 _LINE: Final = re.compile(rb"(\d+) +(\d{1,11})\.(\d{6}) (?:<\.\.\. )?(\w+)(?:\(| resumed>)(.*)")
-_PLACE: Final = rb"<([^>\\]*(?:\\.[^>\\]*)*)>"
-_RESULT: Final = re.compile(rb"\) += (\d+)(?:" + _PLACE + rb"(\(deleted\))?)?(?: \(.*\))?$")
+_RESULT: Final = re.compile(rb"\) += (\d+)(?: \(.*\))?$")
 _TEXT: Final = re.compile(
-    rb"(?:(AT_FDCWD|\d+)(?:" + _PLACE + rb"(?:\(deleted\))?)?, )?"
-    rb'"([^"\\]*(?:\\.[^"\\]*)*)"(\.\.\.)?'
+    rb'(?:(AT_FDCWD|\d+), )?"([^"\\]*(?:\\.[^"\\]*)*)"(\.\.\.)?',
 )
-_DESCRIPTOR: Final = re.compile(rb"(\d+)" + _PLACE)
+_DESCRIPTOR: Final = re.compile(rb"(\d+)")
+_OWN_DESCRIPTOR: Final = re.compile(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)")
 _PLAIN_OPEN: Final = re.compile(
-    rb'(\d+) +(\d{1,11})\.(\d{6}) openat\(AT_FDCWD<([^<>\\"]*)>, "([^"\\]*)", '
-    rb"(O_[A-Z_|]+)(?:, 0[0-7]*)?\) += \d+<([^<>\\]*)>"
+    rb'(\d+) +(\d{1,11})\.(\d{6}) openat\(AT_FDCWD, "([^"\\]*)", '
+    rb"(O_[A-Z_|]+)(?:, 0[0-7]*)?\) += (\d+)"
 )
 """The form of most lines. Reading it with one expression is several times faster."""
 _FLAGS: Final = re.compile(rb"(?:^|[,=] ?)(O_[A-Z_|0-9a-fx]+)")
@@ -58,7 +61,8 @@ class TracedCall(NamedTuple):
         path: the absolute path of the file, as the command named it.
         flags: the flags for opening the file, as in `os.open`.
         target: the new path if the file was moved or linked.
-        resolved: the path of the opened file without links; empty if unknown.
+        resolved: where the path leads, if the command itself has made it a symbolic link;
+            otherwise empty.
     """
 
     time_ns: int
@@ -69,13 +73,14 @@ class TracedCall(NamedTuple):
     resolved: str = ""
 
 
-class _WorkingFolder:
-    """The working folder of one process and its threads."""
+class _Process:
+    """The working folder and the open files of one process and its threads."""
 
-    __slots__ = ("path",)
+    __slots__ = ("descriptors", "folder")
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, folder: str, descriptors: dict[int, str]) -> None:
+        self.folder = folder
+        self.descriptors = descriptors
 
 
 class TraceReader:
@@ -88,13 +93,16 @@ class TraceReader:
             working_folder: the folder in which the command starts.
         """
         self._first = working_folder
-        self._folders: dict[int, _WorkingFolder] = {}
+        self._processes: dict[int, _Process] = {}
+        self._links: dict[str, str] = {}
         self._unfinished: dict[int, bytes] = {}
         self._rest = b""
         self._running: set[int] = set()
         self._ended: set[int] = set()
         self.damaged = 0
         """The number of lines that could not be read."""
+        self.first_damaged = ""
+        """The beginning of the first of these lines."""
 
     @property
     def running(self) -> list[int]:
@@ -120,19 +128,23 @@ class TraceReader:
             if len(line) <= MAX_LINE_BYTES:
                 yield from self._read_line(line)
             else:
-                self.damaged += 1
+                self._add_damaged(line)
+
+    def _add_damaged(self, line: bytes) -> None:
+        self.damaged += 1
+        self.first_damaged = self.first_damaged or line[:100].decode("utf-8", "backslashreplace")
 
     def _read_line(self, line: bytes) -> Iterator[TracedCall]:
         plain = _PLAIN_OPEN.fullmatch(line)
-        if plain is not None and plain[7].startswith(b"/") and plain[4].startswith(b"/"):
-            process, seconds, micros, *texts = plain.groups()
-            folder, path, _, resolved = map(os.fsdecode, texts)
+        if plain is not None:
+            process, seconds, micros, path, flags, result = plain.groups()
             pid = int(process[:10])
             self._running.add(pid)
-            self._folder_of(pid).path = folder
-            flags = _READING.get(texts[2])
             time_ns = int(seconds) * 1_000_000_000 + int(micros) * 1000
-            yield self._make_open(time_ns, _join(folder, path), flags, texts[2], resolved)
+            folder = self._find_process(pid).folder
+            own = _READING.get(flags)
+            own = _read_flags(flags) if own is None else own
+            yield from self._open(pid, time_ns, _join(folder, os.fsdecode(path)), own, result)
             return
         found = _LINE.fullmatch(line)
         if found is None:
@@ -140,7 +152,8 @@ class TraceReader:
             if ended is not None:
                 self._follow_end(int(ended[1][:10]))
             else:
-                self.damaged += bool(line) and b" --- " not in line
+                if line and b" --- " not in line:
+                    self._add_damaged(line)
             return
         process, seconds, micros, name_bytes, rest = found.groups()
         pid, name = int(process[:10]), name_bytes.decode("ascii")
@@ -151,10 +164,11 @@ class TraceReader:
             return
         if b" resumed>" in line[: len(line) - len(rest)]:
             begun = _LINE.fullmatch(self._unfinished.pop(pid, b""))
-            if begun is None or begun[4] != name_bytes:
-                self.damaged += 1
+            if begun is not None and begun[4] == name_bytes:
+                seconds, micros, rest = begun[2], begun[3], begun[5] + rest
+            elif name not in _STARTING:
+                self._add_damaged(line)
                 return
-            seconds, micros, rest = begun[2], begun[3], begun[5] + rest
         result = _RESULT.search(rest)
         if result is None:
             return
@@ -167,45 +181,62 @@ class TraceReader:
         else:
             yield from self._read_call(pid, name, time_ns, arguments, result)
 
-    # -- working folders ----------------------------------------------------------------------
+    # -- processes ----------------------------------------------------------------------------
 
-    def _folder_of(self, pid: int) -> _WorkingFolder:
-        folder = self._folders.get(pid)
-        if folder is None:
-            if len(self._folders) >= MAX_PROCESSES:
-                self._folders.clear()
-            folder = self._folders[pid] = _WorkingFolder(self._first)
-        return folder
+    def _find_process(self, pid: int) -> _Process:
+        process = self._processes.get(pid)
+        if process is None:
+            if len(self._processes) >= MAX_PROCESSES:
+                self._processes.clear()
+            process = self._processes[pid] = _Process(self._first, {})
+        return process
 
     def _follow_start(self, pid: int, child: int, shared: bool) -> None:
-        """Give a new process the working folder of its parent, or let a thread share it."""
-        parent = self._folder_of(pid)
+        """Give a new process the working folder and descriptors of its parent.
+
+        A thread shares these with its process.
+        """
+        parent = self._find_process(pid)
         if child in self._ended:
             return
         self._running.add(child)
         if shared:
-            self._folders[child] = parent
-        elif child not in self._folders:  # the child's own lines may come first
-            self._folders[child] = _WorkingFolder(parent.path)
+            self._processes[child] = parent
+        elif child not in self._processes:  # the child's own lines may come first
+            self._processes[child] = _Process(parent.folder, dict(parent.descriptors))
 
     def _follow_end(self, pid: int) -> None:
         self._running.discard(pid)
-        self._folders.pop(pid, None)
+        self._processes.pop(pid, None)
         self._unfinished.pop(pid, None)
         if len(self._ended) >= MAX_PROCESSES:
             self._ended.clear()
         self._ended.add(pid)
 
     def _follow_chdir(self, pid: int, name: str, arguments: bytes) -> None:
-        folder = self._folder_of(pid)
+        process = self._find_process(pid)
         if name == "fchdir":
             found = _DESCRIPTOR.match(arguments)
-            path = "" if found is None else _decode(found[2])
+            path = "" if found is None else self._find_folder(pid, int(found[1][:10]))
         else:
             text = _TEXT.match(arguments)
-            path = "" if text is None else _join(folder.path, _decode(text[3]))
-        if path.startswith("/"):
-            folder.path = path
+            path = "" if text is None else _join(process.folder, _decode(text[2]))
+        if path:
+            process.folder = path
+
+    def _find_folder(self, pid: int, number: int) -> str:
+        """Return the folder that a descriptor leads to; an empty string if it is unknown.
+
+        The command may have duplicated a descriptor, which the trace does not show. As long as the
+        process runs, the system knows.
+        """
+        path = self._find_process(pid).descriptors.get(number, "")
+        if not os.path.isdir(path):
+            try:
+                path = os.readlink(f"/proc/{pid}/fd/{number}")
+            except OSError:
+                return path
+        return path if path.startswith("/") else ""
 
     # -- calls --------------------------------------------------------------------------------
 
@@ -215,27 +246,28 @@ class TraceReader:
         if name in ("io_uring_setup", "open_by_handle_at"):
             yield TracedCall(time_ns, "unseen", name)
             return
-        if name in _OPENING and (result[3] or not (result[2] or b"/").startswith(b"/")):
-            return  # a pipe, a socket or a file without a name
+        if name.startswith("symlink"):
+            self._follow_symlink(pid, arguments)
+            return
         paths: list[str] = []
         end = 0
         while len(paths) < 2 and (text := _TEXT.search(arguments, end)) is not None:
-            if text[4]:
-                self.damaged += 1
+            if text[3]:
+                self._add_damaged(arguments)
                 return  # strace has cut the path
             paths.append(self._find_path(pid, text))
             end = text.end()
-        if not paths:
+        if not paths or "" in paths:
             return
-        resolved = _decode(result[2] or b"")
         if name in _OPENING:
-            flags = _CREATING if name == "creat" else None
-            yield self._make_open(time_ns, paths[0], flags, arguments[end:], resolved)
+            flags = _CREATING if name == "creat" else _read_flags(arguments[end:])
+            yield from self._open(pid, time_ns, paths[0], flags, result[1])
         elif name.startswith("exec"):
             yield TracedCall(time_ns, "execute", paths[0])
         elif name == "truncate":
             yield TracedCall(time_ns, "truncate", paths[0], os.O_RDWR)
         elif name.startswith("unlink"):
+            self._links.pop(paths[0], None)
             if b"AT_REMOVEDIR" not in arguments[end:]:
                 yield TracedCall(time_ns, "remove", paths[0])
         elif len(paths) == 2:
@@ -244,25 +276,56 @@ class TraceReader:
             if b"RENAME_EXCHANGE" in arguments[end:]:
                 yield TracedCall(time_ns, "move", paths[1], target=paths[0])
 
-    def _make_open(
-        self, time_ns: int, path: str, flags: int | None, text: bytes, resolved: str
-    ) -> TracedCall:
-        if resolved and (path.startswith(("/proc/", "/dev/")) or not path.startswith("/")):
-            path = resolved  # such as /dev/stdin, which means another file in every process
-        own = _read_flags(text) if flags is None else flags
-        return TracedCall(time_ns, "open", path, own, resolved=resolved)
+    def _open(
+        self, pid: int, time_ns: int, path: str, flags: int, result: bytes
+    ) -> Iterator[TracedCall]:
+        """Remember the descriptor of an opened file, and yield the call.
+
+        A path such as ``/dev/fd/63`` means the file that the descriptor leads to.
+        """
+        descriptors = self._find_process(pid).descriptors
+        if path.startswith(("/dev/", "/proc/")):
+            path = _STANDARD.get(path, path)
+            own = _OWN_DESCRIPTOR.fullmatch(path)
+            if own is not None:
+                path = descriptors.get(int(own[1][:10]), "")
+        number = int(result[:10])
+        if flags & _UNNAMED == _UNNAMED or not path:
+            descriptors.pop(number, None)
+            return  # a file without a name, or a pipe
+        if len(descriptors) < MAX_DESCRIPTORS:
+            descriptors[number] = path
+        yield TracedCall(time_ns, "open", path, flags, resolved=self._links.get(path, ""))
+
+    def _follow_symlink(self, pid: int, arguments: bytes) -> None:
+        """Remember where a new symbolic link leads: the command may remove it before we look."""
+        target = _TEXT.match(arguments)
+        place = None if target is None else _TEXT.search(arguments, target.end())
+        if target is not None and place is not None and len(self._links) < MAX_PROCESSES:
+            path = self._find_path(pid, place)
+            self._links[path] = _join(os.path.dirname(path), _decode(target[2]))
 
     def _find_path(self, pid: int, text: re.Match[bytes]) -> str:
-        """Return the absolute path that an argument means."""
-        folder = _decode(text[2] or b"")
-        if text[1] == b"AT_FDCWD" and folder.startswith("/"):
-            self._folder_of(pid).path = folder
-        elif not folder.startswith("/"):
-            folder = self._folder_of(pid).path
-        return _join(folder, _decode(text[3]))
+        """Return the absolute path that an argument means; an empty string if it is unknown."""
+        path = _decode(text[2])
+        if path.startswith("/"):
+            return _join("/", path)
+        is_relative = text[1] is None or text[1] == b"AT_FDCWD"
+        folder = (
+            self._find_process(pid).folder
+            if is_relative
+            else self._find_folder(pid, int(text[1][:10]))
+        )
+        return _join(folder, path) if folder else ""
 
 
 _CREATING: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+_UNNAMED: Final = getattr(os, "O_TMPFILE", -1)
+_STANDARD: Final = {
+    "/dev/stdin": "/dev/fd/0",
+    "/dev/stdout": "/dev/fd/1",
+    "/dev/stderr": "/dev/fd/2",
+}
 _READING: Final = {b"O_RDONLY": os.O_RDONLY, b"O_RDONLY|O_CLOEXEC": os.O_RDONLY}
 
 

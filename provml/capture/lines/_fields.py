@@ -19,7 +19,9 @@ from provml.capture.lines._tokens import BREAK, FRACTION, NUMERAL, OPAQUE, UNITS
 
 _MAX_NAME_WORDS: Final = 5
 _MAX_LABEL_WORDS: Final = 4
-_SETTINGS: Final = vocabulary.word_set("parameters params config hparams hyperparameters args")
+_SETTINGS: Final = vocabulary.word_set(
+    "parameters params config hparams hyperparameters args arguments settings options namespace"
+)
 _GROUPED: Final = re.compile(r"\d{1,3}(?:,\d{3})+")
 _WHOLE: Final = re.compile(r"[-+]?\d+")
 _NOT_A_NAME: Final = re.compile(
@@ -149,6 +151,7 @@ class _Scanner:
         self._place_words: list[str] | None = None  # what precedes ``at step 3:``
         self._own_context: Context | None = None  # of the last name that has one
         self._aside_unit: str | None = None
+        self._aside = ""  # the words in parentheses after a name: ``f1-score (micro avg)``
         self._follows_settings = False  # whether a word such as ``parameters:`` came before
 
     def scan(self) -> None:
@@ -169,7 +172,7 @@ class _Scanner:
                 index = self._open_bracket(index)
             elif kind in ")]}":
                 self._close_bracket()
-            elif kind == OPAQUE and self._read_grouped_place(token.text):
+            elif kind == OPAQUE and self._read_grouped_place(token):
                 pass
             elif kind in (OPAQUE, BREAK) or kind in ",;|":
                 self._line.loose += kind == OPAQUE
@@ -234,13 +237,15 @@ class _Scanner:
             self._words = []
         self._separator = False
         self._place_words = None
-        self._aside_unit = None
+        self._aside_unit, self._aside = None, ""
 
     def _open_bracket(self, index: int) -> int:
         mark = self._tokens[index].kind
+        if self._words and self._tokens[index].glued and self._words[-1].lower() in _SETTINGS:
+            return self._skip_brackets(index)  # ``Namespace(lr=0.1)``
         if mark == "{":
             if self._follows_settings:
-                return self._skip_mapping(index)
+                return self._skip_brackets(index)
             self._drop_words()
             return index
         closing = _CLOSING[mark]
@@ -254,12 +259,12 @@ class _Scanner:
         self._words, self._separator = [], False
         return index
 
-    def _skip_mapping(self, index: int) -> int:
-        """Return the index of the token that closes a mapping of settings."""
+    def _skip_brackets(self, index: int) -> int:
+        """Return the index of the token that closes a bracket with settings."""
         depth = 0
         for at in range(index, len(self._tokens)):
             kind = self._tokens[at].kind
-            depth += (kind == "{") - (kind == "}")
+            depth += (kind in "([{") - (kind in ")]}")
             if depth == 0:
                 self._follows_settings = False
                 self._words = []
@@ -276,6 +281,8 @@ class _Scanner:
             unit = "s" if aside in ("sec", "seconds") else aside
             if aside in UNITS:
                 self._aside_unit = unit
+            elif outer:
+                self._aside = aside
             elif not outer:
                 self._note_context(self._words)
         self._words, self._separator = outer, separator and bool(outer)
@@ -345,14 +352,14 @@ class _Scanner:
             self._add_bare(index, text)
         return index
 
-    def _read_grouped_place(self, text: str) -> bool:
+    def _read_grouped_place(self, token: Token) -> bool:
         """Read a step such as ``1,200`` or ``1,200/5,000``; return whether it is one."""
         words = vocabulary.trim_words(self._words)
         place = vocabulary.place_of(" ".join(words)) if words else None
-        number = text.partition("/")[0]
+        number = token.text.partition("/")[0]
         if place is None or _GROUPED.fullmatch(number) is None:
             return False
-        self._take_place(place, number.replace(",", ""), -1)
+        self._take_place(place, number.replace(",", ""), token.start)
         self._words, self._separator = [], False
         return True
 
@@ -406,7 +413,9 @@ class _Scanner:
         elif self._own_context is not None and not is_free:
             context = self._own_context
         unit = token.unit or self._aside_unit
-        self._aside_unit = None
+        if self._aside:
+            name = f"{name} ({self._aside})"
+        self._aside_unit, self._aside = None, ""
         self._line.fields.append(
             Field(name, short or name, context, token.text, unit, separator, token.start)
         )

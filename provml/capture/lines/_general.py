@@ -12,13 +12,14 @@ and contexts are in `_vocabulary`.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from provml.base.context import Context
 from provml.capture.lines import _vocabulary as vocabulary
 from provml.capture.lines._fields import Field, LineFields, read_fields
+from provml.capture.lines._line_template import compile_line
 from provml.capture.lines._numbers import to_number
-from provml.capture.lines._shapes import MAX_WAITING, Observation, Shape
+from provml.capture.lines._shapes import MAX_WAITING, LineNumbers, Observation, Shape
 from provml.capture.lines._sink import MAX_STEP, LineSink, RefusedError
 from provml.capture.lines._tables import Row, TableReader
 from provml.capture.lines._tokens import NUMERAL, Token, shape_key, split_line
@@ -26,6 +27,7 @@ from provml.capture.lines._tokens import NUMERAL, Token, shape_key, split_line
 _MAX_LENGTH: Final = 2**12
 _MAX_TOKENS: Final = 512
 _MAX_SHAPES: Final = 512
+_MAX_HOT: Final = 8
 _MAX_MISSED: Final = 16
 _LARGEST_EPOCH: Final = 2**31 - 1
 _PLACE: Final = object()
@@ -34,7 +36,26 @@ _HEADER: Final = object()
 """Marks a shape whose lines are headers of tables."""
 _METER_COUNT: Final = re.compile(r"%\|[^|]*\| *(\d+/\d+) \[")
 _BAR: Final = re.compile(r"%\||━━|██|\[[=#>.\- ]{6,}\]|\d(?:it/s|s/it)\b|#{5,}|={6,}>")
+_OTHER_TEXT: Final = re.compile(
+    r"(?i)\b(?:rtt|jitter|ttl|packets?|pkts|datagrams?|icmp_seq|latency)\b"
+    r"|\{[a-z_]\w*(?:[:!][^{}]{0,20})?\}|\w\([\"']|[\"'],?$|;$|^diff |^@@|\bdef |\bimport "
+)
+"""Matches the statistics of networks, in which ``loss`` is a loss of packets, and source code."""
 _HEADING: Final = re.compile(r"[^\w]*(\w+)(?: [a-zA-Z]+)?:?[^\w]*")
+
+
+class _HotLine(NamedTuple):
+    """The shape of one of the last lines.
+
+    Attributes:
+        expression: matches lines of the shape; its groups are their numbers.
+        shape: the shape.
+        is_place: whether the lines give only an epoch or step, for the lines below them.
+    """
+
+    expression: re.Pattern[str]
+    shape: Shape
+    is_place: bool
 
 
 class GeneralParser:
@@ -53,6 +74,7 @@ class GeneralParser:
         self._heading: Context | None = None
         self._last_meter = ""
         self._tables = TableReader(self._record_row)
+        self._hot: list[_HotLine] = []  # the shapes of the last lines, the latest first
         self.missed: list[tuple[str, int]] = []
 
     @property
@@ -64,7 +86,7 @@ class GeneralParser:
         """Read the metrics in a line; return whether lines of this shape may say anything."""
         if len(text) > _MAX_LENGTH:
             return False
-        if self._tables.read(text):
+        if self._read_hot(text) or self._tables.read(text):
             return True
         if _BAR.search(text) is not None:
             described = _read_meter(text)
@@ -74,30 +96,62 @@ class GeneralParser:
         tokens = split_line(text)
         if not 0 < len(tokens) <= _MAX_TOKENS:
             return False
+        heading, self._heading = self._heading, None
         key = shape_key(tokens)
+        if heading is not None:
+            key = f"{key}\2{heading}"
         if key in self._shapes:
             shape = self._shapes[key]
         else:
-            shape = self._classify(tokens, text)
+            shape = self._classify(tokens, text, heading)
             if len(self._shapes) >= _MAX_SHAPES:
                 self._forget_shape()
             self._shapes[key] = shape
-        heading, self._heading = self._heading, None
         if shape is None:
             return False
         if shape is _HEADER:
             self._tables.read_header(text)
             return True
-        line = read_fields(tokens)
         if not isinstance(shape, Shape):
+            line = read_fields(tokens)
             self._take_place(line, text)
+            if line.epoch is not None or line.step is not None:
+                self._make_hot(text, tokens, Shape(line, tokens), is_place=True)
             return True
         if shape.columns is None and shape.seen >= MAX_WAITING:
             self._give_up(shape)
             self._shapes[key] = None
             return False
-        self._observe(shape, line, text, heading)
+        self._observe(shape, shape.read_numbers(tokens), text)
+        if shape.columns is not None and heading is None:
+            self._make_hot(text, tokens, shape, is_place=False)
         return True
+
+    def _read_hot(self, text: str) -> bool:
+        """Read a line with the expressions of the last lines; return whether one matches it."""
+        if self._heading is not None or self._tables.is_open:
+            return False
+        for number, hot in enumerate(self._hot):
+            match = hot.expression.fullmatch(text)
+            if match is not None:
+                if number:
+                    self._hot.insert(0, self._hot.pop(number))
+                found = hot.shape.read_groups(match.groups())
+                if hot.is_place:
+                    self._note_place(found.epoch, found.step if hot.shape.names_place else None)
+                else:
+                    self._observe(hot.shape, found, text)
+                return True
+        return False
+
+    def _make_hot(self, text: str, tokens: list[Token], shape: Shape, *, is_place: bool) -> None:
+        """Read further lines of a shape without splitting them into tokens."""
+        expression = None if _BAR.search(text) else compile_line(text, tokens)
+        if expression is not None and not any(
+            hot.expression.pattern == expression.pattern for hot in self._hot
+        ):
+            self._hot.insert(0, _HotLine(expression, shape, is_place))
+            del self._hot[_MAX_HOT:]
 
     def read_header(self, text: str) -> None:
         """Read the epoch of a line that another parser has read, such as ``Epoch 3/10``."""
@@ -128,13 +182,23 @@ class GeneralParser:
                 return
         del self._shapes[next(iter(self._shapes))]
 
-    def _classify(self, tokens: list[Token], text: str) -> Shape | object | None:
-        if not vocabulary.may_name_metric(text):
+    def _classify(
+        self, tokens: list[Token], text: str, heading: Context | None
+    ) -> Shape | object | None:
+        """Return what lines of a new shape are: a `Shape`, a mark, or None if they say nothing.
+
+        Args:
+            tokens, text: the first line.
+            heading: the context that the line before names, if it is a heading.
+        """
+        if not vocabulary.may_name_metric(text) or _OTHER_TEXT.search(text) is not None:
             return None
         if not any(token.kind == NUMERAL for token in tokens) and self._tables.read_header(text):
             return _HEADER
         line = read_fields(tokens)
-        shape = Shape(line)
+        if heading is not None and all(one.context is None for one in line.fields):
+            line.fields = [one._replace(context=heading) for one in line.fields]
+        shape = Shape(line, tokens)
         if shape.may_be_metrics:
             return shape
         if line.names_place and line.prose == 0 and line.words <= 4:
@@ -143,23 +207,22 @@ class GeneralParser:
 
     def _take_place(self, line: LineFields, text: str) -> None:
         self._heading = _context_of_heading(text)
+        self._note_place(line.epoch, line.step if line.names_place else None)
+
+    def _note_place(self, epoch: str | None, step: str | None) -> None:
         place = {}
-        if line.epoch is not None:
-            place["epoch"] = line.epoch
-        if line.step is not None and line.names_place:
-            place["step"] = line.step
+        if epoch is not None:
+            place["epoch"] = epoch
+        if step is not None:
+            place["step"] = step
         if place:
             self._place = place if "epoch" in place else {**self._place, **place}
-            self._last_epoch = line.epoch or self._last_epoch
+            self._last_epoch = epoch or self._last_epoch
 
-    def _observe(self, shape: Shape, line: LineFields, text: str, heading: Context | None) -> None:
-        fields = line.fields
-        if heading is not None and all(one.context is None for one in fields):
-            fields = [one._replace(context=heading) for one in fields]
-            if shape.columns is None and not shape.waiting:
-                shape.fields = fields
-        epoch, step = line.epoch, line.step
-        bare = step if line.is_bare_step else None
+    def _observe(self, shape: Shape, numbers: LineNumbers, text: str) -> None:
+        """Record a line, or let it wait until its shape is known to be metrics."""
+        texts, epoch, step = numbers
+        bare = step if shape.has_bare_step else None
         if bare is not None:
             step = None
         if epoch is None:
@@ -175,7 +238,7 @@ class GeneralParser:
             self._sink.arrival_time_ns(),
             epoch,
             step,
-            tuple(one.text for one in fields),
+            texts,
             text,
             self._sink.rank,
             bare,

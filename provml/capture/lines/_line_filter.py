@@ -5,10 +5,10 @@ the parser has found that a line says nothing, `LineFilter` passes over all line
 for their digits and spaces. It compares whole blocks at once.
 
 A program that prints megabytes that say nothing would still cost too much. After `_FULL_BYTES` of
-such text, the filter looks only at a sample: the lines that begin in the first `_WINDOW_BYTES` of
-each `_STRIDE_BYTES`. The first line that may say something ends this, and so does a program that
-prints slowly. Which lines are read depends only on their positions in the text and
-on the times at which they arrive.
+such text, the filter looks only at a sample of each block: the lines that begin in the first
+`_WINDOW_BYTES` of each `_STRIDE_BYTES` of the text. If the sample has a line that is not known, the
+whole block is read. A line that may say something ends the sampling, and so does a program that
+prints slowly.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from provml.capture.lines import _vocabulary as vocabulary
 
 _MAX_KNOWN: Final = 4096
 _MAX_LINE_BYTES: Final = 4096
-_FULL_BYTES: Final = 8 * 2**20
-_STRIDE_BYTES: Final = 2**20
-_WINDOW_BYTES: Final = 2**15
+_FULL_BYTES: Final = 2 * 2**20
+_STRIDE_BYTES: Final = 2**16
+_WINDOW_BYTES: Final = 2**10
 _FULL_NS: Final = 8 * 10**9
 """The time after which a program that is still running gets another `_FULL_BYTES`."""
 _DIGITS: Final = b"0123456789. "
@@ -44,6 +44,7 @@ class LineFilter:
         self._start = self._end = -1
         self._lines: list[tuple[int, bytes, bytes]] = []
         self._next = 0
+        self._reads_block = False  # whether all lines of the block are read, not only a sample
         self._position = 0  # where the block begins in the text
         self._full_until = _FULL_BYTES
         self._full_since_ns: int | None = None
@@ -56,7 +57,7 @@ class LineFilter:
             time_ns: when the block arrived, in nanoseconds since the epoch; None if the text is a
                 file.
         """
-        self._position, self._block = position, b""
+        self._position, self._block, self._reads_block = position, b"", False
         if time_ns is not None and (
             self._full_since_ns is None or time_ns - self._full_since_ns >= _FULL_NS
         ):
@@ -67,6 +68,7 @@ class LineFilter:
         """Return whether a line that begins at a position in the text has to be read."""
         return (
             self.reads_all
+            or self._reads_block
             or position < self._full_until
             or position % _STRIDE_BYTES < _WINDOW_BYTES
         )
@@ -111,27 +113,23 @@ class LineFilter:
         self._block, self._start, self._end = data, start, end
         self._lines, self._next = [], 0
         position = self._position
-        if self.reads_all or position + end <= self._full_until:
+        if self.reads_all or position + start < self._full_until or self._samples(data, start, end):
+            self._reads_block = True
             self._open_part(data, start, end)
-            return
-        if position + start < self._full_until:
-            start = self._open_lines(data, start, self._full_until - position, end)
-        first = position + start
-        window = first - first % _STRIDE_BYTES
-        while window - position < end:
-            start = max(start, window - position)
-            start = self._open_lines(data, start, window + _WINDOW_BYTES - position, end)
-            window += _STRIDE_BYTES
 
-    def _open_lines(self, data: bytes, start: int, stop: int, end: int) -> int:
-        """Open the lines that begin between two offsets; return the offset after the last one."""
-        if start > self._start:
-            start = data.find(b"\n", start - 1, end) + 1
-        if not start or start >= min(stop, end):
-            return max(start, min(stop, end))
-        after = data.find(b"\n", min(stop, end) - 1, end) + 1 or end
-        self._open_part(data, start, after)
-        return after
+    def _samples(self, data: bytes, start: int, end: int) -> bool:
+        """Return whether a sample of the lines between two offsets has one that is not known."""
+        position = self._position
+        window = (position + start) // _STRIDE_BYTES * _STRIDE_BYTES
+        for at in range(window - position, end, _STRIDE_BYTES):
+            first = start if at <= start else data.find(b"\n", at - 1, end) + 1
+            stop = at + _WINDOW_BYTES
+            if first < stop and (first or at <= 0):
+                self._open_part(data, first, data.find(b"\n", stop, end) + 1 or end)
+                if self._lines:
+                    self._lines = []
+                    return True
+        return False
 
     def _open_part(self, data: bytes, start: int, end: int) -> None:
         part = data if end - start == len(data) else data[start:end]

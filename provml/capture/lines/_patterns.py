@@ -145,6 +145,8 @@ def _translate_template(template: str) -> tuple[str, list[str], str]:
             # if the template has text right after a value, that text shows where the value ends
             is_bounded = bool(following) and not following[0].isspace()
             bounded, free = _PLACEHOLDERS.get(name, _VALUE_PLACEHOLDERS)
+            if following[:1].isalpha() and name not in _PLACEHOLDERS:
+                bounded = f"({NUMBER})"  # the text is the unit, as in ``{time}ms``
             source.append(bounded if is_bounded else free)
         else:
             own = re.split(r"\s+", part)

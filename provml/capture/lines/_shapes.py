@@ -16,11 +16,13 @@ Metrics that are missed are better than metrics that are wrong: everything else 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 from provml.capture.lines import _vocabulary as vocabulary
 from provml.capture.lines._fields import Field, LineFields
+from provml.capture.lines._tokens import FRACTION, NUMERAL, OPAQUE, Token
 
 MAX_WAITING: Final = 8
 """The number of lines of a shape after which the shape is given up."""
@@ -30,6 +32,14 @@ _MAX_PROSE_OF_ONE: Final = 0.34
 _MAX_PROSE_OF_UNKNOWN: Final = 0.2
 _SHORT_TIMES: Final = frozenset(("ms", "us", "µs", "μs", "ns"))
 _MEASURE_UNITS: Final = frozenset(("%", "dB", "bits", "nats", None))
+
+
+class LineNumbers(NamedTuple):
+    """The numbers of a line, as text."""
+
+    values: tuple[str, ...]
+    epoch: str | None
+    step: str | None
 
 
 class Observation(NamedTuple):
@@ -64,13 +74,48 @@ class Shape:
         seen: the number of lines so far.
     """
 
-    def __init__(self, line: LineFields) -> None:
+    def __init__(self, line: LineFields, tokens: Sequence[Token]) -> None:
+        """Describe a new shape.
+
+        Args:
+            line: what its first line says.
+            tokens: the tokens of its first line.
+        """
         self.fields: list[Field] = line.fields
         self.columns: tuple[int, ...] | None = None
         self.waiting: list[Observation] = []
         self.counts_steps = False
         self.seen = 0
         self._line = line
+        numbers = [one for one in tokens if one.kind in (NUMERAL, FRACTION, OPAQUE)]
+        index_of = {one.start: index for index, one in enumerate(numbers)}
+        self._values_at = [index_of[field.start] for field in line.fields]
+        self._epoch_at = index_of.get(line.epoch_start)
+        self._step_at = index_of.get(line.step_start)
+
+    @property
+    def has_bare_step(self) -> bool:
+        """Whether the step is only a number at the start of the line."""
+        return self._line.is_bare_step
+
+    @property
+    def names_place(self) -> bool:
+        """Whether a word such as ``epoch`` or ``step`` names the epoch or step."""
+        return self._line.names_place
+
+    def read_numbers(self, tokens: Sequence[Token]) -> LineNumbers:
+        """Return the numbers of a line of this shape that its fields, epoch and step need."""
+        return self.read_groups(
+            [one.text for one in tokens if one.kind in (NUMERAL, FRACTION, OPAQUE)]
+        )
+
+    def read_groups(self, texts: Sequence[str]) -> LineNumbers:
+        """Return the values, the epoch and the step from the text of each number of a line."""
+        return LineNumbers(
+            tuple([texts[index] for index in self._values_at]),
+            None if self._epoch_at is None else _numerator(texts[self._epoch_at]),
+            None if self._step_at is None else _numerator(texts[self._step_at]),
+        )
 
     @property
     def may_be_metrics(self) -> bool:
@@ -94,7 +139,8 @@ class Shape:
         line = self._line
         prose = line.prose / line.words if line.words else 0.0
         self.counts_steps = self._bare_numbers_advance()
-        counts = line.names_place or self.counts_steps
+        advances = self._advances()
+        counts = line.names_place or self.counts_steps or advances
         certain = [one for one in range(len(self.fields)) if self._is_certain(one, counts)]
         accepted = False
         is_joined = counts or any(self.fields[one].has_separator for one in certain)
@@ -104,7 +150,7 @@ class Shape:
                 field = self.fields[certain[0]]
                 is_plain = field.has_separator or line.names_place or field.context is not None
                 accepted = is_plain and prose <= _MAX_PROSE_OF_ONE
-        if not accepted and counts and self._advances() and prose <= _MAX_PROSE:
+        if not accepted and counts and advances and prose <= _MAX_PROSE:
             varying = [one for one in range(len(self.fields)) if self._varies(one)]
             hints = [one for one in varying if vocabulary.hints_at_metric(self.fields[one].name)]
             accepted = count >= 2 and bool(hints) and (line.names_place or count >= 3)
@@ -120,6 +166,8 @@ class Shape:
     def _is_certain(self, index: int, counts: bool) -> bool:
         field = self.fields[index]
         if not is_recordable(field) or not vocabulary.is_metric_name(field.name):
+            return False
+        if vocabulary.is_also_setting(field.name) and not (counts and self._varies(index)):
             return False
         return counts or self._is_measure(index)
 
@@ -157,6 +205,11 @@ class Shape:
         if not self._line.is_bare_step or len(steps) < 2:
             return self._line.is_bare_step and self._line.epoch is not None
         return all(first < second for first, second in pairwise(steps))
+
+
+def _numerator(text: str) -> str:
+    """Return the number of a place: ``3`` for ``3/10``, ``1200`` for ``1,200``."""
+    return text.partition("/")[0].strip().replace(",", "")
 
 
 def _to_float(text: str | None) -> float:

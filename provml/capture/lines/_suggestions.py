@@ -10,7 +10,7 @@ from provml.capture.lines._fields import LineFields, read_fields
 from provml.capture.lines._patterns import compile_patterns
 from provml.capture.lines._reader import LineReader
 from provml.capture.lines._sink import LineSink
-from provml.capture.lines._tokens import FRACTION, NUMERAL, OPAQUE, Token, shape_key, split_line
+from provml.capture.lines._tokens import FRACTION, NUMERAL, OPAQUE, shape_key, split_line
 from provml.errors import InvalidArgumentError
 from provml.recording.disabled_run import DisabledRun
 
@@ -43,14 +43,12 @@ def build_pattern(line: str) -> str | None:
     fields = read_fields(tokens)
     names = _name_numbers(fields)
     parts, end = [], 0
-    for number, token in enumerate(tokens):
+    for token in tokens:
         if token.kind not in (NUMERAL, FRACTION, OPAQUE):
             continue
         text = token.text
         if token.kind == FRACTION and token.start in names:
             text = text.partition("/")[0].rstrip()
-        elif token.kind == OPAQUE and token.start not in names and _has_name(tokens, number):
-            continue  # a constant, such as the total of ``1,200/5,000``
         if "{" in line[end : token.start] or "}" in line[end : token.start]:
             return None
         parts += [line[end : token.start], "{" + names.get(token.start, "") + "}"]
@@ -70,7 +68,7 @@ def _name_numbers(fields: LineFields) -> dict[int, str]:
     """Return the name of the placeholder for each number of a line, by the number's offset."""
     names: dict[int, str] = {}
     for field in fields.fields:
-        name = (field.short if field.context is None else field.name).replace("{", "(")
+        name = field.short if field.context is None else field.name.partition(" (")[0]
         own = f"{name} 1" if name in _RESERVED else name
         if own not in names.values():
             names[field.start] = own
@@ -79,10 +77,6 @@ def _name_numbers(fields: LineFields) -> dict[int, str]:
     if fields.step_start >= 0:
         names[fields.step_start] = "step"
     return names
-
-
-def _has_name(tokens: Sequence[Token], number: int) -> bool:
-    return number > 0 and tokens[number - 1].kind in ("=", ":")
 
 
 class PatternSuggester:

