@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from provml.base.context import Context, context_from_word
-from provml.capture.recorded_calls import CallEnd
+from provml.capture.recorded_calls import CallEnd, CallStart, RecordedCalls
 from provml.integrations._fits import Fit, begin_fit, context_of_data, fit_calls
 from provml.integrations._printed_lines import announce_printed_lines
 
@@ -108,6 +109,32 @@ class Trainings(threading.local):
                 finish(fit, result)
 
         return end
+
+
+def surround_function(
+    calls: RecordedCalls,
+    modules: Sequence[ModuleType | None],
+    function_name: str,
+    before: CallStart,
+) -> None:
+    """Surround a function in the module that defines it, and in the modules that import it.
+
+    All modules get the same function, because a function is pickled by the module that defines it.
+
+    Args:
+        calls: the collection of surrounded functions.
+        modules: the module that defines the function, and modules that may have imported it.
+        function_name: the name of the function.
+        before: see `RecordedCalls.surround`.
+    """
+    owner = modules[0]
+    original = getattr(owner, function_name, None)
+    if original is None:
+        return
+    calls.surround(owner, function_name, before)
+    for module in modules[1:]:
+        if module is not None and vars(module).get(function_name) is original:
+            setattr(module, function_name, getattr(owner, function_name))
 
 
 def _set_params(params: Mapping[str, Any]) -> dict[str, Any]:

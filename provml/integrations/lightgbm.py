@@ -27,7 +27,7 @@ from provml.capture.state import STATE
 from provml.capture.trackers.sources import find_active_run
 from provml.integrations._fits import Fit, begin_fit
 from provml.integrations._recorder import FrameworkRecorder, never_raise
-from provml.integrations._trainings import Trainings, log_evaluations
+from provml.integrations._trainings import Trainings, log_evaluations, surround_function
 
 name: Final = "lightgbm"
 modules: Final = ("lightgbm",)
@@ -58,11 +58,9 @@ def autolog() -> None:
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
     """Record each training that the package runs."""
     sklearn = getattr(module, "sklearn", None)
-    for owner in (module, module.engine, sklearn):
-        if hasattr(owner, "train"):
-            calls.surround(owner, "train", _begin_training)
-        if hasattr(owner, "cv"):
-            calls.surround(owner, "cv", _begin_folds)
+    owners = (module.engine, module, sklearn)
+    surround_function(calls, owners, "train", _begin_training)
+    surround_function(calls, owners, "cv", _begin_folds)
     for method in ("eval_train", "eval_valid"):
         calls.record(module.Booster, method, _evaluated, leaf=True, nested=True)
     calls.record(module.Booster, "save_model", _saved, leaf=True, nested=True)
