@@ -92,7 +92,8 @@ def start_run(
             ``PROVML_COLLECT`` or, if that is not set, the first six of these.
         code: whether to record the code and configuration files that the script uses, with a copy
             of each. ``PROVML_CODE=off`` turns this off too. Under ``provml run``, the command's
-            option ``--no-code`` decides instead.
+            option ``--no-code`` decides instead. A child has no copies of its own if this process
+            records the code of its parent.
         disabled: whether to accept all calls but record nothing. ``PROVML_DISABLED=1`` has the same
             effect.
         parent: the run that this run is a part of, such as the search that starts this trial. Pass
@@ -143,7 +144,9 @@ def start_run(
         parent=found,
     )
     process_hooks.activate(run)
-    if run._folder.records_code:
+    # a trial of a search runs the code that its parent, in this process, records already
+    is_recorded = found is not None and found.run is not None and found.run._code is not None
+    if run._folder.records_code and not is_recorded:
         run._start_code()
     _warn_about_open_run(enclosing, run)
     # only one process of a job on each machine takes readings of the machine itself

@@ -9,6 +9,9 @@ are in two processes:
 - In the process of ``provml run``, `FrameworkLines` recognises the lines that a framework prints,
   and looks for the mark of that framework.
 
+`provml.capture_output` reads lines in the script's own process. It needs no marks, because `STATE`
+has the frameworks that were announced there.
+
 If a framework is not recorded, its lines are read like all others.
 """
 
@@ -17,10 +20,13 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from provml.base import store_files
+from provml.capture.state import STATE
 
 PRINTED_BY: Final[dict[str, str]] = {
     "catboost": r"\d++:\s++(?:learn|test|bestTest)\w*: ",
@@ -44,13 +50,23 @@ _MAX_LINE_LENGTH: Final = 1024
 _MOMENT_NS: Final = 10**8
 
 
-def announce(run_folder: str | os.PathLike[str], framework: str) -> None:
-    """Create the mark that says that an integration records a framework. Idempotent.
+class _RecordedFrameworks:
+    """The frameworks that integrations record in this process."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+
+def announce(run_folder: str | os.PathLike[str] | None, framework: str) -> None:
+    """Say that an integration records a framework, in this process and by a mark. Idempotent.
 
     Args:
-        run_folder: the folder of the run.
+        run_folder: the folder of the run that ``provml run`` started; None if there is none.
         framework: a key of `PRINTED_BY`.
     """
+    STATE.part(_RecordedFrameworks).names.add(framework)
+    if run_folder is None:
+        return
     folder = Path(run_folder)
     os.close(
         store_files.open_or_create_file(store_files.store_root(folder), _mark(folder, framework))
@@ -61,20 +77,23 @@ def _mark(folder: Path, framework: str) -> Path:
     return folder / f"{_MARK_PREFIX}{framework}"
 
 
-class FrameworkLines:
-    """The lines of a command's output that its frameworks print."""
+@cache
+def _match_any() -> Callable[[str], object]:
+    """Return a function that matches the lines of all frameworks."""
+    return re.compile("|".join(f"(?:{pattern})" for pattern in PRINTED_BY.values())).match
 
-    def __init__(self, run_folder: Path) -> None:
-        """Prepare the patterns.
+
+class FrameworkLines:
+    """The lines of a text that frameworks print."""
+
+    def __init__(self, run_folder: Path | None) -> None:
+        """Create a reader, which compiles its patterns when it gets the first line.
 
         Args:
-            run_folder: the folder of the run.
+            run_folder: the folder of the run, to look for marks; None if the text comes from this
+                process.
         """
         self._folder = run_folder
-        self._root = store_files.store_root(run_folder)
-        self._patterns = {name: re.compile(pattern) for name, pattern in PRINTED_BY.items()}
-        any_pattern = "|".join(f"(?:{pattern})" for pattern in PRINTED_BY.values())
-        self._match_any = re.compile(any_pattern).match
         self._announced: set[str] = set()
         self._absent_at: dict[str, int] = {}
 
@@ -86,40 +105,48 @@ class FrameworkLines:
         if len(line) > _MAX_LINE_LENGTH:
             return False
         text = line.strip()
-        if self._match_any(text) is None:
+        if _match_any()(text) is None:
             return False
         return any(
-            pattern.match(text) is not None and self._is_announced(name)
-            for name, pattern in self._patterns.items()
+            re.match(pattern, text) is not None and self._is_announced(name)
+            for name, pattern in PRINTED_BY.items()
         )
 
     def _is_announced(self, name: str) -> bool:
-        if name in self._announced:
-            return True
-        change = self._read_last_change()
+        if self._folder is None:
+            return name in STATE.part(_RecordedFrameworks).names
+        if name not in self._announced and self._has_mark(self._folder, name):
+            self._announced.add(name)
+        return name in self._announced
+
+    def _has_mark(self, folder: Path, name: str) -> bool:
+        change = _read_last_change(folder)
         if change is not None and self._absent_at.get(name) == change:
             return False  # no file was created since the last look
-        if store_files.is_file(self._root, _mark(self._folder, name)):
-            self._announced.add(name)
+        if store_files.is_file(store_files.store_root(folder), _mark(folder, name)):
             return True
         if change is not None:
             self._absent_at[name] = change
         return False
 
-    def _read_last_change(self) -> int | None:
-        """Return when a file was last created in the folder; None if that was a moment ago.
-
-        Two files that are created in the same moment may give the folder the same time.
-        """
-        try:
-            change = os.stat(self._folder).st_mtime_ns
-        except OSError:
-            return None
-        return change if time.time_ns() - change > _MOMENT_NS else None
-
     def remove_marks(self) -> None:
         """Remove the marks of all frameworks. Call this once the output has been read."""
+        if self._folder is None:
+            return
+        root = store_files.store_root(self._folder)
         for name in PRINTED_BY:
             mark = _mark(self._folder, name)
-            if store_files.is_file(self._root, mark):
-                store_files.remove_file(self._root, mark)
+            if store_files.is_file(root, mark):
+                store_files.remove_file(root, mark)
+
+
+def _read_last_change(folder: Path) -> int | None:
+    """Return when a file was last created in a folder; None if that was a moment ago.
+
+    Two files that are created in the same moment may give the folder the same time.
+    """
+    try:
+        change = os.stat(folder).st_mtime_ns
+    except OSError:
+        return None
+    return change if time.time_ns() - change > _MOMENT_NS else None

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
+from provml.capture.framework_lines import FrameworkLines
 from provml.capture.lines import LineReader, compile_patterns
 from provml.capture.state import STATE
 from provml.recording.disabled_run import DisabledRun
@@ -141,7 +142,13 @@ class _PrintedLines:
     def begin(self) -> None:
         """Create a new reader and a new lock. After a fork, the old lock may still be held."""
         patterns, source, built_in = self._arguments
-        self._reader = LineReader(self._run, patterns, source=source, built_in=built_in)
+        self._reader = LineReader(
+            self._run,
+            patterns,
+            source=source,
+            built_in=built_in,
+            is_repeat=FrameworkLines(None).repeats_record,
+        )
         self._lock = threading.Lock()
         self._local = threading.local()
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MOST_READ: Final = 200
 _LOWER_IS_BETTER_TAG: Final = "lower_is_better"
-"""The tag of a run that names the metrics whose lowest value is the best one, with commas."""
+"""The tag of a run that names the metrics whose lowest value is best, separated by commas."""
 _MOST_SHOWN: Final = 20
 _MOST_PARAMS: Final = 4
 _MOST_METRICS: Final = 3

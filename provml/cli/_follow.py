@@ -29,8 +29,9 @@ follow_option = click.option(
 def redraw_until_end(folders: Sequence[Path], draw: Callable[[], None]) -> None:
     """Draw now, whenever the runs have recorded something more, and once after they have ended.
 
-    Returns when all runs have ended or Ctrl-C is pressed. Looks once a second, and at least twenty
-    times as long apart as drawing takes, because the training needs the processor more.
+    Returns when all runs have ended or Ctrl-C is pressed. Looks for changes once a second, or less
+    often if drawing is slow: drawing takes at most a twentieth of the time, because the training
+    needs the processor more.
 
     Raises click.UsageError if standard output is not a terminal.
     """

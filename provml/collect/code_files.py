@@ -88,7 +88,7 @@ class CodeFile(NamedTuple):
 
 
 class ProjectFiles:
-    """Tells the files of the user's project from those of Python, packages and the system.
+    """Distinguishes the files of the user's project from files of Python, packages and the system.
 
     A file is local if it is inside one of the anchors: the folder of the script, the root of its
     git repository, the working folder, or a folder on ``sys.path``. Other files are local unless

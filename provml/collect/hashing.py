@@ -28,6 +28,7 @@ from provml.collect.user_files import (
     check_unchanged,
     file_state,
     file_time_ns,
+    has_fine_timestamps,
     open_user_file,
     wait_for_file_clock,
 )
@@ -142,8 +143,9 @@ class _HashJob:
         self._folder = FolderFiles(path, leave_out) if self.is_folder else None
         self._states: dict[str, FileState] = {}
         self._found: set[str] = set()
+        self._is_fine = True
         if self._folder is None:
-            self._states[""] = file_state(os.stat(path))
+            self._states[""] = self._read_state(path)
             self.total: int | None = self._states[""].size
             self._files = iter([("", path)])
         else:
@@ -151,7 +153,8 @@ class _HashJob:
             self._keep_states(self._folder)
             self._files = self._list_files(self._folder)
         latest_ns = max((state.changed_ns for state in self._states.values()), default=0)
-        if latest_ns >= self._called_ns or len(self._states) == _MAX_FILES_CHECKED:
+        is_recent = latest_ns >= self._called_ns and not self._is_fine
+        if is_recent or len(self._states) == _MAX_FILES_CHECKED:
             # a change within the same clock tick would go unnoticed
             wait_for_file_clock(self._called_ns)
 
@@ -160,7 +163,12 @@ class _HashJob:
             if len(self._states) == _MAX_FILES_CHECKED:
                 return
             if file.target is None:
-                self._states[file.name] = file_state(os.stat(file.path))
+                self._states[file.name] = self._read_state(file.path)
+
+    def _read_state(self, path: str) -> FileState:
+        status = os.stat(path)
+        self._is_fine = self._is_fine and has_fine_timestamps(status.st_dev)
+        return file_state(status)
 
     def _list_files(self, folder: FolderFiles) -> Iterator[tuple[str, str]]:
         """Yield the names and paths of a folder's files.

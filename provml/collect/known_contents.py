@@ -20,7 +20,7 @@ from provml.version import __version__
 _DIGEST_BYTES: Final = 32
 _MAX_BYTES: Final = 2**18
 _FOLDER: Final = "contents-without-secrets"
-_SEARCH: Final = ("secret_names.py", "secret_rules.py", "secret_search.py", "secrets.py")
+_SEARCH: Final = "secret*.py"
 """The modules that decide what a secret is."""
 
 
@@ -84,7 +84,7 @@ def _find_cache() -> tuple[Path, Path]:
 
     Raises OSError if the cache can't be used.
     """
-    states = [os.stat(Path(__file__).with_name(name)) for name in _SEARCH]
+    states = [os.stat(path) for path in sorted(Path(__file__).parent.glob(_SEARCH))]
     version = repr([(state.st_size, state.st_mtime_ns) for state in states])
     own = hashlib.sha256(version.encode()).hexdigest()[:16]
     root = open_user_cache()

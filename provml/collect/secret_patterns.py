@@ -54,7 +54,7 @@ _OPTION: Final = (
 _SHORT_OPTION: Final = r"(?<=[ \t]-)(?P<short>[apwNPU])"
 _FISH: Final = r"(?:x|gx|ux|Ux)(?<=set -x|et -gx|et -ux|et -Ux)" + secret_formats.VARIABLE
 _TOKEN_START: Final = "(?=[a-z_-]{0,15}+[A-Za-z0-9_-])(?=[A-Za-z0-9_+/=.-]{8})"
-"""What each token with a known prefix begins with after the prefix.
+"""A pattern for the beginning of a token, after its known prefix.
 
 Within 16 characters, a token contains a digit or a capital letter, or no other character than
 lower-case letters and dashes.
@@ -128,7 +128,7 @@ def _first_letter(pattern: str) -> str:
 
 @lru_cache(maxsize=1)
 def _format_tails() -> dict[str, list[str]]:
-    """Return the patterns for all formats but the tokens with a known prefix.
+    """Return the patterns for all formats except tokens with a known prefix.
 
     The keys are first characters, the values are patterns for the text after them.
     """

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import BinaryIO, Final, NamedTuple
 
 from provml.base.text import printable_path
@@ -27,6 +29,8 @@ _MAX_RECORDED: Final = 1000
 _CLOCK_REALTIME_COARSE: Final = 5
 """The id of the clock from which Linux takes the timestamps of files."""
 _MAX_TICK_S: Final = 0.02
+_FINE_SINCE: Final = (6, 13)
+_FINE_FILE_SYSTEMS: Final = ("ext4", "xfs", "btrfs", "tmpfs")
 _KINDS: Final = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -65,6 +69,36 @@ def wait_for_file_clock(since_ns: int) -> None:
     deadline = time.monotonic() + _MAX_TICK_S
     while file_time_ns() <= since_ns and time.monotonic() < deadline:
         time.sleep(0.001)
+
+
+def has_fine_timestamps(device: int) -> bool:
+    """Return whether a change to a file always changes its timestamps if they were read before.
+
+    From version 6.13 on, Linux gives such a change a timestamp of nanoseconds instead of ticks, on
+    some file systems.
+
+    Args:
+        device: the number of the file system, as `os.stat` returns it.
+    """
+    return device in _list_fine_devices()
+
+
+@lru_cache(maxsize=1)
+def _list_fine_devices() -> frozenset[int]:
+    numbers = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    if numbers is None or (int(numbers[1]), int(numbers[2])) < _FINE_SINCE:
+        return frozenset()
+    found: set[int] = set()
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                mount, _, kind = line.partition(" - ")
+                if kind.partition(" ")[0] in _FINE_FILE_SYSTEMS:
+                    major, _, minor = mount.split()[2].partition(":")
+                    found.add(os.makedev(int(major), int(minor)))
+    except (OSError, ValueError, IndexError):
+        return frozenset()
+    return frozenset(found)
 
 
 def open_user_file(path: str) -> BinaryIO:

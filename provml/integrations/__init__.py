@@ -6,7 +6,7 @@ ways to use it:
 - Under ``provml run``, or after `autolog`, hooks record what the framework reports. provml adds no
   callback and changes no argument, so that the training runs exactly as without provml.
 - A script can use the classes of the module, such as ``ProvMLLogger`` in
-  `provml.integrations.lightning`. They take the place of the hooks.
+  `provml.integrations.lightning`. They replace the hooks.
 
 To add a framework, write a module with ``name``, ``modules`` and ``patch(module, calls)``, and list
 it in `BUILT_IN`. Other packages register theirs in the entry point group ``provml.integrations``.
@@ -98,10 +98,10 @@ def autolog(*frameworks: str) -> None:
         provml.integrations.autolog("lightning")
 
     You can call this function before or after the framework is imported. Objects of the framework
-    that exist already are recorded too.
+    that already exist are recorded too.
 
     Args:
-        frameworks: the names of the frameworks; by default all that provml knows.
+        frameworks: the names of the frameworks; by default all frameworks that provml supports.
 
     Raises:
         InvalidArgumentError: a framework is unknown.

@@ -1,4 +1,4 @@
-"""Records what a search has tried as child runs, after the search has tried it.
+"""Records the candidates of a search as child runs, after the search has evaluated them.
 
 Each child takes a few milliseconds. It has no documents, no readings of the machine, and is never
 the active run. Its files are synced to the disk when it ends, but not before.
@@ -68,7 +68,7 @@ class ChildRuns:
         status: str = "finished",
         reason: str | None = None,
     ) -> None:
-        """Record a child that is over.
+        """Record a child that has already ended.
 
         Args:
             tags: the tags, such as the number of the trial.

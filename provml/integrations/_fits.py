@@ -1,10 +1,11 @@
 """Records the fits of estimators and boosters: which ones, and under which names.
 
-Only outermost fits are recorded. A search fits its estimator hundreds of times, often in several
-threads or processes. These fits are parts of the search, which records its candidates itself.
+A fit that runs inside another fit is not recorded. A search fits its estimator hundreds of times,
+often in several threads or processes. These fits are parts of the search, which records its
+candidates itself.
 
-The first fit of a run records its parameters and metrics under their own names. Those of each other
-fit get the name of its model, as a prefix of the parameters and as a sub-context of the metrics.
+The first fit of a run records its parameters and metrics under their own names. In all later fits,
+the name of the model becomes a prefix of the parameters and a sub-context of the metrics.
 
 Imports nothing of any framework.
 """
@@ -49,7 +50,7 @@ class FitCalls(threading.local):
         self.owners: list[Any] = []
 
     def is_recorded(self) -> bool:
-        """Return whether a fit that starts now is recorded: an outermost one, in no worker."""
+        """Return whether a fit that starts now is recorded: if outermost and not in a worker."""
         return not self.owners and not _is_helper()
 
     def is_training_recorded(self) -> bool:
@@ -194,21 +195,22 @@ def begin_fit(framework: str, kind: str, estimator: Any = None) -> Fit | None:
 
 
 def find_model_name(run: Run, estimator: Any) -> str | None:
-    """Return the name under which a run has recorded an estimator; None if it has not."""
+    """Return the name under which a run recorded an estimator; None if it recorded none."""
     names = STATE.part(_Fits).names.get(estimator)
     return None if names is None else names.get(str(run.path))
 
 
 def was_fitted_to(target: Any) -> bool:
-    """Return whether an estimator was fitted to this object, or to the one it is a copy of."""
+    """Return whether an estimator was fitted to this object, or to the original of this copy."""
     return target is not None and STATE.part(_Fits).targets.get(target) is not None
 
 
 def context_of_data(name: str, is_only_one: bool) -> Context:
     """Return the context for the name of an evaluation set.
 
-    Words such as ``train``, ``valid`` and ``test`` name the standard contexts. Any other name is a
-    sub-context of the validation, unless it is the name that the framework gives an only set.
+    Words such as ``train``, ``valid`` and ``test`` name the standard contexts. Any other name
+    becomes a sub-context of validation, unless it is the name that the framework gives to the only
+    set.
 
     Args:
         name: the name.

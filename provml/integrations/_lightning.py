@@ -72,7 +72,7 @@ def patch_package(package: str, calls: RecordedCalls) -> None:
 
 
 def _is_recorded_here(trainer: Any) -> bool:
-    """Return whether the hooks record a trainer: only in rank 0, and if no logger of ours does."""
+    """Return whether the hooks record a trainer: only in rank 0, and only without our logger."""
     own = any(isinstance(logger, LoggerMethods) for logger in trainer.loggers)
     return bool(trainer.is_global_zero) and not own
 

@@ -1,6 +1,6 @@
 """Records what one training of a framework reports, in the run that is active at each call.
 
-`FrameworkRecorder` is the only code through which the integrations record. It decides:
+The integrations of deep-learning frameworks record only through `FrameworkRecorder`. It decides:
 
 - the run: the active run, or the run that ``provml run`` started. An object that the script
   created, such as a logger, starts a run if there is none.
@@ -40,13 +40,13 @@ _MAX_EPOCH: Final = 2**31
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
-class _Trainings:
-    """The trainings of this process.
+class _RecorderState:
+    """What the recorders of this process share.
 
     Attributes:
         owners: the recorder that owns each metric, by run, context and name.
         counts: the number of trainings of each framework in each run.
-        warned: what this process has already warned about.
+        warned: the subjects that this process has already warned about.
         settings: the values that were recorded, as text, by run and name.
         params: the parameters of each run, as read last.
         reads: the number of times that the parameters of each run were read.
@@ -156,7 +156,7 @@ class FrameworkRecorder:
         except KeyError:
             pass
         found = context_from_name(name) or context
-        owners = STATE.part(_Trainings).owners
+        owners = STATE.part(_RecorderState).owners
         if owners.setdefault((key[0], context_path(found), name), self) is not self:
             found = Context(f"{self.framework} {self._number_in(key[0])}", found)
         self._contexts[key] = found
@@ -165,7 +165,7 @@ class FrameworkRecorder:
     def _number_in(self, folder: str) -> int:
         """Return the number of this training among those of its framework in a run."""
         if folder not in self._numbers:
-            counts = STATE.part(_Trainings).counts
+            counts = STATE.part(_RecorderState).counts
             # the first training owns its metrics, so the first one that comes here is the second
             counts[folder, self.framework] = counts.get((folder, self.framework), 1) + 1
             self._numbers[folder] = counts[folder, self.framework]
@@ -179,7 +179,7 @@ class FrameworkRecorder:
         run = self.find_run()
         if run is None:
             return
-        recorded = STATE.part(_Trainings).settings
+        recorded = STATE.part(_RecorderState).settings
         for name, value in flatten(params, prefix).items():
             text = repr(value)
             if recorded.get((str(run.path), name)) == text:
@@ -193,8 +193,8 @@ class FrameworkRecorder:
     def log_settings(self, settings: object, prefix: str = "") -> None:
         """Record settings that this integration has read from objects of the framework.
 
-        They never replace a parameter of the script: if the script has another value under the same
-        name, the name of the framework is put before the name of the setting.
+        They never replace a parameter of the script: if the script has recorded another value under
+        the same name, the setting's name gets the framework's name as a prefix.
 
         In a distributed job, only rank 0 records. Costs one pass over the events of the run. After
         20 passes over a run, the parameters found by the last one are used.
@@ -202,7 +202,7 @@ class FrameworkRecorder:
         run = self.find_run()
         if run is None or run._folder.settings.rank not in (None, 0):
             return
-        recorded = STATE.part(_Trainings).settings
+        recorded = STATE.part(_RecorderState).settings
         known = _read_params(run)
         own: dict[str, Any] = {}
         for name, value in flatten(settings, prefix).items():
@@ -250,7 +250,7 @@ def note_failure(what: str, error: BaseException) -> None:
     if get_outer_run() is not None:
         note_missed(what, error)
         return
-    warned = STATE.part(_Trainings).warned
+    warned = STATE.part(_RecorderState).warned
     if what not in warned:
         warned.add(what)
         warn_without_raising(f"{what} was not recorded: {type(error).__name__}: {error}"[:1000])
@@ -272,11 +272,11 @@ def never_raise(method: _Method) -> _Method:
 
 def _read_params(run: Run) -> dict[str, Any]:
     """Return the parameters of a run."""
-    trainings, folder = STATE.part(_Trainings), str(run.path)
-    if trainings.reads[folder] < _MAX_READS:
-        trainings.reads[folder] += 1
-        trainings.params[folder] = dict(run.params)
-    return trainings.params[folder]
+    state, folder = STATE.part(_RecorderState), str(run.path)
+    if state.reads[folder] < _MAX_READS:
+        state.reads[folder] += 1
+        state.params[folder] = dict(run.params)
+    return state.params[folder]
 
 
 def _are_equal(one: object, other: object) -> bool:

@@ -132,22 +132,20 @@ def _find_monitors(estimator: Any) -> Iterator[Any]:
 
 
 def _log_monitor(fit: Fit, callback: Any) -> None:
-    """Record the scores that scikit-learn's ``ScoringMonitor`` kept during the last fit.
+    """Record the scores of each iteration that scikit-learn's ``ScoringMonitor`` has kept.
 
-    A search has no scores of its own steps. The scores of its candidates' steps are left out.
+    The iterations of a fit are the tasks directly below the fit. The fits inside a search are
+    further down, so their iterations are left out.
     """
     try:
         rows = callback.get_logs(select="most_recent").data
     except ValueError:  # the callback has no scores
         return
-    depths = {len(row["task_id_path"]) for row in rows}
-    if len(depths) != 1 or len({row["parent_task_id_path"] for row in rows}) != 1:
-        return
     for row in rows:
         step = plain_number(row["task_id"])
-        for metric, value in row.items():
-            if metric not in _MONITOR_COLUMNS and isinstance(step, int):
-                fit.log_metric(metric, value, Context.TRAINING, step)
+        if len(row["task_id_path"]) == 2 and isinstance(step, int):
+            for metric in row.keys() - _MONITOR_COLUMNS:
+                fit.log_metric(metric, row[metric], Context.TRAINING, step)
 
 
 # -- searches ---------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The trainings of boosters that are under way: XGBoost's, LightGBM's and CatBoost's.
+"""Tracks the running trainings of XGBoost, LightGBM and CatBoost.
 
 A training begins either in the ``fit`` of an estimator or in the function ``train``, which ``fit``
 calls too. `Trainings` keeps the two apart, so that one training is recorded once.
@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from provml.base.context import Context, context_from_word
-from provml.capture.recorded_calls import CallEnd
+from provml.capture.recorded_calls import CallEnd, CallStart, RecordedCalls
 from provml.integrations._fits import Fit, begin_fit, context_of_data, fit_calls
 from provml.integrations._printed_lines import announce_printed_lines
 
 
 class Trainings(threading.local):
-    """The trainings of one framework that are under way in each thread, outermost first.
+    """The running trainings of one framework in each thread, outermost first.
 
     Attributes:
         stack: the fits; None for a training that is not recorded.
@@ -30,7 +31,7 @@ class Trainings(threading.local):
 
     @property
     def current(self) -> Fit | None:
-        """The training that is under way, if it is recorded."""
+        """The running training; None if it is not recorded."""
         return self.stack[-1] if self.stack else None
 
     def begin_estimator(
@@ -110,13 +111,39 @@ class Trainings(threading.local):
         return end
 
 
+def surround_function(
+    calls: RecordedCalls,
+    modules: Sequence[ModuleType | None],
+    function_name: str,
+    before: CallStart,
+) -> None:
+    """Surround a function in the module that defines it, and in the modules that import it.
+
+    All modules get the same function, because a function is pickled by the module that defines it.
+
+    Args:
+        calls: the collection of surrounded functions.
+        modules: the module that defines the function, and modules that may have imported it.
+        function_name: the name of the function.
+        before: see `RecordedCalls.surround`.
+    """
+    owner = modules[0]
+    original = getattr(owner, function_name, None)
+    if original is None:
+        return
+    calls.surround(owner, function_name, before)
+    for module in modules[1:]:
+        if module is not None and vars(module).get(function_name) is original:
+            setattr(module, function_name, getattr(owner, function_name))
+
+
 def _set_params(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that have a value; None means that the framework chooses one."""
     return {name: value for name, value in params.items() if value is not None}
 
 
 def log_evaluations(fit: Fit, values: Mapping[str, Iterable[tuple[str, Any]]], step: int) -> None:
-    """Record the values of one round.
+    """Record the values of the evaluation sets in one round.
 
     Args:
         fit: the training.

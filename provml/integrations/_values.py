@@ -20,8 +20,8 @@ _MAX_TEXT: Final = 1000
 def plain_settings(settings: Mapping[Any, Any]) -> dict[str, Any]:
     """Return the settings by name, with values that can be recorded.
 
-    Numbers, texts, None and short collections of these are kept. An estimator or another object
-    with settings of its own becomes the name of its class, and any other object a short text.
+    Numbers, texts, None and short collections of these are kept. An estimator, or another object
+    that has settings, becomes the name of its class. Any other object becomes a short text.
     """
     return {str(name): _plain_value(value) for name, value in settings.items()}
 

@@ -35,7 +35,7 @@ _ESTIMATORS: Final = ("CatBoost", "CatBoostClassifier", "CatBoostRegressor", "Ca
 
 
 class _Trainings(Trainings):
-    """The trainings of CatBoost that are under way in each thread."""
+    """The running trainings of CatBoost in each thread."""
 
 
 def autolog() -> None:
@@ -46,7 +46,7 @@ def autolog() -> None:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the trainings of the package."""
+    """Record each training that the package runs."""
     for kind in _ESTIMATORS:
         estimator = getattr(module, kind, None)
         if estimator is not None and "fit" in vars(estimator):

@@ -46,7 +46,7 @@ _FIT_SETTINGS: Final = (
 
 
 class _Training:
-    """What provml knows about the training of a model.
+    """The state of the training of a model.
 
     Attributes:
         recorder: the recorder of the model.

@@ -27,7 +27,7 @@ from provml.capture.state import STATE
 from provml.capture.trackers.sources import find_active_run
 from provml.integrations._fits import Fit, begin_fit
 from provml.integrations._recorder import FrameworkRecorder, never_raise
-from provml.integrations._trainings import Trainings, log_evaluations
+from provml.integrations._trainings import Trainings, log_evaluations, surround_function
 
 name: Final = "lightgbm"
 modules: Final = ("lightgbm",)
@@ -37,7 +37,7 @@ _ARGUMENTS: Final = ("nfold", "stratified", "shuffle", "metrics", "seed")
 
 
 class _Trainings(Trainings):
-    """The trainings of LightGBM that are under way in each thread.
+    """The running trainings of LightGBM in each thread.
 
     Attributes:
         has_callback: whether a callback of ours records the metrics of the training.
@@ -56,13 +56,11 @@ def autolog() -> None:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the trainings of the package."""
+    """Record each training that the package runs."""
     sklearn = getattr(module, "sklearn", None)
-    for owner in (module, module.engine, sklearn):
-        if hasattr(owner, "train"):
-            calls.surround(owner, "train", _begin_training)
-        if hasattr(owner, "cv"):
-            calls.surround(owner, "cv", _begin_folds)
+    owners = (module.engine, module, sklearn)
+    surround_function(calls, owners, "train", _begin_training)
+    surround_function(calls, owners, "cv", _begin_folds)
     for method in ("eval_train", "eval_valid"):
         calls.record(module.Booster, method, _evaluated, leaf=True, nested=True)
     calls.record(module.Booster, "save_model", _saved, leaf=True, nested=True)

@@ -6,12 +6,11 @@
 
 | Optuna | provml |
 |---|---|
-| a trial | a child run, in which everything that the objective records belongs |
-| suggested parameters | parameters of the child |
-| reported intermediate values | the metric ``intermediate_value`` of the child |
-| the values of the objective | metrics of the child, and of the run itself with the trial as step |
-| a pruned or failed trial | an interrupted or failed child |
-| directions, sampler, pruner, the attributes and best parameters of the study | parameters |
+| a trial | a child run, to which everything that the objective records belongs | | suggested
+parameters | parameters of the child | | reported intermediate values | the metric
+``intermediate_value`` of the child | | the values of the objective | metrics of the child, and of
+the run itself with the trial as step | | a pruned or failed trial | an interrupted or failed child
+| | directions, sampler, pruner, the attributes and best parameters of the study | parameters |
 
 Instead, you can pass a `ProvMLCallback` to ``Study.optimize``. It records each trial when the trial
 is over.

@@ -153,7 +153,7 @@ def _list_metric_functions(module: ModuleType) -> list[str]:
     found: list[str] = []
     for function_name in module.__all__:
         function = getattr(module, function_name, None)
-        code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
+        code = getattr(getattr(function, "__wrapped__", None), "__code__", None)
         if code is None or not function_name.endswith(_METRIC_SUFFIXES):
             continue
         if code.co_varnames[:1] and code.co_varnames[0] in _TARGETS:
@@ -161,21 +161,46 @@ def _list_metric_functions(module: ModuleType) -> list[str]:
     return found
 
 
+class _ClosureFunction:
+    """The function that a decorated function calls, as an attribute that can be replaced.
+
+    scikit-learn decorates its public functions. If the decorated function itself were replaced, the
+    references that scikit-learn keeps to it could not be pickled any more, because a function is
+    pickled by its name.
+    """
+
+    __name__ = "sklearn"
+
+    def __init__(self, cell: types.CellType) -> None:
+        vars(self).update(cell=cell, function=cell.cell_contents)
+
+    def __setattr__(self, attribute: str, function: Any) -> None:
+        vars(self)[attribute] = function
+        vars(self)["cell"].cell_contents = function
+
+
 def _surround_function(
     package: ModuleType, function_name: str, calls: RecordedCalls, before: Callable[..., CallEnd]
 ) -> None:
-    """Surround a function, both in the module that defines it and in the package that exports it.
+    """Surround the function that a decorated function of the package calls."""
+    decorated = getattr(package, function_name, None)
+    original = getattr(decorated, "__wrapped__", None)
+    for cell in getattr(decorated, "__closure__", None) or ():
+        if original is not None and cell.cell_contents is original:
+            calls.surround(_ClosureFunction(cell), "function", before)
 
-    The function that both contain must be the same, because it is pickled by the name of the module
-    that defines it. Modules that have imported the function by name keep the original.
-    """
-    function = getattr(package, function_name, None)
-    owner = sys.modules.get(getattr(function, "__module__", ""))
-    if function is None or owner is None or vars(owner).get(function_name) is not function:
-        return
-    calls.surround(owner, function_name, before)
-    if vars(package).get(function_name) is function:
-        setattr(package, function_name, getattr(owner, function_name))
+
+def _is_called_by_script() -> bool:
+    """Return whether the caller of the surrounded function is not part of an installed package."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and _is_wrapper(frame.f_globals.get("__name__", "")):
+        frame = frame.f_back
+    name = "" if frame is None else frame.f_code.co_filename
+    return "site-packages" not in name and "dist-packages" not in name
+
+
+def _is_wrapper(module_name: str) -> bool:
+    return module_name.startswith("provml.") or module_name == "sklearn.utils._param_validation"
 
 
 def _hide_fits(what: str) -> Callable[[], None]:
@@ -195,7 +220,7 @@ def _fitted_often(*_: Any, **__: Any) -> CallEnd:
 
 
 def _evaluated(function_name: str, *args: Any, **options: Any) -> CallEnd:
-    is_recorded = fit_calls().is_recorded()
+    is_recorded = fit_calls().is_recorded() and _is_called_by_script()
     show = _hide_fits(function_name)
 
     def end(result: Any, error: BaseException | None) -> None:

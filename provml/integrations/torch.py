@@ -31,7 +31,7 @@ _MAX_OPTIMIZERS: Final = 8
 
 
 class _TorchState:
-    """What provml has recorded of torch in this process.
+    """What provml has recorded about torch in this process.
 
     Attributes:
         recorder: records the parameters.

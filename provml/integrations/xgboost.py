@@ -30,7 +30,7 @@ from provml.capture.state import STATE
 from provml.capture.trackers.sources import find_active_run
 from provml.integrations._fits import Fit, begin_fit
 from provml.integrations._recorder import FrameworkRecorder, never_raise
-from provml.integrations._trainings import Trainings, log_evaluations
+from provml.integrations._trainings import Trainings, log_evaluations, surround_function
 
 name: Final = "xgboost"
 modules: Final = ("xgboost",)
@@ -40,7 +40,7 @@ _ESTIMATORS: Final = ("XGBModel", "XGBClassifier", "XGBRanker")
 
 
 class _Trainings(Trainings):
-    """The trainings of XGBoost that are under way in each thread."""
+    """The running trainings of XGBoost in each thread."""
 
 
 def autolog() -> None:
@@ -51,12 +51,10 @@ def autolog() -> None:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the trainings of the package."""
+    """Record each training that the package runs."""
     sklearn = getattr(module, "sklearn", None)
-    for owner in (module, module.training, sklearn):
-        for function in ("train", "cv"):
-            if hasattr(owner, function):
-                calls.surround(owner, function, _begin_training)
+    for function in ("train", "cv"):
+        surround_function(calls, (module.training, module, sklearn), function, _begin_training)
     calls.record(CallbackContainer, "after_iteration", _iterated, leaf=True, nested=True)
     calls.record(module.Booster, "save_model", _saved, leaf=True, nested=True)
     for kind in _ESTIMATORS:

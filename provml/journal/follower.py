@@ -73,7 +73,7 @@ class NewContent:
 
 
 class RunFollower:
-    """Reads what is added to a run's journal, again and again.
+    """Reads the content that is added to a run's journal, each time that you ask.
 
     Keeps two open files for each writer that has not ended. A call that finds nothing new costs a
     few microseconds per writer; new samples cost about 1 ms per 100,000. Not thread-safe.

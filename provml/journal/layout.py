@@ -88,6 +88,8 @@ STORE_FILE: Final = "store.json"
 RUN_FILE: Final = "run.json"
 JOURNAL_FOLDER: Final = "journal"
 ARTIFACTS_FOLDER: Final = "artifacts"
+CACHE_FOLDERS: Final = (".provml", ".tables")
+"""The folders in a store that contain databases and tables instead of runs."""
 SAMPLES_SUFFIX: Final = ".samples"
 EVENTS_SUFFIX: Final = ".events.jsonl"
 

@@ -200,7 +200,11 @@ class RunFiles(NamedTuple):
 
     def verify_ownership(self) -> None:
         """Compare ``run.json`` and the writers with the journal, and add damage to `own_damage`."""
-        found = {*_check_run_file(self.run_file, self.writers), *_find_lost_writers(self.writers)}
+        found = {
+            *_check_run_file(self.run_file, self.writers),
+            *_find_lost_writers(self.writers),
+            *_find_foreign_writers(self.run_file, self.writers),
+        }
         self.own_damage.extend(sorted(found.difference(self.own_damage), key=str))
 
 
@@ -236,7 +240,8 @@ def _build_run_files(
     damage: list[Damage] = []
     if is_strict or not _is_at_home(folder, run_file):
         damage = list(_check_run_file(run_file, writers))
-    known = None if damage else run_file.content
+        damage += _find_foreign_writers(run_file, writers)
+    known = None if any(own.file == layout.RUN_FILE for own in damage) else run_file.content
     return RunFiles(folder, _complete_description(folder, known), writers, run_file, damage)
 
 
@@ -273,6 +278,23 @@ def _check_run_file(run_file: RunFile, writers: list[WriterFiles]) -> Iterator[D
         yield Damage(layout.RUN_FILE, "the file is missing")
     elif all(files.closed_record().get("run_file") != run_file.checksum for files in writers):
         yield Damage(layout.RUN_FILE, "the file is not the one that was recorded")
+
+
+def _find_foreign_writers(run_file: RunFile, writers: list[WriterFiles]) -> Iterator[Damage]:
+    """Yield the damage for each writer whose files were copied from the journal of another run.
+
+    Each writer records the checksum of its run's ``run.json``, which never changes. Reads the first
+    line of each events file if there are several.
+    """
+    if len(writers) < 2 or run_file.checksum is None:
+        return
+    recorded = [files.first_record().get("run_file") for files in writers]
+    if run_file.checksum not in recorded:
+        return  # `_check_run_file` reports this
+    for files, checksum in zip(writers, recorded, strict=True):
+        is_other = checksum not in (None, run_file.checksum)
+        if is_other and files.closed_record().get("run_file") != run_file.checksum:
+            yield Damage(files.events_path.name, "the file belongs to another run")
 
 
 def _find_lost_writers(writers: list[WriterFiles]) -> Iterator[Damage]:

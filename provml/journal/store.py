@@ -144,7 +144,8 @@ def _open_runs(store: Path, unread: list[UnreadRun]) -> Iterator[OpenFolder]:
         return
     with root:
         for experiment in _open_folders(root, unread):
-            yield from _open_folders(experiment, unread)
+            if experiment.path.name not in layout.CACHE_FOLDERS:
+                yield from _open_folders(experiment, unread)
 
 
 def _open_folders(folder: OpenFolder, unread: list[UnreadRun]) -> Iterator[OpenFolder]:

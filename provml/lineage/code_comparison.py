@@ -72,7 +72,7 @@ def is_code(row: dict[str, Any]) -> bool:
 
 def compare_code(database: QuestionDatabase, runs: list[str]) -> CodeComparison:
     """Compare the code and configuration files of the first run with those of the other runs."""
-    files = {run: _read_files(database, run) for run in runs}
+    files = {run: _find_files(database, run) for run in runs}
     result = CodeComparison(unrecorded=[run for run in runs if not _has_code(files[run])])
     known = [run for run in runs if files[run]]
     if len(known) < 2:
@@ -106,6 +106,20 @@ def _has_code(files: dict[str, RecordedFile]) -> bool:
 
 def _has_all_code(files: dict[str, RecordedFile]) -> bool:
     return any(file.is_found for file in files.values())
+
+
+def _find_files(database: QuestionDatabase, run: str) -> dict[str, RecordedFile]:
+    """Return the recorded files of a run. A child run without code has the files of its parent."""
+    files = _read_files(database, run)
+    seen = {run}
+    while not _has_all_code(files):
+        (row,) = database.ask(["runs"], "SELECT parent_run FROM runs WHERE run = ?", [run])
+        run = row["parent_run"]
+        if run is None or run in seen or run not in database.runs:
+            break
+        seen.add(run)
+        files |= _read_files(database, run)
+    return files
 
 
 def _read_files(database: QuestionDatabase, run: str) -> dict[str, RecordedFile]:

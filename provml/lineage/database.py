@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provml.errors import MissingExtraError, QueryError
 from provml.lineage.answers import TableAnswer
-from provml.lineage.segments import BuiltSegment, FoundRun, IndexedRun, Segments, scan
+from provml.lineage.segments import BuiltSegment, FoundRun, IndexedRun, Segments, check_rows, scan
 from provml.lineage.tables import SAMPLES, TABLES
 
 if TYPE_CHECKING:
@@ -165,9 +165,9 @@ class QuestionDatabase:
             return known
         query = "SELECT run, fingerprint, status FROM read_parquet(?)"
         try:
-            rows = self._connection.execute(
-                query, [str(self.segments.path(name, "runs"))]
-            ).fetchall()
+            path = str(self.segments.path(name, "runs"))
+            check_rows(self._connection, path)
+            rows = self._connection.execute(query, [path]).fetchall()
         except (duckdb.Error, OSError):  # another process merged the segment, or it is damaged
             self.segments.discard(name)
             return None
@@ -209,6 +209,7 @@ class QuestionDatabase:
             self._connection.unregister("incoming")
             return
         path = str(self.segments.path(segment, table))
+        check_rows(self._connection, path)
         whole = len(runs) == len(self._catalogs.get(segment, ()))
         query = f"INSERT INTO {table} SELECT * FROM read_parquet(?) {'' if whole else of_runs}"
         self._connection.execute(query, [path] if whole else [path, runs])

@@ -53,6 +53,8 @@ _SEGMENT_NAME: Final = re.compile(_NAME)
 _PARTIAL_NAME: Final = re.compile(re.escape(_PARTIAL) + _NAME)
 _SPILL_NAME: Final = re.compile(re.escape(_PARTIAL) + r"spill-\d{1,10}-[0-9a-f]{16}")
 _SPILL_FILE: Final = re.compile(r"duckdb_temp_[\w-]{1,100}\.(tmp|block)")
+_SURE_ROWS: Final = 100_000
+_MAX_ROWS_PER_BYTE: Final = 2
 _SAMPLES_FILE: Final = re.compile(r"[0-9a-f]{24}-[0-9a-f]{24}\.parquet")
 _PARTIAL_SAMPLES: Final = re.compile(re.escape(_PARTIAL) + r"[0-9a-f]{24}-\d{1,10}-[0-9a-f]{6}")
 _TABLE_FILES: Final = frozenset(f"{table}.parquet" for table in TABLES)
@@ -350,6 +352,7 @@ class Segments:
             try:
                 for table in TABLES:
                     path = str(self.path(name, table))
+                    check_rows(connection, path)
                     connection.execute("SELECT count(*) FROM read_parquet(?)", [path]).fetchall()
                     _check_columns(connection, table, path)
             except (duckdb.Error, OSError, ValueError):
@@ -467,6 +470,20 @@ class Segments:
             if is_older and other.is_file and _SAMPLES_FILE.fullmatch(other.name):
                 store_files.remove_file(self._root, folder / other.name)
         return path
+
+
+def check_rows(connection: duckdb.DuckDBPyConnection, path: str) -> None:
+    """Raise StoreError if a Parquet file claims more rows than provml writes into its size.
+
+    A small file can contain billions of equal rows, which would fill the memory and the disk.
+    """
+    query = (
+        "SELECT (SELECT sum(num_rows) FROM parquet_file_metadata($1)), "
+        "(SELECT sum(num_values) FROM parquet_metadata($1) WHERE column_id = 0)"
+    )
+    rows = max(number or 0 for number in connection.execute(query, [path]).fetchall()[0])
+    if rows > _SURE_ROWS + os.path.getsize(path) * _MAX_ROWS_PER_BYTE:
+        raise StoreError(f"{path} claims to contain {rows:,} rows, which provml did not write")
 
 
 def _check_columns(connection: duckdb.DuckDBPyConnection, table: str, path: str) -> None:

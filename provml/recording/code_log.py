@@ -3,7 +3,7 @@
 The files are found and read when they are used, and kept in memory. A short-lived thread masks
 their secrets, copies them into the run's folder and records them.
 
-Imports only `collect` and `journal` from provml.
+Imports only `collect`, `journal` and `errors` from provml.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from provml.collect.code_files import (
 from provml.collect.code_watch import WATCH
 from provml.collect.source import find_script, write_notebook_cells
 from provml.collect.used_code import UsedCode
+from provml.errors import RunClosedError
 from provml.journal.layout import Record
 from provml.journal.record_building import build_event
 
@@ -38,6 +39,7 @@ BEYOND_COPIES: Final = f"beyond {MAX_COPIED_BYTES >> 20} MiB in total"
 NOT_COPIED: Final = "larger than 1 MiB"
 
 _PAUSE_WAIT_S: Final = 5
+_FINISH_WAIT_S: Final = 60
 
 
 class _ProcessCode:
@@ -93,6 +95,8 @@ class CodeLog:
         self._left_out: Counter[str] = Counter()
         self._thread: threading.Thread | None = None
         self._is_paused = False
+        self._is_finishing = False
+        self._lock = threading.Lock()
 
     def start(self) -> None:
         """Find the files that the process has used so far, and record them in the background."""
@@ -101,12 +105,12 @@ class CodeLog:
 
     def record_later(self) -> None:
         """Record the files found since the last call, in the background. Never waits."""
-        if self._count == len(_process_code.files) or self._is_paused:
+        if self._count == len(_process_code.files) or self._is_paused or self._is_finishing:
             return
         thread = self._thread
         if thread is not None and thread.is_alive():
             return
-        thread = threading.Thread(target=self._record_files, name="provml-code", daemon=True)
+        thread = threading.Thread(target=self._record_in_thread, name="provml-code", daemon=True)
         self._thread = thread
         try:
             thread.start()
@@ -116,7 +120,7 @@ class CodeLog:
     def pause(self) -> None:
         """Wait until the background thread has stopped, before the process forks."""
         self._is_paused = True
-        self._join()
+        self._join(_PAUSE_WAIT_S)
 
     def resume(self) -> None:
         """Continue after `pause`."""
@@ -127,6 +131,7 @@ class CodeLog:
         """Leave the files found so far to the parent process, after a fork in the child."""
         self._is_paused = False
         self._is_helper = True
+        self._lock = threading.Lock()
         self._thread = None
         self._count = len(_process_code.files)
         self._left_out.clear()
@@ -135,7 +140,8 @@ class CodeLog:
         """Record all files that the process has used, and count those that were left out."""
         used = _process_code.update(self._run_folder)
         used.report_named()
-        self._join()
+        self._is_finishing = True
+        self._join(_FINISH_WAIT_S)
         self._is_paused = False
         self._record_files()
         self._record_cells()
@@ -156,21 +162,33 @@ class CodeLog:
             record |= {"role": SOURCE_CODE, "found_by": NOTEBOOK, "content": content}
             self._append(record)
 
-    def _join(self) -> None:
+    def _join(self, wait_s: float) -> None:
         if self._thread is not None:
-            self._thread.join(_PAUSE_WAIT_S)
+            self._thread.join(wait_s)
             self._thread = None
 
+    def _record_in_thread(self) -> None:
+        try:
+            self._record_files()
+        except RunClosedError:
+            pass  # the end of the run did not wait any longer
+
     def _record_files(self) -> None:
-        files, used = _process_code.files, _process_code.used
-        if used is None or self._count == len(files):
+        used = _process_code.used
+        if used is None or self._count == len(_process_code.files):
             return
         with CodeFolder(self._run_folder) as folder:
-            while self._count < len(files) and not self._is_paused:
-                file = files[self._count]
-                self._count += 1
+            while not self._is_paused and (file := self._take_next()) is not None:
                 if not used.is_data(file) and not (self._is_helper and folder.has_copy_of(file)):
                     self._append(self._build_record(used, file, folder))
+
+    def _take_next(self) -> CodeFile | None:
+        """Return the next file to record, or None."""
+        with self._lock:
+            if self._count >= len(_process_code.files):
+                return None
+            self._count += 1
+            return _process_code.files[self._count - 1]
 
     def _build_record(self, used: UsedCode, file: CodeFile, folder: CodeFolder) -> Record:
         if file.content is None and "sha256" in file.facts:

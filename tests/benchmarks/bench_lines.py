@@ -46,6 +46,7 @@ BAR = b"".join(
     + b"\r%4d/2000 [=====>.....] - ETA: 9s - loss: %.4f - accuracy: 0.9000" % (number, 1 / number)
     for number in range(1, 2000)
 )
+SHAPES = b"".join(b"step %d | loss %.6f\n" % (n, 1 / (n + 1)) for n in range(2000))
 EPOCHS = b"".join(b"epoch %d loss %.6f\n" % (number, 1 / (number + 1)) for number in range(2000))
 
 
@@ -112,6 +113,7 @@ def metrics(run: provml.Run, size: int, rounds: int) -> None:
         ("JSON lines", METRICS, ()),
         ("states of a Keras bar", BAR, ()),
         ("lines by a pattern", EPOCHS, (PATTERN,)),
+        ("lines of any shape", SHAPES, ()),
     ):
         reader = LineReader(run, patterns)
         data = blocks(sample, size)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
+from capture.scripts import run_script
 
 import provml
 from provml.capture.command import supervisor
@@ -64,6 +66,26 @@ def test_each_framework_is_recognised_once_it_is_announced(tmp_path: Path) -> No
         assert [line for line in OTHERS if lines.repeats_record(line)] == []
         lines.remove_marks()
         assert list(folder.iterdir()) == []
+
+
+def test_output_that_a_script_captures_itself(tmp_path: Path) -> None:
+    """A callback of ours and `provml.capture_output` would record the same values twice."""
+    line = "4/4 ━━━━━━━━━━━━━━━━━━━━ 0s 8ms/step - loss: 3.5 - mae: 1.6"
+    script = f"""
+    import provml
+    from provml.integrations._printed_lines import announce_printed_lines
+    with provml.start_run("x"), provml.capture_output():
+        print({line!r})
+        print("done")
+    announce_printed_lines("keras")
+    with provml.start_run("x"), provml.capture_output():
+        print({line!r})
+    """
+    done = run_script(tmp_path / "work", textwrap.dedent(script), (), {})
+    assert done.returncode == 0, done.stderr
+    runs = sorted((tmp_path / "work" / "provenance" / "x").iterdir())
+    counts = sorted(len(provml.load(run).series_names()) for run in runs)
+    assert counts == [0, 2]
 
 
 def test_lines_that_a_script_prints_itself_are_read(

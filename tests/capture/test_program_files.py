@@ -106,7 +106,8 @@ class _Recorded:
             [sys.executable, "-c", _RUN_CASES, str(self.store), way, *folders],
             env=environment,
             check=True,
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             timeout=LIMIT_S,
         )
         for name, used in before.items():

@@ -32,7 +32,9 @@ TRACE = rb"""7 1000000000.000001 execve("/usr/bin/sh", [...], 0x7ff /* 35 vars *
 7 1000000000.000020 symlink("../data", "/work/d/way") = 0
 7 1000000000.000021 openat(AT_FDCWD, "d/way", O_RDONLY) = 7
 7 1000000000.000022 openat2(4, "last", {flags=O_RDONLY, resolve=0}, 24) = 8
-7 1000000000.000023 +++ exited with 0 +++
+7 1000000000.000023 openat(AT_FDCWD, "split", O_RDONLY <unfinished ...>
+)                                       = 9
+7 1000000000.000024 +++ exited with 0 +++
 """
 NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
@@ -55,6 +57,7 @@ CALLS = [
     _call(18, "open", "/work/in.csv"),
     _call(21, "open", "/work/d/way", resolved="/work/data"),
     _call(22, "open", "/work/d/last"),
+    _call(23, "open", "/work/split"),
 ]
 
 

@@ -21,7 +21,7 @@ from provml.capture.command.program import find_program
 from provml.capture.command.tracer import TracerProbe, find_obstacle
 from provml.capture.files.ignore_rules import compile_pattern
 
-FAST = ("--formats", "", "--sample-interval", "0", "--no-settings", "--no-output")
+FAST = ("--formats", "", "--sample-interval", "0", "--no-settings", "--no-code")
 
 
 @functools.cache
@@ -56,7 +56,8 @@ def _run(*arguments: str) -> provml.RecordedRun:
 
 def _files(run: provml.RecordedRun) -> tuple[dict[str, Any], dict[str, Any]]:
     used = {item.name: item.sha256 for item in run.artifacts() if item.kind == "dataset"}
-    return used, {item.name: item.sha256 for item in run.artifacts() if item.kind == "artifact"}
+    made = {item.name: item.sha256 for item in run.artifacts() if item.kind == "artifact"}
+    return used, {name: own for name, own in made.items() if name not in ("stdout", "stderr")}
 
 
 def test_comparison_of_folders(work: Path) -> None:
@@ -118,7 +119,7 @@ def test_program_that_is_executed(work: Path) -> None:
     """A run would not say which program of the user's made its files."""
     (work / "step.sh").write_text("#!/bin/sh\nsort in.csv > out\n")
     (work / "step.sh").chmod(0o755)
-    run = _run("--", "sh", "-c", "./step.sh")
+    run = _run("--", "sh", "-c", "true; ./step.sh")
     programs = [item for item in run.artifacts() if item.kind == "input"]
     assert [(item.name, item.role) for item in programs] == [("step.sh", "program")]
 
@@ -126,13 +127,14 @@ def test_program_that_is_executed(work: Path) -> None:
 @needs_trace
 def test_killed_while_the_command_runs(work: Path) -> None:
     """If ``provml run`` is killed, the files of its command would be lost."""
-    script = "sort in.csv > first; until test -e go; do :; done; sort in.csv > second; touch done"
+    os.mkfifo("go")
+    script = "sort in.csv > first; read line < go; sort in.csv > second; touch done"
     command = [sys.executable, "-m", "provml", "run", *FAST, "--", "sh", "-c", script]
     process = subprocess.Popen(command)
     until(lambda: (work / "first").exists(), "the command")
     process.send_signal(signal.SIGKILL)
     process.wait(LIMIT_S)
-    (work / "go").touch()
+    (work / "go").write_text("on\n")
     until(lambda: (work / "done").exists(), "the command's end")
     folder = provml.load("latest").path
     until(lambda: run_command("recover", str(folder)) and _files(provml.load(folder))[1])
@@ -146,11 +148,12 @@ def test_killed_while_the_command_runs(work: Path) -> None:
 @needs_trace
 def test_process_that_outlives_the_command(work: Path) -> None:
     """Provml would wait for a service that the command has started, or break it."""
-    script = "(until test -e go; do :; done; cat in.csv > late) > /dev/null 2>&1 &"
+    os.mkfifo("go")
+    script = "(read line < go; cat in.csv > late) > /dev/null 2>&1 &"
     run = _run("--", "sh", "-c", script)
     (missed,) = run.events("capture missed")
     assert "left running" in missed.metadata["reason"]
-    (work / "go").touch()
+    (work / "go").write_text("on\n")
     until(lambda: (work / "late").exists() and (work / "late").read_text() == "2\n1\n")
 
 

@@ -43,6 +43,20 @@ def test_a_file(tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str])
     assert (recorded.path / "provenance.json").exists()
 
 
+def test_suggest_records_nothing(
+    tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A user could not see what a log would give before it is recorded."""
+    log = tmp_path / "digits.log"
+    log.write_text(LINE + "epoch 1 | loss 0.5\nepoch 2 | loss 0.4\n")
+    assert run_command(["ingest", "--suggest", str(log), "--store", str(store)]) == 0
+    out = capsys.readouterr().out
+    assert "epoch {epoch} | loss {loss}\n  lines    2\n" in out
+    assert "  records  loss = 0.5, epoch 1\n" in out
+    assert not store.exists()
+    assert run_command(["ingest", "--suggest", "--follow", str(log)]) == 2
+
+
 def test_adds_to_a_run(tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What a run's log has could not be put where it belongs, or would say that it went well."""
     with pytest.raises(ValueError), provml.start_run("digits", store=store) as run:

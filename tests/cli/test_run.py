@@ -1020,6 +1020,8 @@ class TestNotebooks:
         run = caller.recorded
         assert (run.experiment, run.status) == ("train", "finished")
         assert run.series("loss").value.tolist() == [0.5]
+        (started,) = run._records("start")
+        assert started["command"] == ["train.ipynb"]
         assert b'"42"' in caller.kept("executed train.ipynb")
 
     def test_a_cell_that_fails(self, caller: Caller) -> None:

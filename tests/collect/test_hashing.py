@@ -15,8 +15,8 @@ import pytest
 import provml
 from provml.cli._overview import read_overview
 from provml.collect.content import digest_folder
-from provml.collect.hashing import BACKGROUND_BYTES, BackgroundHasher
-from provml.collect.user_files import FolderFiles
+from provml.collect.hashing import BACKGROUND_BYTES, BackgroundHasher, _HashJob
+from provml.collect.user_files import FolderFiles, UnreadableError, file_state
 from provml.journal.reader import Journal
 
 
@@ -237,3 +237,15 @@ def test_a_killed_run_reports_the_missing_digest(store: Path, tmp_path: Path) ->
     assert subprocess.run(command).returncode == -signal.SIGKILL
     (dataset,) = provml.load("latest", store).artifacts()
     assert "not yet computed" in dataset.facts["unread"]
+
+
+def test_a_change_right_after_the_call_is_noticed(tmp_path: Path) -> None:
+    """The digest of new content would be recorded as that of the logged one."""
+    file = tmp_path / "data.bin"
+    for number in range(200):
+        file.write_bytes(b"old")
+        job = _HashJob(number, "data", str(file), None)
+        with open(file, "r+b") as changed:
+            changed.write(b"new")
+        with pytest.raises(UnreadableError, match="changed after it was logged"):
+            job.check_state("", file_state(os.stat(file)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 
 import damaging
@@ -11,6 +12,7 @@ import provml
 from provml.errors import ProvMLWarning
 from provml.journal.layout import BLOCK_RECORDS, HEADER_SIZE, RECORD_SIZE
 from provml.journal.reader import Journal
+from provml.run_check import check_run
 
 
 @pytest.fixture
@@ -205,3 +207,22 @@ def test_a_run_without_checksums_reads_as_before(run):
     assert old.series("loss").value.tolist() == whole
     assert old.series("note").value.tolist() == ["some text"]
     assert not any(files.has_checksums() for files in Journal(run.path).writers)
+
+
+def test_files_of_another_run_are_noticed(tmp_path):
+    """A run would show the samples of another run as its own."""
+    paths = []
+    for number in range(2):
+        with provml.start_run("x", store=tmp_path, formats=()) as run:
+            run.log_metric("loss", number, step=0)
+        paths.append(run.path)
+    for file in (paths[1] / "journal").iterdir():
+        shutil.copy(file, paths[0] / "journal")
+    (found,) = check_run(paths[0]).damage
+    assert found.problem == "the file belongs to another run"
+    assert found.file.endswith(".events.jsonl")
+    with pytest.warns(provml.ProvMLWarning, match="belongs to another run"):
+        dict(provml.load(paths[0]).params)
+    with provml.start_run("x", store=tmp_path, run_id=paths[1].name, resume=True, formats=()):
+        pass
+    assert check_run(paths[1]).damage == ()

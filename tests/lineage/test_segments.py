@@ -18,6 +18,7 @@ import pytest
 from waiting import LIMIT_S
 
 import provml
+from provml.journal.store import scan_runs
 from provml.lineage import segments
 from provml.lineage.questions import Store
 
@@ -380,3 +381,35 @@ def test_a_full_disk_costs_the_tables_only(pipeline: Any) -> None:
     done = subprocess.run([sys.executable, "-c", limit], capture_output=True, text=True)
     assert (done.stdout.strip(), done.returncode) == ("4", 0), done.stderr
     assert len(opened.runs()) == 5
+
+
+@pytest.mark.parametrize("table", ["runs", "params"])
+def test_a_small_file_with_billions_of_rows_is_replaced(store: Path, table: str) -> None:
+    """A table of a few kilobytes in a store from elsewhere would fill the memory and the disk."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with provml.start_run("one", store=store, formats=()) as run:
+        run.log_param("lr", 0.5)
+    assert provml.open_store(store).runs(show=["params.lr"]).column("params.lr") == [0.5]
+    (path,) = store.glob(f".tables/*/*/{table}.parquet")
+    rows = pq.read_table(path).slice(0, 1)
+    many = rows.take(pa.array([0] * 1_000_000, pa.int32()))
+    pq.write_table(many, path, compression="zstd")
+    opened = provml.open_store(store)
+    assert opened.runs(show=["params.lr"]).column("params.lr") == [0.5]
+    (path,) = store.glob(f".tables/*/*/{table}.parquet")
+    assert pq.read_metadata(path).num_rows == 1
+
+
+def test_links_in_the_tables_are_no_unreadable_runs(store: Path, tmp_path: Path) -> None:
+    """Each question would name runs that nobody recorded."""
+    with provml.start_run("one", store=store, formats=()):
+        pass
+    provml.open_store(store).refresh()
+    (tmp_path / "outside").mkdir()
+    for folder in (store / ".tables", store / ".provml"):
+        folder.mkdir(exist_ok=True)
+        (folder / "link").symlink_to(tmp_path / "outside")
+    assert experiments(provml.open_store(store)) == ["one"]
+    assert [type(entry).__name__ for entry in scan_runs(store)] == ["RunEntry"]

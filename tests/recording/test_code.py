@@ -169,6 +169,17 @@ def test_secrets_in_copies_are_masked(project: Path) -> None:
     assert not any(b"hunter2" in text for text in texts)
 
 
+def test_contents_without_secrets_are_searched_once(project: Path, tmp_path: Path) -> None:
+    """Each run would search the same code for secrets again."""
+    (project / "settings.py").write_text("password = 'hunter2'\n")
+    for _ in range(2):
+        run = run_script(project, f"{HEAD}import settings\n{START}", XDG_CACHE_HOME=str(tmp_path))
+        assert copied(run, "settings.py") == "password = '***'\n"
+    (known,) = (tmp_path / "provml").rglob("0*")
+    digest = recorded_code(run)["train.py"]["content"]["sha256"]
+    assert known.read_bytes() == bytes.fromhex(digest)
+
+
 def test_a_module_that_changed_after_its_import_is_not_copied(project: Path) -> None:
     """The record would contain code that the run did not use."""
     (project / "model.py").write_text("W = 1\n")
@@ -250,7 +261,7 @@ def test_what_workers_import_is_copied(project: Path, method: str) -> None:
 def test_code_of_a_killed_run_is_kept(project: Path) -> None:
     """A run that was killed would not say which code it ran."""
     (project / "model.py").write_text("W = 1\n")
-    wait = """run._code._join()
+    wait = """run._code._join(60)
     import signal
     os.kill(os.getpid(), signal.SIGKILL)"""
     (project / "train.py").write_text(f"{HEAD}import model\n{START.replace('pass', wait)}")
@@ -268,6 +279,19 @@ def test_each_run_of_a_process_has_the_code(project: Path) -> None:
     assert len(folders) == 2
     for folder in folders:
         assert set(recorded_code(provml.load(folder))) == {"train.py", "model.py"}
+
+
+def test_a_child_run_has_the_code_of_its_parent(project: Path) -> None:
+    """A search of a thousand trials would copy the same code a thousand times."""
+    nested = """
+    for trial in range(2):
+        with provml.start_run("e", run_id=f"trial{trial}", formats=()):
+            pass"""
+    run_script(project, HEAD + START.replace("pass", nested))
+    store = project.parent / "store"
+    assert not list((store / "e" / "trial0").glob("artifacts/*"))
+    found = provml.open_store(store).diff("trial0", "trial1")
+    assert found.code == {} and "code" not in found.unrecorded
 
 
 def test_log_source_code_does_not_repeat_the_script(project: Path) -> None:

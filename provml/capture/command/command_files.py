@@ -1,7 +1,8 @@
 """Watches the files of a command: with strace if possible, else by comparing folders.
 
 In Python processes, the audit hook notes files in either case. It hashes a file just before the
-process overwrites it, which no other process can do. A file that both note is recorded once.
+process overwrites it, which no other process can do. A file that is noted in both ways is recorded
+once.
 """
 
 from __future__ import annotations
@@ -62,13 +63,15 @@ class NamedPlaces:
 class CommandFiles:
     """The watch on the files of one command."""
 
-    def __init__(self, program: Program, settings: Settings) -> None:
+    def __init__(self, program: Program, settings: Settings, reads_output: bool = True) -> None:
         """Prepare the watch, and start to find out whether this system allows tracing.
 
         Args:
             program: the program that the command runs.
             settings: the settings of the run.
+            reads_output: whether this process reads the command's output.
         """
+        self._reads_output = reads_output
         self._program, self._settings = program, settings
         self._probe = None if settings.trace == "off" else TracerProbe()
         self._named = NamedPaths([], [])
@@ -90,15 +93,15 @@ class CommandFiles:
         if self._probe is None:
             return TracePlan(None, "tracing is turned off")
         plan = self._probe.finish()
-        obstacle = find_obstacle(self._program) if plan.strace is not None else None
-        if obstacle is not None:
-            plan = TracePlan(None, obstacle)
+        if plan.strace is not None:
+            obstacle = find_obstacle(self._program, self._reads_output)
+            plan = plan if obstacle is None else TracePlan(None, obstacle)
         if self._settings.trace == "strace" and plan.strace is None:
             raise InvalidArgumentError(f"can't trace the command: {plan.reason}")
         return plan
 
     def prepare(self, run: Run, token: str, words: list[str]) -> list[str] | None:
-        """Do what must be done before the command starts.
+        """Prepare the watch before the command starts.
 
         Hashes the files that the command names, which takes at most about 30 ms. If the command is
         not traced, also lists the files of its folders, which takes at most 50 ms.
@@ -210,8 +213,8 @@ class CommandFiles:
     def _note_changes(self, before: FolderSnapshot) -> None:
         """Note the files that have changed in the command's folders, and the inputs it names.
 
-        A file that the command line of a program other than Python names counts as used, if it was
-        there before and is unchanged, or was moved.
+        If the program is not Python, a file that the command line names counts as used if it
+        existed before and is unchanged or was moved.
         """
         log, rules = self._log, self._rules
         if log is None or rules is None:

@@ -270,7 +270,7 @@ def _value_text(value: Any) -> str:
 
 
 def _describe_files(found: RecordedNames, room: int) -> str:
-    """Return the names of the files, or their numbers if there is no room for a name of each."""
+    """Return the names of the files, or only how many there are if the names don't fit."""
     for most in (5, 3, 2, 1):
         parts = _list_rest(found)
         if found.written:

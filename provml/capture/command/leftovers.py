@@ -32,6 +32,8 @@ from provml.journal.recovery import lock_journal
 from provml.recording.joined_run import join_run
 from provml.recording.run import Run
 
+_CLOCK_LAG_NS: Final = 50_000_000
+"""The maximum time by which a file's time of change may differ from the time of a trace."""
 _RING_ORDER: Final = "a ring buffer: the first bytes in the file may be the last ones printed"
 
 
@@ -84,8 +86,8 @@ def _record_all(run_folder: Path) -> list[str]:
                 store_files.remove_file(root, file)
             store_files.remove_empty_folder(root, files[0].parent)
             messages.append(f"{name}: recorded the printed output")
-        for trace in traces:
-            note_rest_of_trace(run_folder, trace)
+        for trace in traces:  # the command went on after `provml run` was killed
+            ended_ns = max(ended_ns or 0, note_rest_of_trace(run_folder, trace) + _CLOCK_LAG_NS)
         if code_notes:
             CodeRecorder(run, "", _find_script(run_folder)).finish()
             messages.append(f"code: recorded the notes of {len(code_notes):,} processes")

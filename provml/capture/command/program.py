@@ -44,9 +44,10 @@ class Program(NamedTuple):
         Masks secrets in the command line. Reads the script once, to compute its digest.
         """
         own = [self.command[0] if self.script is None else self.script, *self.arguments]
+        command = own if self.is_notebook else self.command
         facts: dict[str, Any] = {
             "argv": mask_argv(list(map(printable_path, own))),
-            "command": mask_argv(list(map(printable_path, self.command))),
+            "command": mask_argv(list(map(printable_path, command))),
             "executable": _printable_or_none(shutil.which(self.command[0])),
             "folder": _working_folder_text(),
             "script": None,

@@ -122,7 +122,7 @@ def record_command(
     )
     if settings.disabled:
         return _become_command(program, dict(os.environ))
-    files = CommandFiles(program, settings) if options.files else None
+    files = CommandFiles(program, settings, options.output) if options.files else None
     if files is not None and settings.trace == "strace":
         files.plan  # noqa: B018 - raises an error if the command can't be traced
     signals = SignalQueue()

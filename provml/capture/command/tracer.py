@@ -1,8 +1,8 @@
 """Decides whether strace can trace a command without changing it, and builds strace's command line.
 
 strace stops the command only at the system calls that open or change files: a seccomp filter lets
-all other calls pass. It runs as a process of its own beside the command (``-DDD``), so the command
-stays our direct child, and keeps its process group, terminal and exit status.
+all other calls pass. It runs in a separate process that is not the command's parent (``-DDD``), so
+the command stays our direct child, and keeps its process group, terminal and exit status.
 
 A traced process can't be traced again, and gains no privileges when it executes a program such as
 ``sudo``. So a command that names such a program, or a debugger, is not traced.
@@ -37,12 +37,13 @@ _PROBE_TIMEOUT_S: Final = 5.0
 _SCRIPT_BYTES: Final = 2**20
 _MAX_INTERPRETERS: Final = 4
 _COMMAND_WORD: Final = re.compile(
-    rb"(?:^|[;|&({`!]|\b(?:then|do|else|exec|env|time|nohup|nice|xargs)\s)\s*(?:/\w+)*/?([\w-]+)"
-    rb"(?=$|[\s;|&)`])",
+    rb"(?:^|[;|&({`!])\s*"
+    rb"(?:(?:then|do|else|if|while|until|exec|env|time|nohup|nice|xargs|\w+=\S*)\s+)*"
+    rb"(?:(?:/[\w.-]+)*/)?([\w-]+)(?=$|[\s;|&)`])",
     re.MULTILINE,
 )
 """A word of a shell script that names a program."""
-_QUOTED_WORD: Final = re.compile(rb"""["'](?:/\w+)*/?([\w-]+)(?=["'\s])""")
+_QUOTED_WORD: Final = re.compile(rb"""["'](?:(?:/[\w.-]+)*/)?([\w-]+)(?=["'\s])""")
 _COMMENT: Final = re.compile(rb"(?:^|(?<=\s))#.*$", re.MULTILINE)
 _PYTHON_SUFFIXES: Final = (".py", ".ipynb")
 _ELF_INTERPRETER: Final = 3
@@ -136,13 +137,20 @@ class TracerProbe:
             self._errors = -1
 
 
-def find_obstacle(program: Program) -> str | None:
+def find_obstacle(program: Program, reads_output: bool = True) -> str | None:
     """Return why strace would change how a command runs; None if it would not.
 
     Reads the beginning of the files that start the program, and at most 1 MiB of its script.
+
+    Args:
+        program: the program that the command runs.
+        reads_output: whether this process reads the command's output. If not, strace would keep the
+            caller's pipe open as long as any process of the command runs.
     """
     if any(not _is_open(number) for number in (0, 1, 2)):
         return "standard input, output or error is closed"
+    if not reads_output and stat.S_ISFIFO(os.fstat(2).st_mode):
+        return "strace would keep the pipe of standard error open"
     if "LSAN_OPTIONS" in os.environ or "ASAN_OPTIONS" in os.environ:
         return "the leak sanitizer can't work in a traced process"
     path = shutil.which(program.command[0])
@@ -181,7 +189,7 @@ def _is_open(number: int) -> bool:
 
 
 def _check_executable(path: str) -> str | None:
-    """Return why the system may not execute a file under strace as it would without."""
+    """Return why the system might not execute a file under strace as it would without strace."""
     for _ in range(_MAX_INTERPRETERS):
         try:
             status = os.stat(path)

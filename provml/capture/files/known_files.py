@@ -2,9 +2,9 @@
 
 Hashing the named files before the command starts keeps the digest of a file that the command then
 overwrites, such as ``sort -o data.csv data.csv``. Comparing folders finds the files that a command
-wrote if nothing else watches it.
+wrote, if nothing else watches the command.
 
-Everything here is bounded in files, bytes and time, because the command waits for it.
+The number of files and bytes and the time are limited, because the command has to wait.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class KnownFile(NamedTuple):
 
 
 class FileState(NamedTuple):
-    """What tells whether a file has changed."""
+    """The properties of a file that show whether it has changed."""
 
     size: int
     modified_ns: int
@@ -148,7 +148,8 @@ class FolderSnapshot:
 
         Args:
             folders: the folders.
-            rules: the rules for files to leave out.
+            rules: the rules for folders to leave out. The rules for files apply later, so that
+                what they leave out can be counted.
             before: whether the command waits; if so, the list is shorter.
         """
         self.states: dict[str, FileState] = {}
@@ -175,8 +176,7 @@ class FolderSnapshot:
                 continue
 
     def _add_state(self, path: str, status: os.stat_result) -> None:
-        if not self._rules.ignores(path, True):
-            self.states[path] = FileState(status.st_size, status.st_mtime_ns, status.st_ino)
+        self.states[path] = FileState(status.st_size, status.st_mtime_ns, status.st_ino)
 
     def _list(self, folder: str) -> list[str]:
         """Add the files of a folder, and return the folders in it."""

@@ -304,7 +304,7 @@ def _hash_unchanged(file: _OpenFile) -> str | None:
 
 
 class TraceFollower:
-    """Reads a trace in a thread of its own while the command runs."""
+    """Reads a trace in a separate thread while the command runs."""
 
     def __init__(self, run_folder: Path, command: str, tracker: AccessTracker) -> None:
         """Create the file for the trace.

@@ -6,8 +6,8 @@ A line names a process, a time and a system call that succeeded:
 
 strace could print the path of each descriptor (``-y``), but that makes every call about twice as
 slow. So `TraceReader` follows the working folder and the descriptors of each process, from its
-start to its end. Everything in a line is text of the command, so nothing here trusts its form or
-its length.
+start to its end. A command can put any text into a line, so this module trusts neither the form nor
+the length of a line.
 
 Imports nothing else from provml.
 """
@@ -46,7 +46,7 @@ _PLAIN_OPEN: Final = re.compile(
 _FLAGS: Final = re.compile(rb"(?:^|[,=] ?)(O_[A-Z_|0-9a-fx]+)")
 _ESCAPE: Final = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
 _LETTERS: Final = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"v": b"\v", b"f": b"\f"}
-_END: Final = re.compile(rb"(\d+) +\d+\.\d+ \+\+\+ .* \+\+\+")
+_END: Final = re.compile(rb"(\d+) +(\d{1,11})\.(\d{6}) \+\+\+ .* \+\+\+")
 _UNFINISHED: Final = b" <unfinished ...>"
 _OPENING: Final = frozenset({"open", "openat", "openat2", "creat"})
 _STARTING: Final = frozenset({"fork", "vfork", "clone", "clone3"})
@@ -96,8 +96,11 @@ class TraceReader:
         self._processes: dict[int, _Process] = {}
         self._links: dict[str, str] = {}
         self._unfinished: dict[int, bytes] = {}
+        self._last_unfinished = -1
         self._rest = b""
         self._running: set[int] = set()
+        self.last_ns = 0
+        """The time of the last line that was read, in nanoseconds since the epoch."""
         self._ended: set[int] = set()
         self.damaged = 0
         """The number of lines that could not be read."""
@@ -150,9 +153,15 @@ class TraceReader:
         if found is None:
             ended = _END.fullmatch(line)
             if ended is not None:
+                self.last_ns = int(ended[2]) * 1_000_000_000 + int(ended[3]) * 1000
                 self._follow_end(int(ended[1][:10]))
             else:
-                if line and b" --- " not in line:
+                begun_line = self._unfinished.pop(self._last_unfinished, None)
+                if begun_line is not None and b" --- " not in line:
+                    # with `-z`, strace may print the end of a call alone on the next line
+                    self._last_unfinished = -1
+                    yield from self._read_line(begun_line + line)
+                elif line and b" --- " not in line:
                     self._add_damaged(line)
             return
         process, seconds, micros, name_bytes, rest = found.groups()
@@ -161,6 +170,7 @@ class TraceReader:
         if rest.endswith(_UNFINISHED):
             if len(self._unfinished) < MAX_PROCESSES:
                 self._unfinished[pid] = line[: -len(_UNFINISHED)]
+                self._last_unfinished = pid
             return
         if b" resumed>" in line[: len(line) - len(rest)]:
             begun = _LINE.fullmatch(self._unfinished.pop(pid, b""))

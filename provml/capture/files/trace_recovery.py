@@ -21,7 +21,7 @@ _READ_BYTES = 2**20
 
 
 def list_traces(run_folder: Path) -> list[Path]:
-    """List the traces in a run's folder."""
+    """List the paths of the traces in a run's folder."""
     folder = run_folder / layout.JOURNAL_FOLDER
     try:
         entries = store_files.list_folder(store_files.store_root(run_folder), folder)
@@ -42,8 +42,11 @@ def is_still_traced(run_folder: Path, trace: Path) -> bool:
     return bool(find_processes_with_inode(status.st_dev, status.st_ino))
 
 
-def note_rest_of_trace(run_folder: Path, trace: Path) -> None:
+def note_rest_of_trace(run_folder: Path, trace: Path) -> int:
     """Write notes for all files in a trace, beside the notes that were written before.
+
+    Returns the time at which the last process of the command ended, in nanoseconds since the epoch;
+    0 if the trace does not show it.
 
     Raises OSError if the trace can't be read.
     """
@@ -62,6 +65,7 @@ def note_rest_of_trace(run_folder: Path, trace: Path) -> None:
             for call in reader.feed(block.replace(b"\0", b"")):
                 tracker.follow(call)
     tracker.close()
+    return reader.last_ns
 
 
 def _find_rules(run_folder: Path, trace: Path) -> tuple[IgnoreRules, str]:

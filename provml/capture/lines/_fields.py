@@ -3,8 +3,8 @@
     Train Epoch: 3 [640/60000 (1%)]	Loss: 0.412     Loss in training, epoch 3, step 640
     step 250: train loss 2.4, val loss 2.5           loss in training and in validation, step 250
 
-`read_fields` only reads what a line says. Whether its values are metrics is decided by `_shapes`,
-which sees several lines.
+`read_fields` only reads what a line says. `_shapes`, which sees several lines, decides whether the
+values are metrics.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class LineFields:
         words: the number of words in the line.
         prose: the number of words that belong to no name, label or unit.
         epoch_start, step_start: the offsets of the epoch and step in the line.
-        loose: the number of numbers, dates and the like that have no name.
+        loose: how many numbers, dates and similar words have no name.
     """
 
     fields: list[Field] = field(default_factory=list)
@@ -155,7 +155,7 @@ class _Scanner:
         self._follows_settings = False  # whether a word such as ``parameters:`` came before
 
     def scan(self) -> None:
-        """Read all tokens."""
+        """Read all tokens of the line, and collect its named values."""
         tokens = self._tokens
         index = 0
         while index < len(tokens):
@@ -447,7 +447,7 @@ class _Scanner:
         return line
 
     def _guess_context(self, field: Field, trains: bool) -> Context | None:
-        """Return the context of a value whose name says none.
+        """Return the context of a value whose name does not imply one.
 
         Args:
             trains: whether another value of the line belongs to training.

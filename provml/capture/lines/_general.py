@@ -1,8 +1,8 @@
 """Reads metrics from lines of any other shape, such as ``epoch 3 | loss 0.12 | acc 91.5%``.
 
 This parser gets the lines that no other parser has read. `_tokens` splits a line, `_fields` finds
-its named values, `_shapes` decides which lines are metrics. The words for metrics, steps, epochs
-and contexts are in `_vocabulary`.
+its named values, and `_shapes` decides which lines are metrics. The words for metrics, steps,
+epochs and contexts are in `_vocabulary`.
 
 - A line that gives only an epoch or step, such as ``Epoch 3/10``, applies to the lines below it.
 - A line without epoch and step has the epoch of the last line that has one.
@@ -40,7 +40,7 @@ _OTHER_TEXT: Final = re.compile(
     r"(?i)\b(?:rtt|jitter|ttl|packets?|pkts|datagrams?|icmp_seq|latency)\b"
     r"|\{[a-z_]\w*(?:[:!][^{}]{0,20})?\}|\w\([\"']|[\"'],?$|;$|^diff |^@@|\bdef |\bimport "
 )
-"""Matches the statistics of networks, in which ``loss`` is a loss of packets, and source code."""
+"""Matches source code, and network statistics, in which ``loss`` means lost packets."""
 _HEADING: Final = re.compile(r"[^\w]*(\w+)(?: [a-zA-Z]+)?:?[^\w]*")
 
 
@@ -62,14 +62,16 @@ class GeneralParser:
     """A parser for the lines of one text, such as a stream, that no other parser reads.
 
     Attributes:
-        missed: lines that look like metrics but gave none, each with the number of lines of its
-            shape.
+        missed: lines that look like metrics but from which none were recorded, each with the number
+            of lines of the same shape.
     """
 
     def __init__(self, sink: LineSink) -> None:
         self._sink = sink
         self._shapes: dict[str, Shape | object | None] = {}
-        self._place: dict[str, str] = {}  # the epoch and step of the last line that gives only them
+        self._place: dict[
+            str, str
+        ] = {}  # the epoch and step of the last line that contains nothing else
         self._last_epoch: str | None = None
         self._heading: Context | None = None
         self._last_meter = ""
@@ -159,7 +161,7 @@ class GeneralParser:
             self._take_place(read_fields(split_line(text)), text)
 
     def finish(self) -> None:
-        """Record the lines that still wait, if they say plainly that they are metrics."""
+        """Record the lines that are still waiting, if they are clearly metrics."""
         self._tables.close_box()
         for shape in self._shapes.values():
             if isinstance(shape, Shape) and shape.columns is None and shape.waiting:
@@ -170,7 +172,7 @@ class GeneralParser:
                 shape.waiting.clear()
 
     def _give_up(self, shape: Shape) -> None:
-        """Keep the first line of a shape that is no table of metrics but looks like one."""
+        """Keep the first line of a shape that looks like metrics but does not count as metrics."""
         if shape.looks_like_metrics and len(self.missed) < _MAX_MISSED:
             self.missed.append((shape.waiting[0].line, shape.seen))
 

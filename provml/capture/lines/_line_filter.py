@@ -1,4 +1,4 @@
-"""Finds the lines that the general parser has to read, and leaves out those that say nothing.
+"""Finds the lines that the general parser has to read, and skips lines that contain no metrics.
 
 Output repeats itself: a program prints thousands of lines that differ only in their numbers. Once
 the parser has found that a line says nothing, `LineFilter` passes over all lines that are equal but
@@ -30,7 +30,7 @@ _LINE_ENDS_AND_DIGITS: Final = bytes.maketrans(b"\r\x08123456789", b"\n\n0000000
 
 
 class LineFilter:
-    """A finder of the lines in a block that may say something.
+    """Finds the lines in a block that may contain a metric.
 
     Attributes:
         reads_all: whether each line has to be read, because a table has begun.
@@ -74,7 +74,7 @@ class LineFilter:
         )
 
     def read_on(self, position: int) -> None:
-        """Look at all lines for a while: the line at a position may say something."""
+        """Read all lines for a while, because the line at a position may contain a metric."""
         if position + _FULL_BYTES > self._full_until:
             if position + _WINDOW_BYTES > self._full_until:
                 self._block = b""  # it was opened for a sample only

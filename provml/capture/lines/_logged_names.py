@@ -1,4 +1,4 @@
-"""Says which metrics the program logs itself, so that its printed copies are not recorded again.
+"""Finds the metrics that the program logs itself, so that printed copies are not recorded again.
 
 A script often prints the loss that it also logs, with provml or with another tracker.
 """
@@ -37,7 +37,7 @@ class LoggedNames:
 
         If other processes log, reads the run's journal for the first sample of each name. Names are
         compared without case, folders and contexts: ``train/Loss`` is ``loss`` in training. A
-        missing context is equal to any other.
+        missing context matches any context.
         """
         key = _simplify(name)[0], context
         known = self._known.get(key)
@@ -73,7 +73,7 @@ class LoggedNames:
                         if series.kind == "metric":
                             yield series.name, context_from_path(series.context)
         except (ProvMLError, OSError):
-            pass  # the printed metrics are recorded, perhaps twice
+            pass  # record the printed metrics anyway, even if they are then recorded twice
 
 
 def _simplify(name: str) -> tuple[str, Context | None]:

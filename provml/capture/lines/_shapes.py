@@ -3,15 +3,15 @@
 Two lines have the same shape if they differ only in their numbers. A shape is a table of metrics if
 one of these conditions is true:
 
-- It has come twice, and one of its values has a name that only metrics have, such as ``val_loss``.
-- It has come twice, counts steps or epochs, and one of its values has a name that metrics often
+- Two lines have it, and one of its values has a name that only metrics have, such as ``val_loss``.
+- Two lines have it, it counts steps or epochs, and one of its values has a name that metrics often
   have, such as ``score``.
-- It has come three times, counts steps or epochs, nearly all its words are names, and at least one
+- Three lines have it, it counts steps or epochs, nearly all its words are names, and at least one
   of its values varies and is not a whole number.
 
-Until then its lines wait, so no line is lost. A line that waits when the text ends is recorded only
-if the first condition holds but for the number of lines, and the line says plainly what it is.
-Metrics that are missed are better than metrics that are wrong: everything else is no metric.
+Until then, its lines wait, so no line is lost. A line that is still waiting when the text ends is
+recorded only if it has a name that only metrics have, and clearly is a line of metrics. Missing a
+metric is better than recording a wrong one, so nothing else counts as a metric.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Observation(NamedTuple):
 
 
 class Shape:
-    """What the lines of one shape say.
+    """The lines of one shape: their named values, and whether they count as metrics.
 
     Attributes:
         fields: the named values of the line in which the shape was first seen.
@@ -124,7 +124,7 @@ class Shape:
 
     @property
     def looks_like_metrics(self) -> bool:
-        """Whether one value varies and is not a whole number, so that a user may want it."""
+        """Whether a value varies and is not a whole number, so that a user may want to keep it."""
         if len(self.waiting) < _MIN_MISSED:
             return False
         return any(self._varies(one) and self._is_measure(one) for one in range(len(self.fields)))

@@ -1,4 +1,4 @@
-"""Writes patterns for lines, for ``provml ingest --suggest`` and for lines that gave no metric."""
+"""Suggests patterns: for ``provml ingest --suggest``, and for lines without recorded metrics."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ class Suggestion(NamedTuple):
     """A pattern for lines of one shape.
 
     Attributes:
-        pattern: a template for `--pattern`; None if the lines need or have none, such as JSON.
+        pattern: a template for `--pattern`; None if the lines need no template, such as JSON lines,
+            or if none is possible.
         line: the first line of this shape.
         lines: the number of lines of this shape that were read.
-        samples: what the first line gives, as text: ``loss = 0.5 in training``.
+        samples: the metrics in the first line, as text: ``loss = 0.5 in training``.
     """
 
     pattern: str | None
@@ -80,7 +81,8 @@ def _name_numbers(fields: LineFields) -> dict[int, str]:
 
 
 class PatternSuggester:
-    """Reads text as `LineReader` does, but records nothing: it says what each shape would give.
+    """Reads text as `LineReader` does, but records nothing: it collects what each shape would
+    record.
 
     Args:
         patterns: templates and regular expressions (see `compile_patterns`).
@@ -103,7 +105,7 @@ class PatternSuggester:
         return self._sink.list_suggestions()
 
     def list_missed(self) -> list[Suggestion]:
-        """Return a suggestion for each shape that looks like metrics but gives none."""
+        """Return a suggestion for each shape that looks like metrics but records none."""
         return suggest_missed(self._reader)
 
 
@@ -117,7 +119,7 @@ def suggest_missed(reader: LineReader) -> list[Suggestion]:
 
 
 class _TrialSink(LineSink):
-    """A sink that records nothing. It keeps what each shape of lines would give."""
+    """A sink that records nothing. It keeps what each shape of lines would record."""
 
     def __init__(self) -> None:
         super().__init__(DisabledRun("suggestions"), "suggestions")

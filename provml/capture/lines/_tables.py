@@ -189,7 +189,7 @@ class TableReader:
         return True
 
     def close_box(self) -> None:
-        """Record the box that is open, if any."""
+        """Record the box that the reader is in, if it is in one."""
         rows, self._box = self._box, []
         self._box_open, self._group = False, ""
         fields: list[Field] = []
@@ -214,6 +214,6 @@ def _place_of_column(name: str) -> tuple[str, int] | None:
 
 
 def _is_value(field: Field) -> bool:
-    """Return whether a cell is a metric, and not a counter."""
+    """Return whether the value in a cell is a metric rather than a counter."""
     is_whole = field.text.lstrip("+-").isdigit()
     return is_recordable(field) and (not is_whole or vocabulary.is_metric_name(field.name))

@@ -59,7 +59,7 @@ class Token(NamedTuple):
             a symbol such as ``-``, or a gap between two words), or the mark itself.
         text: the text; the text of a number does not include its unit.
         unit: the unit of a number; None if there is none.
-        glued: whether no white space precedes the token.
+        glued: whether the token directly follows the previous token, without white space.
         start: the offset of the token in the line.
     """
 

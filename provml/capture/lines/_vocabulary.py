@@ -1,4 +1,4 @@
-"""The words that tell what a printed number is: a metric, a step, an epoch, or none of these.
+"""The words that show what a printed number is: a metric, a step, an epoch, or none of these.
 
 Each function takes a name as it is printed next to a number, such as ``val_loss`` or ``Avg. Loss``.
 """
@@ -64,7 +64,7 @@ _SKIPPED_PARTS: Final = word_set(
     "runtime latency qps tps rps rtt ttl jitter bandwidth uptime date batches examples "
     "vertices nodes files lines bar width height dim layers heads"
 )
-"""Words that mark a counter, a setting, a throughput or a time that only says where a line is."""
+"""Words that mark a counter, a setting, a throughput, or a time that only locates a line."""
 _SETTING_PARTS: Final = word_set(
     "target threshold thresh patience coef coeff smoothing tolerance budget limit init initial"
 )
@@ -188,7 +188,7 @@ def is_metric_name(name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def is_also_setting(name: str) -> bool:
-    """Return whether a name is that of a metric and of a setting too: a learning rate."""
+    """Return whether a name can be both a metric's and a setting's, as a learning rate's can."""
     return _SETTING_METRICS.issuperset(name_parts(name))
 
 
@@ -250,7 +250,7 @@ def place_of(name: str) -> tuple[str, int] | None:
 
 
 def trim_words(words: list[str]) -> list[str]:
-    """Return the words of a name, without what leads up to it: ``finished with value``."""
+    """Return the words of a name, without the words that lead up to it: ``finished with value``."""
     own = list(words)
     while own and own[-1].lower() in _FILLERS:
         own.pop()
@@ -275,7 +275,7 @@ _STEMS: Final = frozenset(
 
 
 def may_name_metric(text: str) -> bool:
-    """Return whether a text contains a word that a line with metrics has at least one of."""
+    """Return whether a text contains one of the words that every line with metrics contains."""
     for part in _PARTS.findall(text):
         own = part.lower()
         if own in _STEMS or own.endswith("loss"):
