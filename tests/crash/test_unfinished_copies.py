@@ -59,7 +59,7 @@ def test_unfinished_copies_are_removed(children, tmp_path):
     status, text = call("recover", path)
     assert (status, text.count("removed an unfinished file: ")) == (0, 2)
     assert list_artifacts(path) == ["%2Ekept.0123456789abcdef.part"]
-    assert len(os.listdir(path / "artifacts")) == 2
+    assert not {"a" * 16, "b" * 16} & set(os.listdir(path / "artifacts"))
     assert provml.load(path).status == "crashed"
     assert call("check", path)[0] == 0
 
