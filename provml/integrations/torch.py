@@ -5,7 +5,8 @@ Under ``provml run``, provml records as parameters:
 - the settings of each optimizer that the script creates, such as ``optimizer.lr``;
 - what decides whether a run can be repeated, such as ``torch.seed``: the seed, the default type,
   the flags for deterministic algorithms, the device and the number of processes. provml reads them
-  when the first optimizer is created, and again when the process ends.
+  when the first optimizer is created, and again when the process ends. Worker processes that create
+  no optimizer, such as those of a data loader, don't record them.
 
 Reading them does not initialise CUDA, and does not change the state of a random number generator.
 `model_watch` records norms and learning rates.
@@ -14,6 +15,7 @@ Reading them does not initialise CUDA, and does not change the state of a random
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 from collections import Counter
 from types import ModuleType
 from typing import Any, Final
@@ -68,7 +70,9 @@ def _optimizer_created(result: None, optimizer: Any, params: Any, defaults: Any)
 def _record_at_exit() -> None:
     state = STATE.part(_TorchState)
     run = state.recorder.find_run()
-    if run is not None and str(run.path) in state.optimizers:
+    if run is None:
+        return
+    if str(run.path) in state.optimizers or multiprocessing.parent_process() is None:
         _record_settings()
 
 

@@ -69,7 +69,7 @@ _SETTING_PARTS: Final = word_set(
     "target threshold thresh patience coef coeff smoothing tolerance budget limit init initial"
 )
 _LAST_SETTING_PARTS: Final = word_set(
-    "weight weights scale factor decay momentum margin dropout warmup interval every freq"
+    "weight weights scale factor decay momentum margin dropout warmup interval every freq clip"
 )
 """Words that mark a setting, in any place and at the end of a name."""
 _SETTING_METRICS: Final = word_set("lr learning rate base max min initial init")
