@@ -1,8 +1,9 @@
 """Records the settings that a script receives, as parameters of the run.
 
 Each module in `LIBRARIES` supports one library that reads settings: from the command line, from
-configuration files or from environment variables. It implements the protocol `tool_hooks.Tool`. If
-a script uses none of these libraries, `command_line` reads the options on its command line.
+configuration files or from environment variables. Each of these modules implements the protocol
+`tool_hooks.Tool`. If a script uses none of these libraries, `command_line` reads the options on the
+script's command line.
 
 `recorded_settings` records the parameters, and an event that says which values were given and which
 are defaults.
@@ -28,7 +29,7 @@ LIBRARIES: Final = (
     "training_arguments",
     "tyro_config",
 )
-"""The modules of this package that each support one library."""
+"""The modules of this package that support a library. Each supports one library."""
 
 
 class _ArgumentHooks(ToolHooks):

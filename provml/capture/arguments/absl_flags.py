@@ -13,7 +13,7 @@ modules: Final = ("absl.flags._flagvalues",)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the flags once ``FLAGS`` has parsed the command line."""
+    """Wrap ``FlagValues.__call__``, which parses the command line, so that flags are recorded."""
     calls.record(module.FlagValues, "__call__", _parsed)
 
 

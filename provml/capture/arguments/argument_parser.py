@@ -23,7 +23,7 @@ _PARSERS_ON_TOP: Final = ("argparse", "transformers.hf_argparser", "configargpar
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the calls to ``ArgumentParser.parse_known_args``."""
+    """Wrap ``ArgumentParser.parse_known_args``, so that the parsed arguments are recorded."""
     calls.record(module.ArgumentParser, "parse_known_args", _parsed)
 
 
@@ -49,7 +49,7 @@ def _find_given(
 ) -> set[str]:
     """Return the names of the arguments given on the command line.
 
-    These include all arguments whose values differ from their defaults.
+    An argument whose value differs from its default also counts as given.
     """
     given = set()
     for action in getattr(parser, "_actions", ()):

@@ -14,7 +14,7 @@ _DEFAULTS: Final = ("DEFAULT", "DEFAULT_MAP")
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the parameters that each command has parsed."""
+    """Wrap ``Command.parse_args``, so that the parameters of each command are recorded."""
     calls.record(module.Command, "parse_args", _parsed)
 
 

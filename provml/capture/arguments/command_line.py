@@ -21,10 +21,10 @@ _FLOAT: Final = re.compile(
 
 
 def read_options(words: Sequence[str]) -> dict[str, Any]:
-    """Return the options on a command line, keyed by name. Convert values that are numbers.
+    """Return the values of the options on a command line, keyed by name.
 
-    An option that occurs several times gets a list of its values. Dashes within a name become
-    underscores, as in argparse.
+    A value that is written as a number becomes an int or a float. If an option occurs several
+    times, its value is a list. Dashes within a name become underscores, as in argparse.
 
     Args:
         words: the arguments of the command, without the program's name.

@@ -15,7 +15,7 @@ modules: Final = ("docopt",)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the calls to ``docopt``."""
+    """Wrap ``docopt``, so that the options and arguments that it returns are recorded."""
     calls.record(module, "docopt", _parsed)
 
 

@@ -19,7 +19,7 @@ modules: Final = ("fire.core",)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record each call to ``Fire`` when the call ends. The script itself runs during the call."""
+    """Wrap ``Fire``. A call is recorded when it ends, because the script runs during the call."""
     calls.record(module, "Fire", _called, leaf=True)
 
 

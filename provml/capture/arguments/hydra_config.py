@@ -14,7 +14,7 @@ modules: Final = ("hydra.core.hydra_config",)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the configuration of each job that Hydra starts."""
+    """Wrap ``HydraConfig.set_config``, so that the configuration of each job is recorded."""
     calls.record(module.HydraConfig, "set_config", _composed)
 
 

@@ -16,7 +16,7 @@ _VERBS: Final = ("parse_args", "parse_object", "parse_path", "parse_string")
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record each configuration that a parser returns."""
+    """Wrap the parsing methods, so that each configuration that they return is recorded."""
     for verb in _VERBS:
         calls.record(module.ArgumentParser, verb, _parsed)
 
@@ -36,7 +36,7 @@ def _parsed(result: Any, parser: Any, *_: Any, **__: Any) -> None:
 
 
 def _read_defaults(parser: Any, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Return the defaults of a parser and of the sub-commands that were chosen, by dotted name."""
+    """Return the defaults of a parser and of the chosen sub-commands, keyed by dotted name."""
     found = flatten(parser.get_defaults().as_dict(), prefix)
     for action in parser._actions:
         chosen: Any = values.get(str(action.dest))

@@ -13,7 +13,7 @@ modules: Final = ("pydantic_settings.main",)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the fields of each settings object."""
+    """Wrap ``BaseSettings.__init__``, so that the fields of each settings object are recorded."""
     calls.record(module.BaseSettings, "__init__", _created)
 
 

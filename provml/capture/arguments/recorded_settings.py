@@ -1,7 +1,7 @@
-"""Records settings as parameters of the active run, and notes which settings were given.
+"""Records settings as parameters of the active run, and logs which of them are defaults.
 
 Settings that a launcher or another installed program reads for itself are not settings of the
-training. `is_for_the_script` tells the two kinds apart by the module that calls the library.
+training. `is_for_the_script` recognises such settings by the module that calls the library.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ _LAUNCHERS: Final = (
 
 
 class _RecordedSettings:
-    """The encoded values of the settings that this process has recorded, by run and name.
+    """The values of the settings that this process has recorded, by run and name.
 
-    They are encoded because the script may change its own objects later.
+    The values are kept in encoded form, because the script may change its own objects later.
     """
 
     def __init__(self) -> None:
@@ -75,8 +75,8 @@ def record_settings(
         library: the name of the library that read the settings.
         values: a mapping or configuration object. Nested names are joined by dots.
         given: the names of the settings that the command line, a file or the environment sets.
-            All others have their defaults. A name also covers the names nested below it. None if
-            the library does not report which settings were given.
+            All other settings have their defaults. The name of a group of settings covers all
+            settings in the group. None if the library does not report which settings were given.
         facts: further metadata for the event, such as the program's name.
     """
     run = find_active_run()
@@ -108,8 +108,8 @@ def is_for_the_script(skip: tuple[str, ...], *, has_own_arguments: bool = False)
     Args:
         skip: the packages to skip when looking for the caller, such as ``("argparse",)``.
         has_own_arguments: whether the caller passed its own list of arguments to the library,
-            which then does not read the command line. Installed packages often do so for their own
-            purposes.
+            which then does not read the command line. If an installed package does so, the
+            settings are not the script's.
     """
     caller = _find_caller((*skip, "provml.capture", "functools", "contextlib"))
     if caller is None:

@@ -13,7 +13,7 @@ modules: Final = ("transformers.training_args",)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the arguments of each ``TrainingArguments`` object."""
+    """Wrap ``TrainingArguments.__post_init__``, so that the arguments are recorded."""
     calls.record(module.TrainingArguments, "__post_init__", _created)
 
 

@@ -15,7 +15,7 @@ modules: Final = ("tyro",)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the calls to ``tyro.cli``."""
+    """Wrap ``tyro.cli``, so that the configuration that it returns is recorded."""
     calls.record(module, "cli", _parsed)
 
 
