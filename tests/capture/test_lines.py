@@ -123,10 +123,10 @@ def test_json_lines(read: Read, run: provml.Run) -> None:
         ),
         ('{"metric": "accuracy", "value": 0.985. "step": 3}', "the line is not JSON"),
         ('{"metric": "a", "value": ' + "[" * 60000, "the line is nested too deeply"),
-        ('{"metric": "\\ud800", "value": 1}', "InvalidMetricError: the name can't be a metric's"),
+        ('{"metric": "\\ud800", "value": 1}', "InvalidMetricError: the metric's name is not valid"),
         (
             '{"metric": "' + "x" * 5000 + '", "value": 1}',
-            "InvalidMetricError: the name can't be a metric's",
+            "InvalidMetricError: the metric's name is not valid",
         ),
     ],
 )

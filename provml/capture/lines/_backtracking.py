@@ -1,9 +1,9 @@
 """Finds regular expressions that may take exponential time on a line that they do not match.
 
-The `re` module backtracks. Some expressions, such as ``(a+)+``, repeat a part that can match the
-same text in several ways. Then the number of ways to try doubles with each character. The check
-reads the text of the expression. It errs on the safe side, so it also refuses a few harmless
-expressions. Imports nothing else from provml.
+The `re` module backtracks: it tries all ways in which an expression could match. Some expressions,
+such as ``(a+)+``, repeat a part that can match the same text in several ways. Then the number of
+ways can double with each character of the line. `may_backtrack_forever` checks only the text of an
+expression, and also refuses a few harmless ones. This module imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class _Scanner:
         self._pattern = pattern
         self._at = 0
         self._group_ends: dict[int, int] = {}
-        """The offset where each group ends, by the offset where its contents begin."""
+        """The offset where each group ends, keyed by the offset where its contents begin."""
         self.is_risky = False
 
     def read_alternatives(
@@ -138,10 +138,12 @@ class _Scanner:
         return _Item(self._pattern[start : self._at], False)
 
     def _peek_quantifier(self, inner_verbose: bool, verbose: bool) -> tuple[int, bool] | None:
-        """Look ahead to the quantifier that follows the group whose contents begin here.
+        """Return the quantifier that follows the current group, but do not move forward.
+
+        The scanner is at the beginning of the group's contents.
 
         Returns:
-            What `_read_quantifier` returns for that quantifier.
+            The same values as `_read_quantifier`.
         """
         start, was_risky = self._at, self.is_risky
         if start not in self._group_ends:

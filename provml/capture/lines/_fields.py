@@ -1,10 +1,10 @@
-"""Finds the named values in a printed line, and where the line is: its epoch, step and context.
+"""Finds the named values in a printed line, and the line's epoch, step and context.
 
     Train Epoch: 3 [640/60000 (1%)]	Loss: 0.412     Loss in training, epoch 3, step 640
     step 250: train loss 2.4, val loss 2.5           loss in training and in validation, step 250
 
-`read_fields` only reads what a line says. `_shapes`, which sees several lines, decides whether the
-values are metrics.
+`read_fields` does not decide whether the values are metrics. `_shapes` does, because it compares
+several lines.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Field(NamedTuple):
     Attributes:
         name: the name as printed, such as ``val loss``.
         short: the name without the word for its context, such as ``loss``.
-        context: the context of the value; None if the line names none.
-        text: the number.
-        unit: its unit, such as ``ms``; None if it has none.
+        context: the context of the value; None if the line does not name a context.
+        text: the number, as printed.
+        unit: the unit of the number, such as ``ms``; None if there is no unit.
         has_separator: whether a colon or an equals sign joins the name and the number.
         start: the offset of the number in the line.
     """
@@ -61,19 +61,19 @@ class Field(NamedTuple):
 
 @dataclass(slots=True)
 class LineFields:
-    """What a line says.
+    """The named values of a line, with its epoch, step and context.
 
     Attributes:
         fields: the named values.
-        epoch: the epoch, as text.
-        step: the step, as text.
+        epoch: the epoch, as text; None if the line has no epoch.
+        step: the step, as text; None if the line has no step.
         names_place: whether a word such as ``epoch`` or ``step`` names the epoch or step.
-        is_bare_step: whether the step is only a number at the start of the line, as in ``[10]``.
-        context: the context that the line as a whole belongs to, as in ``Test set: ...``.
+        is_bare_step: whether the step is a number without a name, such as ``[10]`` at the start.
+        context: the context of the whole line, as in ``Test set: ...``; None if there is none.
         words: the number of words in the line.
         prose: the number of words that belong to no name, label or unit.
-        epoch_start, step_start: the offsets of the epoch and step in the line.
-        loose: how many numbers, dates and similar words have no name.
+        epoch_start, step_start: the offsets of the epoch and step in the line; -1 if there is none.
+        loose: the number of numbers, dates and similar words that have no name.
     """
 
     fields: list[Field] = field(default_factory=list)
@@ -104,7 +104,11 @@ def _context_of(word: str) -> Context | None:
 
 
 def _separate_names(fields: list[Field]) -> list[Field]:
-    """Use the full names of fields whose short names are the same. Drop a repeated full name."""
+    """Return the fields with unique names.
+
+    If fields with different names have the same short name, the full names are used. If a name
+    occurs twice, only its first field is kept.
+    """
     full_names: dict[tuple[str, Context | None], set[str]] = {}
     for one in fields:
         full_names.setdefault((one.short, one.context), set()).add(one.name)
@@ -117,13 +121,13 @@ def _separate_names(fields: list[Field]) -> list[Field]:
 
 
 class _Bare(NamedTuple):
-    """A number without a name. It may be the line's step or epoch.
+    """A number without a name, which may be the line's step or epoch.
 
     Attributes:
         text: the number, or the numerator of a fraction.
         is_fraction: whether the number is a fraction.
         in_brackets: whether the number is in square brackets or parentheses.
-        is_first: whether only other such numbers precede it in the line.
+        is_first: whether no words and no named values precede the number in the line.
         start: the offset of the number in the line.
     """
 
@@ -148,8 +152,8 @@ class _Scanner:
         self._fraction_name: list[
             str
         ] = []  # the name of a fraction, as in ``Accuracy: 9/10 (90%)``
-        self._place_words: list[str] | None = None  # what precedes ``at step 3:``
-        self._own_context: Context | None = None  # of the last name that has one
+        self._place_words: list[str] | None = None  # the words before ``at step 3:``
+        self._own_context: Context | None = None  # the context of the last name that has one
         self._aside_unit: str | None = None
         self._aside = ""  # the words in parentheses after a name: ``f1-score (micro avg)``
         self._follows_settings = False  # whether a word such as ``parameters:`` came before
@@ -186,7 +190,7 @@ class _Scanner:
         return self._tokens[index].kind if index < len(self._tokens) else ""
 
     def _starts_number(self, index: int) -> bool:
-        """Return whether a number begins at a token, or a bracket with only a number in it."""
+        """Return whether a token is a number, or a bracket that is followed by a number."""
         kind = self._peek(index)
         if kind in ("[", "("):
             return self._peek(index + 1) in (NUMERAL, FRACTION)
@@ -211,7 +215,7 @@ class _Scanner:
         return index
 
     def _use_label(self) -> None:
-        """Read the words before a colon, as in ``Test set: Average loss: 0.05``."""
+        """Use the words before a colon as a label: ``Test set`` in ``Test set: loss: 1``."""
         words = self._words
         if words and words[-1].lower() in _SETTINGS:
             self._follows_settings = True
@@ -353,7 +357,7 @@ class _Scanner:
         return index
 
     def _read_grouped_place(self, token: Token) -> bool:
-        """Read a step such as ``1,200`` or ``1,200/5,000``; return whether it is one."""
+        """Read an epoch or step such as ``1,200/5,000``; return whether the token is one."""
         words = vocabulary.trim_words(self._words)
         place = vocabulary.place_of(" ".join(words)) if words else None
         number = token.text.partition("/")[0]
@@ -368,7 +372,10 @@ class _Scanner:
         return bool(_WHOLE.fullmatch(text)) or (kind == "epoch" and text[-1:].isdigit())
 
     def _read_following_place(self, index: int, text: str) -> int | None:
-        """Read a place whose word follows its number: ``200/2983 batches``, ``after 5 epochs``."""
+        """Read an epoch or step whose word follows its number, as in ``200/2983 batches``.
+
+        Returns the index of the word; None if the number is not an epoch or step.
+        """
         if self._peek(index + 1) != WORD or self._starts_number(index + 2):
             return None
         token, word = self._tokens[index], self._tokens[index + 1].text
@@ -423,7 +430,7 @@ class _Scanner:
     # -- the end ------------------------------------------------------------------------------
 
     def finish(self) -> LineFields:
-        """Decide the step, epoch and context of the line."""
+        """Decide the line's step, epoch and context. Return all that was read from the line."""
         line = self._line
         self._place_bare_numbers()
         if line.context is None and all(

@@ -1,12 +1,12 @@
-"""Reads metrics from lines of any other shape, such as ``epoch 3 | loss 0.12 | acc 91.5%``.
+"""Reads metrics from lines without a fixed format, such as ``epoch 3 | loss 0.12 | acc 91.5%``.
 
 This parser gets the lines that no other parser has read. `_tokens` splits a line, `_fields` finds
 its named values, and `_shapes` decides which lines are metrics. The words for metrics, steps,
 epochs and contexts are in `_vocabulary`.
 
 - A line that gives only an epoch or step, such as ``Epoch 3/10``, applies to the lines below it.
-- A line without epoch and step has the epoch of the last line that has one.
-- A heading with the word for a context, such as ``Test Error:``, applies to the next line.
+- A line without an epoch or step belongs to the epoch of the last line that has one.
+- A heading that names a context, such as ``Test Error:``, applies to the next line.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ _HEADING: Final = re.compile(r"[^\w]*(\w+)(?: [a-zA-Z]+)?:?[^\w]*")
 
 
 class _HotLine(NamedTuple):
-    """The shape of one of the last lines.
+    """The shape of a recent line, with a regular expression that reads more lines of that shape.
 
     Attributes:
-        expression: matches lines of the shape; its groups are their numbers.
+        expression: matches lines of the shape; the groups are the numbers of a line.
         shape: the shape.
         is_place: whether the lines give only an epoch or step, for the lines below them.
     """
@@ -62,8 +62,8 @@ class GeneralParser:
     """A parser for the lines of one text, such as a stream, that no other parser reads.
 
     Attributes:
-        missed: lines that look like metrics but from which none were recorded, each with the number
-            of lines of the same shape.
+        missed: the lines that look like metrics but gave none, each with the number of lines of the
+            same shape.
     """
 
     def __init__(self, sink: LineSink) -> None:
@@ -85,7 +85,7 @@ class GeneralParser:
         return self._tables.is_open
 
     def read(self, text: str) -> bool:
-        """Read the metrics in a line; return whether lines of this shape may say anything."""
+        """Record the metrics in a line. Return False if lines of this shape can be skipped."""
         if len(text) > _MAX_LENGTH:
             return False
         if self._read_hot(text) or self._tables.read(text):
@@ -130,7 +130,7 @@ class GeneralParser:
         return True
 
     def _read_hot(self, text: str) -> bool:
-        """Read a line with the expressions of the last lines; return whether one matches it."""
+        """Read a line with the expressions in `_hot`. Return False if none of them matches."""
         if self._heading is not None or self._tables.is_open:
             return False
         for number, hot in enumerate(self._hot):
@@ -147,7 +147,7 @@ class GeneralParser:
         return False
 
     def _make_hot(self, text: str, tokens: list[Token], shape: Shape, *, is_place: bool) -> None:
-        """Read further lines of a shape without splitting them into tokens."""
+        """Prepare to read further lines of a shape without splitting them into tokens."""
         expression = None if _BAR.search(text) else compile_line(text, tokens)
         if expression is not None and not any(
             hot.expression.pattern == expression.pattern for hot in self._hot
@@ -172,12 +172,12 @@ class GeneralParser:
                 shape.waiting.clear()
 
     def _give_up(self, shape: Shape) -> None:
-        """Keep the first line of a shape that looks like metrics but does not count as metrics."""
+        """Add the first line of a shape to `missed`, if the shape looks like metrics."""
         if shape.looks_like_metrics and len(self.missed) < _MAX_MISSED:
             self.missed.append((shape.waiting[0].line, shape.seen))
 
     def _forget_shape(self) -> None:
-        """Forget the oldest shape that has given no metric."""
+        """Forget the oldest shape that has given no metric; the oldest of all if there is none."""
         for key, shape in self._shapes.items():
             if not isinstance(shape, Shape) or shape.columns is None:
                 del self._shapes[key]
@@ -187,11 +187,13 @@ class GeneralParser:
     def _classify(
         self, tokens: list[Token], text: str, heading: Context | None
     ) -> Shape | object | None:
-        """Return what lines of a new shape are: a `Shape`, a mark, or None if they say nothing.
+        """Return how to read lines of a new shape: a `Shape`, a mark, or None to skip them.
+
+        The marks are `_PLACE` and `_HEADER`.
 
         Args:
-            tokens, text: the first line.
-            heading: the context that the line before names, if it is a heading.
+            tokens, text: the tokens and the text of the first line of the shape.
+            heading: the context that the previous line names; None if that line is not a heading.
         """
         if not vocabulary.may_name_metric(text) or _OTHER_TEXT.search(text) is not None:
             return None
@@ -222,7 +224,7 @@ class GeneralParser:
             self._last_epoch = epoch or self._last_epoch
 
     def _observe(self, shape: Shape, numbers: LineNumbers, text: str) -> None:
-        """Record a line, or let it wait until its shape is known to be metrics."""
+        """Record the values of a line, or keep the line until its shape counts as metrics."""
         texts, epoch, step = numbers
         bare = step if shape.has_bare_step else None
         if bare is not None:
@@ -303,7 +305,7 @@ class GeneralParser:
 
 
 def _read_meter(text: str) -> str | None:
-    """Return the description and count of a tqdm bar: ``loss 0.5 [45/100]``."""
+    """Return a tqdm bar's description and count: ``loss 0.5 [45/100]``; None for other bars."""
     percent = text.find("%|")
     count = _METER_COUNT.match(text, percent) if percent >= 0 else None
     if count is None:
@@ -323,6 +325,6 @@ def _read_place(text: str | None, least: int, most: int) -> int | float | None:
 
 
 def _context_of_heading(text: str) -> Context | None:
-    """Return the context of a heading such as ``Test Error:`` or ``--- Validation ---``."""
+    """Return the context of a heading such as ``--- Validation ---``; None for other lines."""
     match = _HEADING.fullmatch(text.strip()) if len(text) < 80 else None
     return None if match is None else vocabulary.context_of(match[1])

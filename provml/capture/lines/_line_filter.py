@@ -1,14 +1,14 @@
 """Finds the lines that the general parser has to read, and skips lines that contain no metrics.
 
-Output repeats itself: a program prints thousands of lines that differ only in their numbers. Once
-the parser has found that a line says nothing, `LineFilter` passes over all lines that are equal but
-for their digits and spaces. It compares whole blocks at once.
+Output repeats itself: a program prints thousands of lines that differ only in their numbers. If the
+parser finds no metric in a line, `LineFilter` skips all further lines that differ from this line
+only in digits and spaces. It compares all lines of a block at once.
 
-A program that prints megabytes that say nothing would still cost too much. After `_FULL_BYTES` of
-such text, the filter looks only at a sample of each block: the lines that begin in the first
-`_WINDOW_BYTES` of each `_STRIDE_BYTES` of the text. If the sample has a line that is not known, the
-whole block is read. A line that may say something ends the sampling, and so does a program that
-prints slowly.
+Even so, megabytes of text without metrics would cost too much time. After `_FULL_BYTES` of such
+text, the filter looks only at a sample of each block: the lines that begin in the first
+`_WINDOW_BYTES` of each `_STRIDE_BYTES` of the text. If the sample contains a line of a new kind,
+the whole block is read. Sampling ends when the parser finds a line that may contain a metric. Every
+`_FULL_NS`, a running program gets another `_FULL_BYTES`, so slowly printed text is read completely.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FULL_BYTES: Final = 2 * 2**20
 _STRIDE_BYTES: Final = 2**16
 _WINDOW_BYTES: Final = 2**10
 _FULL_NS: Final = 8 * 10**9
-"""The time after which a program that is still running gets another `_FULL_BYTES`."""
+"""The time after which another `_FULL_BYTES` of a running program's output are read completely."""
 _DIGITS: Final = b"0123456789. "
 _LINE_ENDS: Final = bytes.maketrans(b"\r\x08", b"\n\n")
 _LINE_ENDS_AND_DIGITS: Final = bytes.maketrans(b"\r\x08123456789", b"\n\n000000000")
@@ -50,10 +50,10 @@ class LineFilter:
         self._full_since_ns: int | None = None
 
     def begin_block(self, position: int, time_ns: int | None) -> None:
-        """Prepare for a block of the text.
+        """Prepare for the next block of the text.
 
         Args:
-            position: the number of bytes before the block in the text.
+            position: the number of bytes of the text that precede the block.
             time_ns: when the block arrived, in nanoseconds since the epoch; None if the text is a
                 file.
         """
@@ -65,7 +65,7 @@ class LineFilter:
             self._full_until = max(self._full_until, position + _FULL_BYTES)
 
     def covers(self, position: int) -> bool:
-        """Return whether a line that begins at a position in the text has to be read."""
+        """Return whether the line that begins at a position in the text has to be read."""
         return (
             self.reads_all
             or self._reads_block
@@ -74,14 +74,14 @@ class LineFilter:
         )
 
     def read_on(self, position: int) -> None:
-        """Read all lines for a while, because the line at a position may contain a metric."""
+        """Select all lines in the `_FULL_BYTES` after a line that may contain a metric."""
         if position + _FULL_BYTES > self._full_until:
             if position + _WINDOW_BYTES > self._full_until:
-                self._block = b""  # it was opened for a sample only
+                self._block = b""  # check the block again: so far, only a sample was checked
             self._full_until = position + _FULL_BYTES
 
     def find(self, data: bytes, start: int, end: int) -> int:
-        """Return the offset of the first line that has to be read; -1 if there is none."""
+        """Return the offset of the first line to read in a part of a block; -1 if there is none."""
         if data is not self._block or start < self._start or end > self._end:
             self._open_block(data, start, end)
         lines = self._lines
@@ -97,11 +97,11 @@ class LineFilter:
         return -1
 
     def learn(self, line: bytes) -> None:
-        """Pass over lines like this one from now on, because it says nothing."""
+        """Skip lines like this one from now on, because this line contains no metric."""
         if len(line) > _MAX_LINE_BYTES:
             return
         if vocabulary.may_name_metric(line.decode("utf-8", "replace")):
-            # a line with other numbers may say something: ``loss`` and ``loss 0.5``
+            # keep the digits: ``loss`` contains no metric, but ``loss 0.5`` does
             known, key = self._known_exactly, line.translate(_LINE_ENDS_AND_DIGITS)
         else:
             known, key = self._known, line.translate(None, _DIGITS)
@@ -118,7 +118,7 @@ class LineFilter:
             self._open_part(data, start, end)
 
     def _samples(self, data: bytes, start: int, end: int) -> bool:
-        """Return whether a sample of the lines between two offsets has one that is not known."""
+        """Return whether a sample of the text between two offsets has a line of a new kind."""
         position = self._position
         window = (position + start) // _STRIDE_BYTES * _STRIDE_BYTES
         for at in range(window - position, end, _STRIDE_BYTES):

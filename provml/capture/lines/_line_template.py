@@ -1,6 +1,7 @@
-"""Reads the numbers of further lines of one shape, with a regular expression made from the first.
+"""Builds a regular expression from a line, to read the numbers of lines of the same shape.
 
-Splitting a line into tokens takes ten times as long as this.
+Lines of one shape differ only in their numbers. Splitting each line into tokens would take ten
+times as long as matching the expression.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ _PATTERNS: Final = {
 
 
 def compile_line(line: str, tokens: Sequence[Token]) -> re.Pattern[str] | None:
-    """Return an expression that matches lines which differ from a line only in their numbers.
+    """Return a regular expression for lines that differ from this line only in their numbers.
 
-    Its groups are the numbers, in their order. A line that it does not match may still have the
-    same shape. Returns None if the line can't be described.
+    The groups of the expression are the numbers, in order. A line that the expression does not
+    match may still have the same shape. Returns None if the expression would not match the line
+    itself.
 
     Args:
         line: the line.
-        tokens: its tokens.
+        tokens: the tokens of the line.
     """
     source, end = [], 0
     for token in tokens:
@@ -43,6 +45,6 @@ def compile_line(line: str, tokens: Sequence[Token]) -> re.Pattern[str] | None:
 
 
 def _quote(text: str) -> str:
-    """Return an expression for the text between two numbers. White space may vary in length."""
+    """Return a regular expression for text, in which white space may have any length."""
     pieces = [re.escape(piece) for piece in _SPACES.split(text)]
     return r"\s++".join(pieces) if len(pieces) > 1 else pieces[0]

@@ -18,7 +18,7 @@ _MAX_NAMES: Final = 4096
 
 
 class LoggedNames:
-    """The names of the metrics in a run that do not come from its printed output.
+    """The names of the metrics that a program logs into a run, apart from the metrics it prints.
 
     Args:
         run: the run into which the printed metrics are recorded.
@@ -35,7 +35,7 @@ class LoggedNames:
     def has(self, name: str, context: Context | None) -> bool:
         """Return whether the program logs a metric with this name and context itself.
 
-        If other processes log, reads the run's journal for the first sample of each name. Names are
+        If other processes log, the first call with each name reads the run's journal. Names are
         compared without case, folders and contexts: ``train/Loss`` is ``loss`` in training. A
         missing context matches any context.
         """
@@ -56,7 +56,7 @@ class LoggedNames:
         return False
 
     def _list_logged(self) -> Iterator[tuple[str, Context | None]]:
-        """Yield the names and contexts that have been logged."""
+        """Yield the name and context of each metric that has been logged."""
         for call in list(self._run._fast):  # logged in this process
             if isinstance(call[0], str) and call[0] not in self._printed:
                 path = context_path(call[1]) if isinstance(call[1], (Context, str)) else None

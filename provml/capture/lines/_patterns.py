@@ -37,7 +37,7 @@ MAX_LINE_LENGTH: Final = 2**13
 """The maximum length of a line for templates, in characters. The limit for regular expressions is a
 quarter of this length, because their running time may grow with the cube of the length."""
 _MAX_SECONDS: Final = 0.5
-"""The maximum time that a pattern may take for one line. A pattern that takes longer is dropped."""
+"""The maximum time that a pattern may take for one line. A slower pattern is not used any more."""
 
 _PLACE_NAMES: Final = ("epoch", "step")
 _PLACE_LIMITS: Final = {"epoch": (0, 2**31 - 1), "step": (-(2**63) + 1, 2**63 - 1)}
@@ -45,7 +45,7 @@ _BRACES: Final = re.compile(r"\{([^{}]*)\}")
 _WHOLE_WORD: Final = (
     rf"({NUMBER}%?(?=\s|$|[,;|)\]}}>\"'`<\x1b](?![0-9])|[:.!?](?=\s|$))|[-+]?\.?[0-9]\S*+)"
 )
-"""Matches a number that ends where its word ends, and captures it. Also matches any other word that
+"""Matches and captures a number that ends where its word ends. Also matches any other word that
 begins like a number, such as ``0,5`` or ``1/2``, so that the parser can reject the word."""
 _VALUE_PLACEHOLDERS: Final = (rf"({NUMBER})(?!\w|\.[0-9])", _WHOLE_WORD)
 _PLACEHOLDERS: Final = {
@@ -176,7 +176,7 @@ class PatternParser:
         longest = min(pattern.longest for pattern in patterns)
         if len(text) > longest:
             self._sink.reject(
-                f"the line is too long for patterns, which take {longest:,} characters", text
+                f"the line is longer than {longest:,} characters, the limit for patterns", text
             )
             return False
         place: dict[str, int | float] = {}

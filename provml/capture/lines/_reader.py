@@ -1,9 +1,9 @@
 r"""Splits bytes into lines, and passes the lines that may contain a metric to the parsers.
 
 A line ends at a newline, a carriage return or a backspace. So if a program rewrites a line in
-place, each version counts as a separate line. The reader first searches whole blocks with the
-parsers' finders, so it never splits text that contains no metrics. The result does not depend on
-how the bytes are divided into blocks.
+place, each version counts as a separate line. The reader first searches whole blocks with fast
+functions of the parsers, the *finders*, so it does not split text that contains no metrics. The
+result does not depend on how the bytes are divided into blocks.
 
 Each public module of this package defines one parser: a class ``Parser`` that implements
 `LineParser`.
@@ -63,7 +63,7 @@ class LineParser(Protocol):
     def read(self, text: str, rewrites: bool) -> bool:
         """Record the metrics in a line; return whether the line has this format.
 
-        If it does, no other parser gets the line.
+        If so, no other parser gets the line.
 
         Args:
             text: the line, without its line ending and terminal escape codes. Bytes that are not
@@ -90,22 +90,22 @@ def _load_parsers() -> tuple[type[LineParser], ...]:
 
 
 class LineReader:
-    """A reader that records the metrics in text as it arrives. Use it from one thread at a time.
+    """Records the metrics in a text, block by block. Use a reader from one thread at a time.
 
     Each finder searches every block once. In addition, each line with a metric costs a few
-    microseconds; if patterns are used, every line does. Keeps at most one line of up to 64 KiB in
-    memory. Reading never raises an error, whatever the text contains.
+    microseconds; if there are patterns, every line costs that. At most 64 KiB of an unfinished line
+    are kept in memory. Reading never raises an error, whatever the text contains.
 
     Args:
         run: the run to record into.
         patterns: templates and regular expressions (see `compile_patterns`).
         source: a name for the text, used in the event that counts refused lines.
         built_in: whether to read the formats that need no pattern.
-        others_log: whether other processes may log metrics into the run: a metric that they log is
-            not recorded again if it is printed.
-        is_repeat: returns whether a line only repeats what is recorded in another way. Such lines
-            are read only with patterns.
-        sink: the object that gets the samples; by default one that records them into the run.
+        others_log: whether other processes may log metrics into the run. If they log a metric, its
+            printed values are not recorded again.
+        is_repeat: a function that returns whether a line only repeats what is recorded in another
+            way. Such lines are read only with patterns.
+        sink: the object that gets the samples; by default a `LineSink` for the run.
 
     Raises:
         InvalidArgumentError: a pattern is invalid.
@@ -132,7 +132,8 @@ class LineReader:
         self._general: GeneralParser | None = None
         self._filter: LineFilter | None = None
         if built_in:
-            # now, and not when a line needs them: a fork during an import can stop the child
+            # import these modules now, not when a line needs them: a fork during an import can stop
+            # the child
             from provml.capture.lines._general import GeneralParser
             from provml.capture.lines._line_filter import LineFilter
 
@@ -156,10 +157,10 @@ class LineReader:
         return self._sink.rejected
 
     def list_missed(self) -> list[tuple[str, int]]:
-        """Return lines that look like metrics but gave none. Call it after `finish`.
+        """Return the lines that look like metrics but gave none. Call this method after `finish`.
 
-        Each line comes with the number of lines of the same shape. `_suggestions` writes patterns
-        for them.
+        Each line comes with the number of lines of the same shape. `_suggestions` suggests patterns
+        for these lines.
         """
         return [] if self._general is None else self._general.missed
 
@@ -265,7 +266,7 @@ class LineReader:
         return self._patterns is not None and self._patterns.may_match(data, start, end)
 
     def _has_known_format(self, line: bytes) -> bool:
-        """Return whether a line may have a format that needs no other line to be recognized."""
+        """Return whether a parser other than the general one, or a pattern, may read a line."""
         if any(find(line, 0, MAX_LINE_BYTES) >= 0 for find in self._finders):
             return True
         return self._patterns is not None and self._patterns.may_match(line, 0, MAX_LINE_BYTES)
@@ -305,9 +306,14 @@ class LineReader:
         self._read_text(text, line, rewrites)
 
     def _read_text(self, text: str, line: bytes, rewrites: bool) -> bool:
-        """Pass a text to the parsers whose finders match, until one of them reads it.
+        """Pass a line to the parsers whose finders match, until one of them reads the line.
 
-        Returns whether a parser has read it.
+        Returns whether one of them has read the line. If not, the general parser gets the line.
+
+        Args:
+            text: the line, or the part of the line to read.
+            line: the bytes of the line, for the finders.
+            rewrites: as in `LineParser.read`.
         """
         size = len(line)
         candidates = (

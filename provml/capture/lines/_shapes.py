@@ -1,17 +1,18 @@
-"""Decides which lines are metrics: lines of one shape, seen several times.
+"""Decides which lines contain metrics, by comparing lines of the same shape.
 
-Two lines have the same shape if they differ only in their numbers. A shape is a table of metrics if
-one of these conditions is true:
+Two lines have the same shape if they differ only in their numbers. The values in the lines of one
+shape count as metrics if one of these conditions is true:
 
-- Two lines have it, and one of its values has a name that only metrics have, such as ``val_loss``.
-- Two lines have it, it counts steps or epochs, and one of its values has a name that metrics often
+- There are two lines, and a value has a name that only metrics have, such as ``val_loss``.
+- There are two lines, the lines count steps or epochs, and a value has a name that metrics often
   have, such as ``score``.
-- Three lines have it, it counts steps or epochs, nearly all its words are names, and at least one
-  of its values varies and is not a whole number.
+- There are three lines, the lines count steps or epochs, nearly all their words are names, and at
+  least one value varies and is not a whole number.
 
-Until then, its lines wait, so no line is lost. A line that is still waiting when the text ends is
-recorded only if it has a name that only metrics have, and clearly is a line of metrics. Missing a
-metric is better than recording a wrong one, so nothing else counts as a metric.
+Until one of these conditions is true, the lines wait. All waiting lines are recorded if the shape
+then counts as metrics. If a single line is waiting when the text ends, it is recorded only if it
+has a name that only metrics have, and clearly is a line of metrics. Missing a metric is better than
+recording a wrong one, so nothing else counts as a metric.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from provml.capture.lines._fields import Field, LineFields
 from provml.capture.lines._tokens import FRACTION, NUMERAL, OPAQUE, Token
 
 MAX_WAITING: Final = 8
-"""The number of lines of a shape after which the shape is given up."""
+"""The number of lines after which a shape is given up, if it does not count as metrics by then."""
 _MIN_MISSED: Final = 3
 _MAX_PROSE: Final = 0.5
 _MAX_PROSE_OF_ONE: Final = 0.34
@@ -35,7 +36,7 @@ _MEASURE_UNITS: Final = frozenset(("%", "dB", "bits", "nats", None))
 
 
 class LineNumbers(NamedTuple):
-    """The numbers of a line, as text."""
+    """The values, the epoch and the step of a line, as text."""
 
     values: tuple[str, ...]
     epoch: str | None
@@ -43,15 +44,15 @@ class LineNumbers(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """The numbers of one line.
+    """The values of one line, with its time, epoch, step and rank.
 
     Attributes:
         time_ns: when the line arrived, in nanoseconds since the epoch.
-        epoch, step: the epoch and step, as text; None if the line has none.
+        epoch, step: the epoch and step, as text; None if unknown.
         texts: the text of each value, in the order of the shape's fields.
-        line: the line.
-        rank: the rank of the process that printed the line.
-        bare_step: the step, if it is only a number at the start of the line.
+        line: the text of the line.
+        rank: the rank that the line names; None if the line names no rank.
+        bare_step: the number without a name that may be the step; None if there is none.
     """
 
     time_ns: int
@@ -68,18 +69,19 @@ class Shape:
 
     Attributes:
         fields: the named values of the line in which the shape was first seen.
-        columns: the indexes of the fields to record; None until the shape counts as metrics.
-        waiting: the lines that have come until then.
-        counts_steps: whether the number at the start of the lines is the step.
+        columns: the indexes in `fields` of the values to record; None until the shape counts as
+            metrics.
+        waiting: the lines that wait until the shape counts as metrics.
+        counts_steps: whether the number without a name in each line is the step.
         seen: the number of lines so far.
     """
 
     def __init__(self, line: LineFields, tokens: Sequence[Token]) -> None:
-        """Describe a new shape.
+        """Create a shape from its first line.
 
         Args:
-            line: what its first line says.
-            tokens: the tokens of its first line.
+            line: the named values, epoch and step of the line.
+            tokens: the tokens of the line.
         """
         self.fields: list[Field] = line.fields
         self.columns: tuple[int, ...] | None = None
@@ -95,7 +97,7 @@ class Shape:
 
     @property
     def has_bare_step(self) -> bool:
-        """Whether the step is only a number at the start of the line."""
+        """Whether the step is a number without a name."""
         return self._line.is_bare_step
 
     @property
@@ -104,13 +106,13 @@ class Shape:
         return self._line.names_place
 
     def read_numbers(self, tokens: Sequence[Token]) -> LineNumbers:
-        """Return the numbers of a line of this shape that its fields, epoch and step need."""
+        """Return the values, the epoch and the step of a line of this shape, given its tokens."""
         return self.read_groups(
             [one.text for one in tokens if one.kind in (NUMERAL, FRACTION, OPAQUE)]
         )
 
     def read_groups(self, texts: Sequence[str]) -> LineNumbers:
-        """Return the values, the epoch and the step from the text of each number of a line."""
+        """Return the values, the epoch and the step of a line, given the text of each number."""
         return LineNumbers(
             tuple([texts[index] for index in self._values_at]),
             None if self._epoch_at is None else _numerator(texts[self._epoch_at]),
@@ -124,7 +126,7 @@ class Shape:
 
     @property
     def looks_like_metrics(self) -> bool:
-        """Whether a value varies and is not a whole number, so that a user may want to keep it."""
+        """Whether a value varies and is not always a whole number, as the values of metrics do."""
         if len(self.waiting) < _MIN_MISSED:
             return False
         return any(self._varies(one) and self._is_measure(one) for one in range(len(self.fields)))
@@ -133,7 +135,7 @@ class Shape:
         """Decide whether the waiting lines are metrics. If so, set `columns` and return True.
 
         Args:
-            is_last: whether no more lines can come.
+            is_last: whether the text has ended, so that no more lines can come.
         """
         count = len(self.waiting)
         line = self._line
@@ -172,7 +174,7 @@ class Shape:
         return counts or self._is_measure(index)
 
     def _is_measure(self, index: int) -> bool:
-        """Return whether a field has a value that is not a whole number, or is a percentage."""
+        """Return whether a field has a metric's unit, or no unit and a value that is not whole."""
         if self.fields[index].unit is not None:
             return self.fields[index].unit in _MEASURE_UNITS
         return any(not one.texts[index].lstrip("+-").isdigit() for one in self.waiting)
@@ -193,14 +195,14 @@ class Shape:
         return is_named or self._is_measure(index) or field.unit in _SHORT_TIMES
 
     def _advances(self) -> bool:
-        """Return whether the steps or epochs of the waiting lines grow."""
+        """Return whether the epochs and steps of the waiting lines increase."""
         places = [
             (_to_float(one.epoch), _to_float(one.step or one.bare_step)) for one in self.waiting
         ]
         return len(places) > 1 and places == sorted(places) and places[0] != places[-1]
 
     def _bare_numbers_advance(self) -> bool:
-        """Return whether each line begins with a larger number than the line before."""
+        """Return whether the number without a name increases from each line to the next."""
         steps = [_to_float(one.bare_step) for one in self.waiting]
         if not self._line.is_bare_step or len(steps) < 2:
             return self._line.is_bare_step and self._line.epoch is not None
@@ -208,7 +210,7 @@ class Shape:
 
 
 def _numerator(text: str) -> str:
-    """Return the number of a place: ``3`` for ``3/10``, ``1200`` for ``1,200``."""
+    """Return an epoch or step as plain digits: ``3`` for ``3/10``, ``1200`` for ``1,200``."""
     return text.partition("/")[0].strip().replace(",", "")
 
 
@@ -217,7 +219,7 @@ def _to_float(text: str | None) -> float:
 
 
 def is_recordable(field: Field) -> bool:
-    """Return whether a value can be a metric: no counter, size, rate or point in time."""
+    """Return whether a value can be a metric. Counters, sizes, rates, epochs and steps can't."""
     if vocabulary.is_skipped_name(field.name):
         return False
     if field.unit in _SHORT_TIMES:

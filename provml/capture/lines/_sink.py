@@ -89,12 +89,12 @@ class LineSink:
             self.reject("the run had ended", line)
         except ProvMLError as error:
             # the parsers have checked all numbers, so only the name can be wrong
-            self.reject(f"{type(error).__name__}: the name can't be a metric's", line)
+            self.reject(f"{type(error).__name__}: the metric's name is not valid", line)
 
     def _run_of_rank(self, rank: int) -> Run:
-        """Return the run, so that what it records belongs to a rank.
+        """Return an object that records into the run as a process with the given rank.
 
-        Opens journal files for the first sample of each rank, up to `_MAX_RANKS`. Samples of
+        The first call for each rank opens journal files. After `_MAX_RANKS` ranks, the samples of
         further ranks are recorded without their rank.
         """
         own = self._runs_of_ranks.get(rank)
@@ -115,7 +115,7 @@ class LineSink:
         self._runs_of_ranks.clear()
 
     def is_logged(self, name: str, context: Context | None) -> bool:
-        """Return whether the program also logs a metric itself, so that its text is a copy."""
+        """Return whether the program also logs a metric itself, besides printing the metric."""
         return self._logged.has(name, context)
 
     def arrival_time_ns(self) -> int:

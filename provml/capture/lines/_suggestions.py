@@ -1,4 +1,8 @@
-"""Suggests patterns: for ``provml ingest --suggest``, and for lines without recorded metrics."""
+"""Suggests patterns for the lines of a text.
+
+``provml ingest --suggest`` prints the patterns. ``provml run`` prints patterns for the lines that
+look like metrics but gave none.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ class Suggestion(NamedTuple):
 
     Attributes:
         pattern: a template for `--pattern`; None if the lines need no template, such as JSON lines,
-            or if none is possible.
+            or if no template matches them.
         line: the first line of this shape.
         lines: the number of lines of this shape that were read.
         samples: the metrics in the first line, as text: ``loss = 0.5 in training``.
@@ -36,7 +40,7 @@ class Suggestion(NamedTuple):
 
 
 def build_pattern(line: str) -> str | None:
-    """Return a template that matches a line and lines of its shape; None if there is none.
+    """Return a template for a line and other lines of its shape; None if no template fits.
 
     ``epoch 3 | loss 0.12`` gives ``epoch {epoch} | loss {loss}``.
     """
@@ -55,7 +59,7 @@ def build_pattern(line: str) -> str | None:
         parts += [line[end : token.start], "{" + names.get(token.start, "") + "}"]
         end = token.start + len(text)
     parts.append(line[end:])
-    while len(parts) > 2 and parts[1] == "{}":  # what precedes the first name, such as a date
+    while len(parts) > 2 and parts[1] == "{}":  # drop numbers before the first name, such as a date
         del parts[:2]
     pattern = "".join(parts).strip(" \t-|,:")
     try:
@@ -81,8 +85,7 @@ def _name_numbers(fields: LineFields) -> dict[int, str]:
 
 
 class PatternSuggester:
-    """Reads text as `LineReader` does, but records nothing: it collects what each shape would
-    record.
+    """Suggests patterns for a text. Reads the text as `LineReader` does, but records nothing.
 
     Args:
         patterns: templates and regular expressions (see `compile_patterns`).
@@ -101,16 +104,16 @@ class PatternSuggester:
         self._reader.finish()
 
     def list_found(self) -> list[Suggestion]:
-        """Return a suggestion for each shape of lines that gives metrics, in their order."""
+        """Return a suggestion for each shape that gives metrics, ordered by first line."""
         return self._sink.list_suggestions()
 
     def list_missed(self) -> list[Suggestion]:
-        """Return a suggestion for each shape that looks like metrics but records none."""
+        """Return a suggestion for each shape that looks like metrics but gives none."""
         return suggest_missed(self._reader)
 
 
 def suggest_missed(reader: LineReader) -> list[Suggestion]:
-    """Return a suggestion for each shape of lines that looks like metrics but gave a reader none.
+    """Return suggestions for lines that look like metrics but from which a reader recorded none.
 
     Call this function after the reader's `finish`.
     """
@@ -119,7 +122,7 @@ def suggest_missed(reader: LineReader) -> list[Suggestion]:
 
 
 class _TrialSink(LineSink):
-    """A sink that records nothing. It keeps what each shape of lines would record."""
+    """A sink that records nothing, but keeps the metrics in the first line of each shape."""
 
     def __init__(self) -> None:
         super().__init__(DisabledRun("suggestions"), "suggestions")
@@ -140,7 +143,7 @@ class _TrialSink(LineSink):
         time_ns: int | None = None,
         line: str = "",
     ) -> None:
-        """Keep a sample of the first line of each shape; count the lines."""
+        """Keep a sample if it is in the first line of its shape. Count the lines of each shape."""
         self.recorded += 1
         key = shape_key(split_line(line))
         if key not in self._first_lines:
@@ -157,11 +160,11 @@ class _TrialSink(LineSink):
             self._samples.setdefault(key, []).append(" ".join([f"{text},", *place]).rstrip(","))
 
     def is_logged(self, name: str, context: Context | None) -> bool:
-        """Return False: there is no run in which the metric could be."""
+        """Return False, because there is no run into which the program could log the metric."""
         return False
 
     def list_suggestions(self) -> list[Suggestion]:
-        """Return a suggestion for each shape of lines that gives metrics, in their order."""
+        """Return a suggestion for each shape that gives metrics, ordered by first line."""
         return [
             Suggestion(
                 build_pattern(line), line, self._line_counts.get(key, 1), tuple(self._samples[key])

@@ -4,8 +4,8 @@
     -------  ------------  -----------  ------        |    loss         | 0.0123   |
           1        0.6905       0.5150  0.0145        | total_timesteps | 2048     |
 
-- A header names a column for the epoch or step, and at least one metric.
-- A box is recorded when it ends, if it has a metric. A row with only a name that ends in ``/``
+- A header has a column for the epoch or step, and a column for at least one metric.
+- A box is recorded when it ends, if it contains a metric. A row with only a name that ends in ``/``
   begins a group; the names below it belong to the group.
 """
 
@@ -23,7 +23,7 @@ from provml.capture.lines._tokens import FRACTION, NUMERAL, Token, split_line
 _MAX_COLUMNS: Final = 64
 _MAX_ROWS: Final = 256
 _MAX_OTHER_LINES: Final = 20
-"""The number of lines that are not rows after which a table has ended."""
+"""A table has ended if more than this number of lines in succession are not rows."""
 _CELL: Final = re.compile(r"[^\s|│┃](?:[^\s|│┃]| (?=[^\s|│┃]))*+")
 _ROW_CELL: Final = re.compile(r"[^\s|│┃]++")
 _BOX_ROW: Final = re.compile(
@@ -37,7 +37,7 @@ Cells = dict[int, Token]
 
 
 class Row(NamedTuple):
-    """The values of a row or box, and its place.
+    """The values of a row or box, with its epoch and step.
 
     Attributes:
         fields: the values.
@@ -63,10 +63,11 @@ class TableReader:
     """
 
     def __init__(self, record: Callable[[Row, str], None]) -> None:
-        """Prepare the reader.
+        """Create a reader.
 
         Args:
-            record: a function that gets each row or box, and its line.
+            record: a function to call with each row and its line, and with each box and its last
+                line.
         """
         self._record = record
         self._columns: list[_Column] = []
@@ -102,7 +103,7 @@ class TableReader:
     # -- rows below a header ------------------------------------------------------------------
 
     def read_header(self, text: str) -> bool:
-        """Begin a table if a line is a header; return whether it is."""
+        """If a line is the header of a table, begin the table. Return False for other lines."""
         columns = [_Column(one[0], one.start(), one.end()) for one in _CELL.finditer(text)]
         if not 2 <= len(columns) <= _MAX_COLUMNS:
             return False
@@ -145,7 +146,7 @@ class TableReader:
         return True
 
     def _assign_cells(self, text: str) -> Cells | None:
-        """Return the cells of a row by column; None if the line is not a row."""
+        """Return the cells of a row, keyed by column index; None if the line is not a row."""
         cells = list(_ROW_CELL.finditer(text))
         columns = self._columns
         if not 2 <= len(cells) <= len(columns):
@@ -158,7 +159,7 @@ class TableReader:
                 return None
             if len(cells) == len(columns):
                 index = position
-            else:  # some cells are empty: take the column that ends nearest
+            else:  # some cells are empty: take the column whose end is nearest
                 index = min(range(len(columns)), key=lambda one: abs(columns[one].end - cell.end()))
                 if index in found:
                     return None
@@ -189,7 +190,7 @@ class TableReader:
         return True
 
     def close_box(self) -> None:
-        """Record the box that the reader is in, if it is in one."""
+        """End the current box, if there is one, and record its metrics."""
         rows, self._box = self._box, []
         self._box_open, self._group = False, ""
         fields: list[Field] = []

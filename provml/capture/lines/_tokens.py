@@ -28,11 +28,11 @@ UNITS: Final = word_set(
 )
 """The units that may follow a number."""
 _LETTERS: Final = frozenset("KMGBkxWJh")
-"""Units that are more often the name of a variable if a space precedes them."""
+"""The units that must follow a number directly: after a space, they are more often names."""
 RATE_UNIT: Final = re.compile(
     r"[A-Za-z]*/(?:s|sec|second|min|h|it|iter|step|batch|epoch|sample|op)"
 )
-"""Matches a unit of a rate, such as ``it/s``."""
+"""Matches the unit of a rate, such as ``it/s``."""
 
 _TOKEN: Final = re.compile(
     r"(?P<space>[ \t\xa0]+)"
@@ -71,7 +71,7 @@ class Token(NamedTuple):
 
 
 def split_line(line: str) -> list[Token]:
-    """Split a line into its tokens. Leaves out quotes; an arrow becomes a colon."""
+    """Split a line into its tokens. Quotes are left out, and an arrow becomes a colon."""
     tokens: list[Token] = []
     glued = is_gap = False
     merged: Token | None = None  # the last token, if it became the unit of the number before it
@@ -135,7 +135,7 @@ def _classify_word(text: str, glued: bool, before: list[Token]) -> Token:
 
 
 def shape_key(tokens: list[Token]) -> str:
-    """Return a line's shape: its words and marks, with a sign in place of each number."""
+    """Return a line's shape: its words and marks, with a placeholder for each number."""
     parts = []
     for token in tokens:
         if token.kind == NUMERAL:

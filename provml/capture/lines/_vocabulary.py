@@ -1,6 +1,6 @@
 """The words that show what a printed number is: a metric, a step, an epoch, or none of these.
 
-Each function takes a name as it is printed next to a number, such as ``val_loss`` or ``Avg. Loss``.
+Most functions take a name as it is printed next to a number: ``val_loss`` or ``Avg. Loss``.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ _SKIPPED_PARTS: Final = word_set(
     "runtime latency qps tps rps rtt ttl jitter bandwidth uptime date batches examples "
     "vertices nodes files lines bar width height dim layers heads"
 )
-"""Words that mark a counter, a setting, a throughput, or a time that only locates a line."""
+"""Words that mark a counter, a size, a setting, a throughput, or a time that is not a metric."""
 _SETTING_PARTS: Final = word_set(
     "target threshold thresh patience coef coeff smoothing tolerance budget limit init initial"
 )
 _LAST_SETTING_PARTS: Final = word_set(
     "weight weights scale factor decay momentum margin dropout warmup interval every freq clip"
 )
-"""Words that mark a setting, in any place and at the end of a name."""
+"""Words that mark a setting at the end of a name. `_SETTING_PARTS` mark one in any place."""
 _SETTING_METRICS: Final = word_set("lr learning rate base max min initial init")
 _SECOND_WORDS: Final = word_set("s sec secs second seconds")
 _TIME_PARTS: Final = word_set("time t sec secs seconds s dt ms hours min minutes dur")
@@ -88,7 +88,8 @@ _STEP_RANKS: Final = (
     word_set("global_step num_updates total_timesteps"),
 )
 _STEP_WORDS: Final = {word: rank for rank, words in enumerate(_STEP_RANKS, 1) for word in words}
-"""The words for a step, each with a rank. If a line has several, the highest rank is the step."""
+"""The words for a step, each with a rank. If a line has several, the one with the highest rank
+names the step."""
 _PLACE_QUALIFIERS: Final = word_set(
     "best max maximum min total num number n last per skipped nan size every each warmup "
     "remaining at_best"
@@ -134,7 +135,7 @@ def context_of(word: str) -> Context | None:
 def split_name(name: str) -> MetricName:
     """Split a name into its context and the rest: ``val loss`` and ``loss/val`` give ``loss``.
 
-    If nothing is left, the name stays whole, as in ``test: 0.68``.
+    If the name is only the word for a context, as in ``test: 0.68``, the rest is the whole name.
     """
     words = name.split()
     if len(words) > 1:
@@ -188,13 +189,13 @@ def is_metric_name(name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def is_also_setting(name: str) -> bool:
-    """Return whether a name can be both a metric's and a setting's, as a learning rate's can."""
+    """Return whether a name may be that of a metric or of a setting, such as ``learning rate``."""
     return _SETTING_METRICS.issuperset(name_parts(name))
 
 
 @lru_cache(maxsize=4096)
 def hints_at_metric(name: str) -> bool:
-    """Return whether a name often names a metric, but not only metrics, such as ``score``."""
+    """Return whether a name, such as ``score``, is often but not always the name of a metric."""
     return not is_skipped_name(name) and not HINT_PARTS.isdisjoint(name_parts(name))
 
 
@@ -250,7 +251,7 @@ def place_of(name: str) -> tuple[str, int] | None:
 
 
 def trim_words(words: list[str]) -> list[str]:
-    """Return the words of a name, without the words that lead up to it: ``finished with value``."""
+    """Return a name without filler words: ``finished with value`` gives ``value``."""
     own = list(words)
     while own and own[-1].lower() in _FILLERS:
         own.pop()
@@ -275,7 +276,10 @@ _STEMS: Final = frozenset(
 
 
 def may_name_metric(text: str) -> bool:
-    """Return whether a text contains one of the words that every line with metrics contains."""
+    """Return whether a text contains a word for a metric, step, epoch or context.
+
+    A line without such a word contains no metrics.
+    """
     for part in _PARTS.findall(text):
         own = part.lower()
         if own in _STEMS or own.endswith("loss"):

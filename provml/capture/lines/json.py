@@ -5,7 +5,8 @@ r"""Reads JSON lines, with one object per line: ``{"metric": "NLL Loss", "value"
 - ``step``, ``epoch``: optional; null counts as missing. A step is a whole number. An epoch may be
   fractional (see `Run.log_metric`).
 - ``rank``: optional; the rank of the process, a whole number.
-- ``timestamp``: seconds since 1970. If it is not a number, the time when the line arrived is used.
+- ``timestamp``: optional; the time in seconds since 1970. If the timestamp is not a number, the
+  time when the line arrived is used.
 
 Other keys are ignored. The name implies the context (see `metric_contexts`).
 

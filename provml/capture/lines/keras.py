@@ -8,9 +8,9 @@ r"""Reads the progress bars that Keras 2 and 3 print in ``fit`` and ``evaluate``
 - The number ``n`` in ``Epoch n/N`` becomes the step and the epoch of the next full bar.
 - Keras rewrites a bar in place. The parser records only the last state of a bar, and only if the
   bar is full.
-- Keras may rewrite a full bar without ``val_`` values once more, because validation ends later. So
-  the parser waits until the next bar or epoch begins, or the text ends. The recorded time is still
-  the time when the bar arrived.
+- After the validation, Keras may rewrite a full bar once more, to add the ``val_`` values. So the
+  parser records a full bar without ``val_`` values only when the next bar or epoch begins, or the
+  text ends. The recorded time is still the time when the bar arrived.
 - Metrics with the prefix ``val_`` belong to the context validation, and other metrics to training.
   A second bar in an epoch, without ``val_``, comes from ``evaluate``: its metrics belong to
   evaluation and have no step.
@@ -88,7 +88,7 @@ class Parser:
         self._backspaces = False
 
     def read(self, text: str, rewrites: bool) -> bool:
-        """Read a progress bar or the header of an epoch; return whether the line is either."""
+        """Read a progress bar or the header of an epoch. Return False if the line is neither."""
         line = text.strip()
         header = _EPOCH_LINE.fullmatch(line)
         if header is not None:
@@ -142,7 +142,7 @@ class Parser:
         return bar.total != "1" or self._pending.texts.keys() < bar.texts.keys()
 
     def _record_pending(self) -> None:
-        """Record the pending bar, if any: Keras can't rewrite it any more."""
+        """Record the pending bar, if there is one, because Keras can't rewrite the bar any more."""
         bar, self._pending = self._pending, None
         if bar is None or not bar.texts:
             return

@@ -1,7 +1,8 @@
 r"""Reads tqdm bars with a postfix: ``train:  45%|████▌  | 45/100 [00:03<00:04, 12.3it/s, loss=1]``.
 
 - Each value in the postfix is a metric. The parser records a value when a bar first shows it, and
-  again only when it changes: tqdm draws a bar about ten times a second, even without new values.
+  again only when the value changes: tqdm draws a bar about ten times a second, even without new
+  values.
 - The step is the bar's count, if the count is a whole number.
 - The epoch is the number after ``epoch`` in the bar's description.
 - The context comes from the metric's name, or else from the description (see `metric_contexts`).
