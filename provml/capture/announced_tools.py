@@ -1,4 +1,4 @@
-"""Loads the tools that other packages register: their trackers and integrations."""
+"""Loads the trackers and integrations that other installed packages register for provml."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OUR_GROUPS: Final = b"[provml."
 
 
 class _AnnouncementTexts:
-    """The ``entry_points.txt`` of each package that registers something for provml.
+    """The ``entry_points.txt`` files that register something for provml.
 
     Attributes:
         texts: the contents of the files; None if ``sys.path`` has not been searched yet.
@@ -28,13 +28,13 @@ class _AnnouncementTexts:
 
 
 def load_announced_tools(group: str, kind: str) -> list[Tool]:
-    """Load the tools in an entry point group. Note in the run which ones fail to load.
+    """Load and return the tools in an entry point group. The run notes each tool that fails.
 
     The first call in a process costs a few milliseconds, to search ``sys.path``.
 
     Args:
         group: the entry point group, such as ``provml.trackers``.
-        kind: what the tools are, such as ``tracker``, for the note about a failure.
+        kind: the kind of the tools, such as ``tracker``, to name in the note about a failure.
     """
     known = STATE.part(_AnnouncementTexts)
     if known.texts is None:
@@ -51,7 +51,7 @@ def load_announced_tools(group: str, kind: str) -> list[Tool]:
 
 
 def _read_announcements() -> list[bytes]:
-    """Return the entry points of each package on ``sys.path`` that has any for provml."""
+    """Return each ``entry_points.txt`` on ``sys.path`` that has entry points for provml."""
     texts = []
     for folder in sys.path:
         try:

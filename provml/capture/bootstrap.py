@@ -1,6 +1,7 @@
 """Sets up capture in each Python process that ``provml run`` starts, before the script runs.
 
-The main cost is the import of provml. Each part is imported only if the settings ask for it.
+Most of the time goes into importing provml. A part of capture, such as the recording of opened
+files, is imported only if the settings ask for it.
 """
 
 from __future__ import annotations
@@ -21,16 +22,19 @@ PARTS: Final[dict[str, str]] = {
     "code": "provml.capture.code",
     "frameworks": "provml.integrations",
 }
-"""The parts of capture, and the package whose ``install()`` must be called before the script runs.
-"""
+"""Each part of capture, with the package whose ``install()`` installs the part."""
 SITE: Final = Path(__file__).with_name("site")
-"""The folder to put first in PYTHONPATH. It contains our ``sitecustomize.py``."""
+"""The folder of provml's ``sitecustomize.py``, to put first in PYTHONPATH. Python runs that file at
+startup."""
 
 _MARKER: Final = ".inside"
 
 
 def install() -> None:
-    """Install the parts of capture that the settings ask for. Note each part that fails."""
+    """Install the parts of capture that the settings ask for. The run notes each part that fails.
+
+    Does nothing in a process that ``provml run`` did not start.
+    """
     settings = read_settings()
     if settings.joined_run is None:
         return
@@ -53,12 +57,12 @@ def _create_marker(run_folder: Path) -> None:
 
 
 def was_installed(run_folder: Path, keep: bool) -> bool:
-    """Return whether a Python process of the command has called `install`.
+    """Return whether a Python process of the run's command has called `install`.
 
     Args:
         run_folder: the folder of the run.
-        keep: whether to keep the marker file that `install` created; the commands of other ranks
-            may need it.
+        keep: True to keep the marker file that `install` created, because the commands of other
+            ranks may still look for it; False to remove the file.
     """
     root, marker = store_files.store_root(run_folder), run_folder / _MARKER
     found = store_files.is_file(root, marker)

@@ -1,8 +1,8 @@
 """Finds the lines of a command's output that only repeat what an integration records.
 
 Keras, for example, prints ``loss: 0.2134`` in its progress bar. The integration for Keras records
-the exact value, so the reader of the output must not record the rounded one as well. The two halves
-are in two processes:
+the exact value, so the reader of the output must not record the rounded one as well. The
+integration and the reader run in different processes:
 
 - In the script's process, an integration calls `announce`, which creates a mark in the run's
   folder.
@@ -10,9 +10,9 @@ are in two processes:
   and looks for the mark of that framework.
 
 `provml.capture_output` reads lines in the script's own process. It needs no marks, because `STATE`
-has the frameworks that were announced there.
+lists the frameworks that were announced there.
 
-If a framework is not recorded, its lines are read like all others.
+If no integration records a framework, the lines that the framework prints are read like all others.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ PRINTED_BY: Final[dict[str, str]] = {
     "transformers": r"\{'.*'epoch': .*\}$",
     "xgboost": r"\[\d+\]\t\S+-\S+:",
 }
-"""For each framework, a pattern for the lines that it prints, without white space around them."""
+"""For each framework, a pattern that matches the lines that the framework prints.
+
+White space at both ends of a line must be removed first.
+"""
 
 _MARK_PREFIX: Final = ".printed-by-"
 _MAX_LINE_LENGTH: Final = 1024
@@ -58,10 +61,12 @@ class _RecordedFrameworks:
 
 
 def announce(run_folder: str | os.PathLike[str] | None, framework: str) -> None:
-    """Say that an integration records a framework, in this process and by a mark. Idempotent.
+    """Announce that an integration records a framework, whose printed lines are then ignored.
+
+    Remembers the framework in this process, and creates a mark in the run's folder. Idempotent.
 
     Args:
-        run_folder: the folder of the run that ``provml run`` started; None if there is none.
+        run_folder: the folder of the run that ``provml run`` started; None if there is no such run.
         framework: a key of `PRINTED_BY`.
     """
     STATE.part(_RecordedFrameworks).names.add(framework)
@@ -79,19 +84,19 @@ def _mark(folder: Path, framework: str) -> Path:
 
 @cache
 def _match_any() -> Callable[[str], object]:
-    """Return a function that matches the lines of all frameworks."""
+    """Return a function that tests whether any framework could have printed a line."""
     return re.compile("|".join(f"(?:{pattern})" for pattern in PRINTED_BY.values())).match
 
 
 class FrameworkLines:
-    """The lines of a text that frameworks print."""
+    """Finds the lines that a framework prints and whose values an integration records."""
 
     def __init__(self, run_folder: Path | None) -> None:
-        """Create a reader, which compiles its patterns when it gets the first line.
+        """Prepare to check the lines of a text. The first check compiles the patterns.
 
         Args:
-            run_folder: the folder of the run, to look for marks; None if the text comes from this
-                process.
+            run_folder: the folder of the run, which contains the marks; None if this process prints
+                the text.
         """
         self._folder = run_folder
         self._announced: set[str] = set()
@@ -100,7 +105,7 @@ class FrameworkLines:
     def repeats_record(self, line: str) -> bool:
         """Return whether an integration records the values in a line.
 
-        Costs about a microsecond, and a few if a framework could have printed the line.
+        Costs about one microsecond, or a few if a framework could have printed the line.
         """
         if len(line) > _MAX_LINE_LENGTH:
             return False
@@ -122,7 +127,7 @@ class FrameworkLines:
     def _has_mark(self, folder: Path, name: str) -> bool:
         change = _read_last_change(folder)
         if change is not None and self._absent_at.get(name) == change:
-            return False  # no file was created since the last look
+            return False  # no file has been created since the last check
         if store_files.is_file(store_files.store_root(folder), _mark(folder, name)):
             return True
         if change is not None:
@@ -141,9 +146,10 @@ class FrameworkLines:
 
 
 def _read_last_change(folder: Path) -> int | None:
-    """Return when a file was last created in a folder; None if that was a moment ago.
+    """Return when a file was last created in a folder, in nanoseconds since the epoch.
 
-    Two files that are created in the same moment may give the folder the same time.
+    Returns None if that time is unknown or less than 0.1 s ago: another file that is created so
+    soon may not change the time of the folder.
     """
     try:
         change = os.stat(folder).st_mtime_ns

@@ -1,9 +1,10 @@
 """Calls a function after each import of a module, so that the function can change the module.
 
-A finder at the front of ``sys.meta_path`` acts if a callback waits for a module. It lets the other
-finders find the module, and overrides ``exec_module`` on the loader instance, not on its class. The
-callback then runs right after the module's code. The module keeps its usual ``__spec__`` and
-``__loader__``. If the module raises an error, the traceback contains no frames from provml.
+If a callback waits for a module, a finder at the front of ``sys.meta_path`` handles the import. The
+finder asks the other finders for the module, and overrides ``exec_module`` on the loader instance,
+not on the loader's class. The callback then runs right after the module's code. The module keeps
+its usual ``__spec__`` and ``__loader__``. If the module raises an error, the traceback contains no
+frames from provml.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from provml.capture.outer_run import note_missed
 from provml.capture.state import STATE
 
 ImportCallback = Callable[[ModuleType], None]
-"""A function to call with a module that has been imported."""
+"""A function that is called with a module after the module has been imported."""
 
 
 class _ImportFinder:
-    """The finder for ``sys.meta_path``. It maps the full name of each module to its callbacks."""
+    """The finder for ``sys.meta_path``. It keeps the callbacks of each module, by full name."""
 
     def __init__(self) -> None:
         self.callbacks: dict[str, list[ImportCallback]] = {}
@@ -36,7 +37,7 @@ class _ImportFinder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return a module's spec from the other finders; None if no callback waits for it."""
+        """Return a module's spec from the other finders; None if the module has no callbacks."""
         if name not in self.callbacks:
             return None
         finders = list(sys.meta_path)
@@ -51,10 +52,10 @@ class _ImportFinder:
         return None
 
     def _watch_loader(self, name: str, loader: Any) -> None:
-        """Make a loader run a module's callbacks once, after it has run the module."""
+        """Make a loader call a module's callbacks once, right after the module's code has run."""
         execute = getattr(loader, "exec_module", None)
         if execute is None or isinstance(loader, type):
-            error = TypeError(f"can't watch a loader of this kind: {loader!r}")
+            error = TypeError(f"can't override exec_module of the loader {loader!r}")
             note_missed(f"import of {name}", error)
             return
 
@@ -65,7 +66,7 @@ class _ImportFinder:
             try:
                 execute(module)
             except BaseException as error:
-                if error.__traceback__ is not None:  # leave our frame out of the traceback
+                if error.__traceback__ is not None:  # leave provml's frame out of the traceback
                     error.__traceback__ = error.__traceback__.tb_next
                 raise
             if is_ours:
@@ -79,10 +80,11 @@ class _ImportFinder:
 
 
 def call_on_import(name: str, callback: ImportCallback) -> None:
-    """Call a function each time a module is imported, and at once if it has already been imported.
+    """Register a function to call each time a module is imported.
 
-    While a callback waits, each import of another module costs one extra dictionary look-up. If
-    the function raises an error, `note_missed` counts the error, and the import continues.
+    If the module has already been imported, the function is also called at once. While a
+    callback waits, each import of another module costs one extra dictionary look-up. If the
+    function raises an error, `note_missed` counts the error, and the import continues.
 
     Args:
         name: the module's full name, such as ``torch.serialization``.

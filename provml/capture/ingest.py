@@ -24,7 +24,7 @@ _ROTATED_SUFFIX: Final = re.compile(r"[.-]\d[\d_.:T-]*")
 
 
 class BlockReader(Protocol):
-    """A reader of a text in blocks, such as `provml.capture.lines.LineReader`."""
+    """A reader that gets a text in blocks of bytes, such as `provml.capture.lines.LineReader`."""
 
     def feed(self, data: bytes) -> None:
         """Read the next block of bytes, of any size."""
@@ -81,14 +81,14 @@ def read_text(
     Args:
         fd: the descriptor to read from.
         reader: the reader that gets each block.
-        pass_on: a descriptor to copy each block to, unchanged, before it is parsed. If nobody
-            reads that output any more, copying stops and reading continues.
+        pass_on: a descriptor to which each block is copied, unchanged, before the reader gets the
+            block. If nobody reads the copies any more, copying stops and reading continues.
         goes_on: a function to call at the end of the file; it returns True to wait for more text,
             or False to stop. If the file is truncated during the wait, it is read again from the
-            start. None means to stop at the end.
-        path: the path of the file, to follow log rotation. If a new file has replaced this file,
-            the new file is read next. Files that were rotated away in between (``train.log.1``)
-            are read first.
+            start. None to stop at the end of the file.
+        path: the path of the file, to follow log rotation. Once a new file has taken over the path,
+            the new file is read next. If other files had the path in between and have been rotated
+            away (``train.log.1``), they are read before the new file.
 
     Raises:
         OSError: the text can't be read.
@@ -119,7 +119,7 @@ def pass_through(fd: int, to: int) -> None:
 
 
 class _LogRotation:
-    """A follower of a log that is rotated: again and again, a new file takes over the log's path.
+    """Follows a log that is rotated: from time to time, a new file takes over the log's path.
 
     Attributes:
         is_behind: whether the file that is being read has already been rotated away.
@@ -191,7 +191,7 @@ def _file_identity(status: os.stat_result) -> tuple[int, int, int]:
 
 
 def _write_if_read(fd: int, block: bytes) -> bool:
-    """Write a whole block, and return whether anybody still reads the output."""
+    """Write a whole block. Return False if the block can't be written, as when nobody reads it."""
     rest = memoryview(block)
     while rest:
         try:

@@ -1,7 +1,8 @@
 """Guesses the context of a metric from its name, for tools that have no contexts.
 
 The name is split at ``/``, ``.``, ``_``, ``-`` and spaces. If there are at least two parts, the
-first part may name the context, or else the last part. Case does not matter:
+first part may name the context. If the first part names none, the last part may. Case does not
+matter:
 
 - training: ``train``, ``training``
 - validation: ``val``, ``valid``, ``validation``
@@ -25,8 +26,8 @@ _NAME_SEPARATORS: Final = re.compile(r"[/._\-\s]+")
 def context_from_name(name: str) -> Context | None:
     """Return the context that a metric's name implies, such as validation for ``val_loss``.
 
-    Returns None if the name implies no context. Costs one dictionary look-up if the name was seen
-    before.
+    Returns None if the name implies no context. Costs one dictionary look-up if the function has
+    already been called with the name.
     """
     parts = [part.lower() for part in _NAME_SEPARATORS.split(name) if part]
     if len(parts) < 2:

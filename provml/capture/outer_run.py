@@ -1,8 +1,7 @@
 """Opens the outer run: the run that ``provml run`` started for this process.
 
-`get_outer_run` opens the run when something is first recorded. Each process writes its own journal
-files. If something can't be recorded, `note_missed` counts the failure, and the script never sees
-the error.
+The first call to `get_outer_run` opens the run. Each process writes its own journal files. If
+something can't be recorded, `note_missed` counts the failure, and the script never sees the error.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ MISSED: Final = "capture missed"
 """The name of the event that reports the first recording failure of each kind."""
 
 MISSED_IN_ALL: Final = "capture missed in all"
-"""The name of the event that reports the number of failures of each kind at process end.
+"""The name of the event that reports the number of failures of each kind when a process ends.
 
-The event is logged only if a failure happened more than once.
+The event is logged only if a kind of failure happened more than once.
 """
 
 _MAX_REASON_LENGTH: Final = 1000
@@ -36,9 +35,9 @@ class _OuterRunState:
 
     Attributes:
         run: the outer run; None if there is no outer run, or if it can't be opened.
-        is_known: whether provml has tried to open the run; `run` then no longer changes.
+        is_known: whether provml has tried to open the run. After that, `run` does not change.
         is_opening: whether the run is being opened. Meanwhile, `get_outer_run` returns None to the
-            thread that opens it.
+            thread that opens the run.
         misses: the number of failures of each kind.
         lock: held while the run is opened.
     """

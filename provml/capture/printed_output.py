@@ -1,8 +1,8 @@
 r"""Reads metrics from the text that Python code prints in a ``with`` block.
 
-Replaces ``sys.stdout`` and ``sys.stderr`` with objects that have the same attributes and methods
-and pass everything on to the original streams. The file descriptors do not change. So this module
-misses:
+During the block, ``sys.stdout`` and ``sys.stderr`` are objects that have the attributes and methods
+of the original streams, and pass everything on to them. The file descriptors do not change, so this
+module does not see:
 
 - the output of other programs and of C code,
 - text written to a stream that the script took from ``sys`` before the block.
@@ -44,11 +44,11 @@ def capture_output(
         with provml.capture_output(patterns=["epoch {epoch} loss {loss}"]):
             train()
 
-    Three formats need no pattern: JSON lines (``{"metric": "loss", "value": 0.5, "step": 3}``),
-    Keras progress bars and tqdm bars. The event ``lines rejected`` counts the lines that look like
-    a metric but can't be read as one. If you nest blocks for the same run, only the innermost block
-    records. Under ``provml run``, which reads the three formats itself, the block uses only your
-    patterns.
+    These lines need no pattern: JSON lines (``{"metric": "loss", "value": 0.5, "step": 3}``), Keras
+    progress bars, tqdm bars, and most lines such as ``epoch 3 | loss 0.12``. The event ``lines
+    rejected`` counts the lines that look like a metric but can't be read as one. If you nest blocks
+    for the same run, only the innermost block records. Under ``provml run``, which reads these
+    lines itself, the block uses only your patterns.
 
     Costs a few microseconds for each printed line.
 
@@ -105,8 +105,8 @@ class PrintedOutputCapture:
     ) -> None:
         replaced, outer = self._open.pop()
         for name, original, stream in reversed(replaced):
-            # if other code has replaced or patched our stream since, leave it in place: it is
-            # harmless, because it then only passes text on
+            # if other code has replaced or patched our stream in the meantime, leave our stream in
+            # place: after `finish`, it only passes text on
             if getattr(sys, name) is stream and not stream._is_patched():
                 setattr(sys, name, original)
             stream._lines.finish()
@@ -130,6 +130,7 @@ class _PrintedLines:
 
     Attributes:
         pauses: the number of reasons to ignore the text. Text is read only if this number is 0.
+            Each inner block for the same run and stream adds 1, and so does the end of the block.
     """
 
     def __init__(self, run: Run, patterns: tuple[str, ...], source: str, built_in: bool) -> None:
@@ -157,7 +158,7 @@ class _PrintedLines:
         return not self.pauses and self._run is run and self._arguments[1] == source
 
     def take(self, piece: str | bytes) -> None:
-        """Add a piece of text. If it ends a line, read all text from this thread."""
+        """Add a piece of text from this thread. At the end of a line, read the thread's text."""
         if self.pauses:
             return
         local = self._local
@@ -197,7 +198,7 @@ class _PrintedLines:
 
 
 class _StandIn:
-    """A stand-in for a stream, which forwards attributes that the subclass does not define."""
+    """A replacement for a stream. Has all attributes of the stream; the subclass overrides some."""
 
     _original: Any
     _lines: _PrintedLines
@@ -207,7 +208,8 @@ class _StandIn:
     def __init__(self, original: Any, lines: _PrintedLines) -> None:
         _set_on_self(self, "_original", original)
         _set_on_self(self, "_lines", lines)
-        # bind `write` now: other code may later patch the original's `write` to call ours
+        # bind `write` now: if other code later makes the original's `write` call ours, calling
+        # the original's `write` would never end
         _set_on_self(self, "_write", original.write)
         _set_on_self(self, "_take", lines.take)
 

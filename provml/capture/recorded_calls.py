@@ -1,8 +1,8 @@
 """Wraps functions of other packages in order to record each call.
 
 `RecordedCalls.record` replaces a function with a wrapper. The wrapper calls the original function
-and, if that succeeds, a recorder. The wrapper keeps the original's result, exceptions, tracebacks,
-signature and name.
+and, if that succeeds, the function that records the call. The wrapper keeps the original's result,
+exceptions, tracebacks, signature and name.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ from provml.capture.outer_run import note_missed
 from provml.capture.state import STATE
 
 CallRecorder = Callable[..., None]
-"""A function that records a call. It is called as ``after(result, *args, **kwargs)``."""
+"""A function that records a call after the call. It gets the call's result and arguments:
+``after(result, *args, **kwargs)``."""
 CallEnd = Callable[[Any, BaseException | None], None]
-"""A function that is called after a call, with its result and its exception. One of them is None.
+"""A function to call when a recorded call ends, with the result and the exception of that call.
+
+The result is None if the call failed, and the exception is None if the call succeeded.
 """
 CallStart = Callable[..., CallEnd | None]
-"""A function that is called before a call, with its arguments. It may return a `CallEnd`."""
+"""A function to call before a recorded call, with the same arguments. It may return a `CallEnd`."""
 
 
 class _ThreadCalls(threading.local):
@@ -58,18 +61,19 @@ class RecordedCalls:
         nested: bool = False,
         leaf: bool = False,
     ) -> None:
-        """Record the calls of a function, method or class method.
+        """Wrap a function, method or class method, so that its calls are recorded.
 
         Costs half a microsecond per call (a third of a microsecond if ``leaf``), plus the time that
-        ``after`` takes. If this version of the package lacks the function, the run notes that.
+        ``after`` takes. If the installed version of the package lacks the function, the run
+        notes that.
 
         Args:
             owner: the class or module that contains the function.
             name: the name of the function in ``owner``.
             after: the function that records a call. If it fails, the run notes the error.
-            nested: whether to record even calls that happen during another recorded call in the
+            nested: whether to record also the calls that happen during another recorded call in the
                 same thread.
-            leaf: True if the function itself never makes recorded calls, which saves time.
+            leaf: True if the function never calls a recorded function. The wrapper is then faster.
         """
         original = self._find_original(owner, name)
         if original is None:
@@ -82,10 +86,10 @@ class RecordedCalls:
         self._replace(owner, name, wrapper)
 
     def record_before(self, owner: Any, name: str, before: Callable[..., None]) -> None:
-        """Record the calls of a function or method when they begin.
+        """Wrap a function or method, so that each call is recorded when the call begins.
 
-        Recorded calls during such a call are recorded too. A function can have either this kind of
-        recorder or the one of `record`.
+        If the function calls other recorded functions, those calls are recorded too. A function can
+        be wrapped by this method or by `record`, but not by both.
 
         Args:
             owner: the class or module that contains the function.
@@ -98,16 +102,16 @@ class RecordedCalls:
             self._replace(owner, name, self._wrap_start(original, before))
 
     def surround(self, owner: Any, name: str, before: CallStart) -> None:
-        """Call a function before, and another one after, each call of a function or method.
+        """Wrap a function or method, so that other functions are called before and after each call.
 
-        Recorded calls during such a call are recorded too. The second function is called even if
-        the call fails.
+        If the wrapped function calls recorded functions, those calls are recorded too. The function
+        for the end of a call is called even if the call fails.
 
         Args:
             owner: the class or module that contains the function.
             name: the name of the function in ``owner``.
             before: the function to call first. It returns the function to call afterwards, or None.
-                If one of them fails, the run notes the error.
+                If one of these functions fails, the run notes the error.
         """
         original = self._find_original(owner, name)
         if original is not None:
@@ -120,7 +124,7 @@ class RecordedCalls:
             try:
                 result = original(*args, **kwargs)
             except BaseException as error:
-                if error.__traceback__ is not None:  # leave our frame out of the traceback
+                if error.__traceback__ is not None:  # leave provml's frame out of the traceback
                     error.__traceback__ = error.__traceback__.tb_next
                 if after is not None:
                     self._call_quietly(original, after, None, error)
@@ -141,12 +145,13 @@ class RecordedCalls:
             return None
 
     def _find_original(self, owner: Any, name: str) -> Any:
-        """Return the function to wrap; None if it is wrapped already, or does not exist."""
+        """Return the function to wrap; None if it has already been wrapped, or does not exist."""
         original = getattr(owner, name, None)
         if original is None:
             what = getattr(owner, "__qualname__", None) or owner.__name__
             note_missed(
-                f"{self.tool}: {what}.{name}", AttributeError("this version does not have it")
+                f"{self.tool}: {what}.{name}",
+                AttributeError("the installed version has no such function"),
             )
             return None
         if getattr(original, "__wrapped__", None) is not None and self._is_ours(original):
@@ -176,7 +181,7 @@ class RecordedCalls:
                     finally:
                         thread.within = False
             except BaseException as error:
-                if error.__traceback__ is not None:  # leave our frame out of the traceback
+                if error.__traceback__ is not None:  # leave provml's frame out of the traceback
                     error.__traceback__ = error.__traceback__.tb_next
                 raise
             if self._on and (nested or not thread.within):
@@ -203,7 +208,7 @@ class RecordedCalls:
             try:
                 return original(*args, **kwargs)
             except BaseException as error:
-                if error.__traceback__ is not None:  # leave our frame out of the traceback
+                if error.__traceback__ is not None:  # leave provml's frame out of the traceback
                     error.__traceback__ = error.__traceback__.tb_next
                 raise
 
@@ -227,7 +232,7 @@ class RecordedCalls:
 
 
 def _restore_imported(owner: ModuleType, name: str, wrapper: Any, original: Any) -> None:
-    """Restore a function in the other modules of its package that imported the wrapper by name."""
+    """Restore a function in the other modules of its package that have imported the wrapper."""
     package = owner.__name__.partition(".")[0]
     for module_name, module in list(sys.modules.items()):
         if module_name.partition(".")[0] != package or not isinstance(module, ModuleType):

@@ -1,7 +1,7 @@
 """Owns the state of capture in this process: the outer run, import callbacks, hooks and trackers.
 
-Each module of `capture` defines a class for its own state, and asks `STATE` for the only instance
-of that class:
+Each module of `capture` that has state defines a class for it, and asks `STATE` for the only
+instance of that class:
 
     STATE.part(_ImportFinder).callbacks
 
@@ -18,9 +18,9 @@ _Part = TypeVar("_Part")
 
 
 class CaptureState:
-    """The state of capture in one process: a single instance, called a part, of each class.
+    """The state of capture in one process. It has several parts, each the only instance of a class.
 
-    Each forked child calls the method ``after_fork_in_child()`` of every part that defines it. A
+    Each forked child calls the method ``after_fork_in_child()`` of every part that has one. A
     fork does not change the parts in any other way.
     """
 

@@ -51,8 +51,9 @@ class ToolHooks:
         return bool(self._waits)
 
     def install(self, tools: Iterable[Tool]) -> None:
-        """Wait for the imports of the tools' modules, and patch each module once it is imported."""
-        # exit handlers run in reverse order, and the run must end after the tools have finished
+        """Patch each module of the tools: now, or when the script imports the module."""
+        # register the run's exit handler first: exit handlers run in reverse order, and the run
+        # must end after the tools have finished
         process_hooks.install()
         if not self._waits:
             atexit.register(self.uninstall)
