@@ -24,7 +24,7 @@ MISSED: Final = "capture missed"
 MISSED_IN_ALL: Final = "capture missed in all"
 """The name of the event that reports the number of failures of each kind when a process ends.
 
-The event is logged only if a kind of failure happened more than once.
+The event is logged only if failures of the same kind happened more than once.
 """
 
 _MAX_REASON_LENGTH: Final = 1000

@@ -19,7 +19,7 @@ from provml.capture.outer_run import note_missed
 from provml.capture.state import STATE
 
 CallRecorder = Callable[..., None]
-"""A function that records a call after the call. It gets the call's result and arguments:
+"""A function that records a finished call. The function gets the result and the arguments:
 ``after(result, *args, **kwargs)``."""
 CallEnd = Callable[[Any, BaseException | None], None]
 """A function to call when a recorded call ends, with the result and the exception of that call.

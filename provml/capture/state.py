@@ -1,6 +1,6 @@
 """Owns the state of capture in this process: the outer run, import callbacks, hooks and trackers.
 
-Each module of `capture` that has state defines a class for it, and asks `STATE` for the only
+Each module of `capture` that has state defines a class for the state, and asks `STATE` for the only
 instance of that class:
 
     STATE.part(_ImportFinder).callbacks

@@ -1,6 +1,6 @@
 """Installs hooks into the packages that a script imports, in order to record its calls to them.
 
-A *tool* is a module or object that implements the `Tool` protocol. It never imports the package
+A *tool* is a module or object that implements the `Tool` protocol. A tool never imports the package
 whose calls it records: an import hook waits until the script imports that package.
 """
 

@@ -18,7 +18,7 @@ _MAX_NAMES: Final = 4096
 
 
 class LoggedNames:
-    """The names of the metrics that a program logs into a run, apart from the metrics it prints.
+    """The names of the metrics that a program logs itself, instead of only printing them.
 
     Args:
         run: the run into which the printed metrics are recorded.
@@ -33,7 +33,7 @@ class LoggedNames:
         self._known: dict[tuple[str, Context | None], bool] = {}
 
     def has(self, name: str, context: Context | None) -> bool:
-        """Return whether the program logs a metric with this name and context itself.
+        """Return whether the program itself logs a metric with this name and context.
 
         If other processes log, the first call with each name reads the run's journal. Names are
         compared without case, folders and contexts: ``train/Loss`` is ``loss`` in training. A

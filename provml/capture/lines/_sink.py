@@ -115,7 +115,7 @@ class LineSink:
         self._runs_of_ranks.clear()
 
     def is_logged(self, name: str, context: Context | None) -> bool:
-        """Return whether the program also logs a metric itself, besides printing the metric."""
+        """Return whether the program itself logs a metric that it also prints."""
         return self._logged.has(name, context)
 
     def arrival_time_ns(self) -> int:

@@ -28,7 +28,7 @@ METRIC_PARTS: Final = word_set(
     "crossentropy logprob likelihood mlogloss merror hinge grad gradnorm meteor cider chrf "
     "regret rew ret"
 )
-"""Words that name a metric wherever they occur."""
+"""Words that mark the name of a metric, wherever they occur in the name."""
 METRIC_PHRASES: Final = (
     "learning rate",
     "gradient norm",
@@ -55,7 +55,7 @@ HINT_PARTS: Final = word_set(
     "fitness reg energy norm temperature eps epsilon alpha beta gamma value q best mean avg "
     "average acceptance"
 )
-"""Words that name a metric if the line also counts steps or epochs."""
+"""Words that mark the name of a metric only if the line also counts steps or epochs."""
 _NOT_METRIC_PHRASES: Final = ("packet loss", "data loss", "loss scale", "map size", "acc name")
 _SKIPPED_PARTS: Final = word_set(
     "eta elapsed remaining remain size sizes bytes byte memory mem ram vram port pid id ids "

@@ -7,7 +7,7 @@ r"""Reads tqdm bars with a postfix: ``train:  45%|████▌  | 45/100 [00:
 - The epoch is the number after ``epoch`` in the bar's description.
 - The context comes from the metric's name, or else from the description (see `metric_contexts`).
 
-Bars without a postfix, and bars of unknown length, are ignored.
+This parser ignores bars without a postfix, and bars of unknown length.
 """
 
 from __future__ import annotations
