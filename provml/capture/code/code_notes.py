@@ -105,7 +105,7 @@ def list_code_notes(run_folder: Path, command: str = "") -> list[Path]:
 
 
 def read_code_notes(path: Path) -> Iterator[CodeNote | dict[str, int]]:
-    """Yield the notes in a file of code notes.
+    """Yield the notes in one of the files that `list_code_notes` lists.
 
     A note about files that were left out is a dict with the number of such files by reason. Damaged
     notes are skipped. Raises OSError if the file can't be read.
@@ -137,7 +137,7 @@ def _parse_note(fields: dict[str, Any]) -> CodeNote:
         if isinstance(facts.get(key), kind):
             known[key] = facts[key]
     if not isinstance(time_ns, int) or not 0 < time_ns <= layout.MAX_INT64:
-        raise ValueError(f"the time of a code note must be a positive int64, not {time_ns!r:.80}")
+        raise ValueError(f"the time of a code note must be in nanoseconds, not {time_ns!r:.80}")
     copy = facts.get("copy_sha256")
     file = CodeFile(path, role, found_by[:40], time_ns, known, None)
     return CodeNote(file, copy if isinstance(copy, str) else None)

@@ -80,7 +80,8 @@ class CodeRecorder:
     def start(self) -> None:
         """Start copying files in a background thread.
 
-        The thread copies files soon after they were used, so that few files change before that.
+        The thread copies each file soon after a process has used it, so that few files change in
+        between.
         """
         for file in read_named_files(self._project, self._arguments):
             self._named[file.path] = file
@@ -123,7 +124,7 @@ class CodeRecorder:
                     continue
                 for note in notes[self._read[path] :]:
                     if isinstance(note, dict):
-                        self._left_out[path] = note  # the last note has the final numbers
+                        self._left_out[path] = note  # the last note has the latest numbers
                     else:
                         self._take(note, folder)
                 self._read[path] = len(notes)

@@ -15,8 +15,8 @@ UTF-8, but bytes of a path that are not valid UTF-8 are kept unchanged. `NoteKin
 ====== =========== =====================================================================
 kind   field       meaning
 ====== =========== =====================================================================
-F                  the ignore rules of the process, as JSON; the first note of each file
-C                  the working folder from now on; also the second note of each file
+F                  the ignore rules of the process, as JSON; the first note of each log file
+C                  the working folder from now on; also the second note of each log file
 R                  the path is opened for reading for the first time. Unlike the paths of all
                    other kinds, this path may be relative to the working folder. The ignore
                    rules are applied to R, X and W when the notes are read
@@ -31,7 +31,7 @@ M                  the file is moved; the new path and a zero byte follow
 B      count       at least this many opened files were not noted; the note has no path
 ====== =========== =====================================================================
 
-`files.record_files` deletes these files after it has recorded their notes.
+`files.record_files` deletes the log files after it has turned the notes into records.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ MAX_LOG_BYTES: Final = 2**20
 _MAX_LEFT_OUT: Final = 1_000_000
 
 LeftOut = dict[str, str]
-"""A mapping from each path that the ignore rules leave out to the reason."""
+"""For each path that the ignore rules leave out, the reason why it is left out."""
 
 
 class NoteKind:
@@ -87,8 +87,8 @@ class AccessNote(NamedTuple):
     Attributes:
         time_ns: the time, in nanoseconds since the epoch.
         kind: one of the letters in `NoteKind`.
-        field: the note's field; empty for kinds that have no field. For a move from an ignored
-            path, `read_access_log` sets it to ``ignored``.
+        field: the note's field; empty for kinds that have no field. If a file was moved from an
+            ignored path, `read_access_log` sets the field to ``ignored``.
         path: the path of the file.
         target: the new path if the file was moved, otherwise empty.
     """

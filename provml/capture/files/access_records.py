@@ -51,10 +51,10 @@ from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 
 PROGRAM: Final = "program"
-"""The role of a run's input that is a program or shell script executed by the command."""
+"""The role of an input if the input is a program or shell script that the command executed."""
 MAX_FILES_PER_FOLDER: Final = 100
 MAX_MOVED_FOLDERS: Final = 10_000
-"""If a folder was moved: the maximum number of folders in it to examine, and of files in each."""
+"""The maximum number of folders to examine in a moved folder, and of files in each of them."""
 MAX_ENTITIES: Final = 300
 """The number of records to aim for, separately for the files used and the files generated. If there
 would be more records, the limit of files per folder is lowered in steps, down to one."""
@@ -94,7 +94,7 @@ def record_accesses(
             pass
     findings.uses += [use for use in history.ended if not findings.is_logged(use)]
     for use in findings.uses:
-        if is_secret_file(use.path):  # a digest from the notes must stay secret
+        if is_secret_file(use.path):  # don't record a digest from the notes
             use.facts = {"unread": SECRET}
     counts = {
         "used": len(findings.uses),
@@ -123,7 +123,7 @@ def record_accesses(
 def _read_all_notes(
     paths: list[Path], named: Container[str], left_out: LeftOut
 ) -> tuple[list[AccessNote], int]:
-    """Return the notes of all processes, sorted by time, and the number of files left unnoted.
+    """Return the notes of all processes, sorted by time, and the number of files not noted.
 
     The arguments ``named`` and ``left_out`` are those of `read_access_log`.
     """
@@ -254,7 +254,7 @@ class _FileFindings:
     def _hash(self, real: str, status: os.stat_result) -> Facts:
         """Return a file's digest, or the reason why there is none; see `_hash_file`."""
         reason = None if self._limits is None else self._limits.find_reason(status)
-        if reason is None and is_secret_file(real):  # the file's link may have a harmless name
+        if reason is None and is_secret_file(real):  # a link to it may have another name
             reason = SECRET
         return _hash_file(real, self._until) if reason is None else {"unread": reason}
 
@@ -304,7 +304,7 @@ class _FileFindings:
 
 
 def _describe_link(real: str, path: str) -> Facts:
-    """Return a fact with the target of a link, ``real``; no fact if ``path`` is not a link."""
+    """Return ``real``, the target of a link, as a fact; no facts if ``path`` is not a link."""
     return {"resolved": printable_path(real)} if os.path.islink(path) else {}
 
 

@@ -81,7 +81,9 @@ OVERRIDABLE: Final = frozenset({HIDDEN, TEMPORARY})
 
 
 class IgnoreRules(NamedTuple):
-    """The ignore rules for one process. They depend on its Python, home folder and working folder.
+    """The ignore rules for one process.
+
+    The rules depend on the Python, the home folder and the working folder of the process.
 
     Attributes:
         folder: the working folder.

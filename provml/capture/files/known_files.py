@@ -153,8 +153,8 @@ class FolderSnapshot:
 
         Args:
             folders: the folders.
-            rules: the rules that decide which subfolders to skip. They are applied to the files
-                only later, so that the ignored files can be counted.
+            rules: the rules that decide which subfolders to skip. The rules are applied to the
+                files only later, so that the ignored files can be counted.
             before: whether the command has not started yet. If so, the limits are lower, because
                 the command has to wait.
         """
@@ -212,8 +212,8 @@ class FolderSnapshot:
 
         Args:
             later: the later snapshot of the same folders.
-            since_ns: the time of this snapshot. If this snapshot is not complete, a file that it
-                lacks counts as new only if the file was changed at this time or later.
+            since_ns: the time of this snapshot. If this snapshot is not complete, a file that is
+                missing in it counts as new only if the file was changed at this time or later.
         """
         return [
             path

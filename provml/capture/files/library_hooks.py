@@ -6,8 +6,8 @@ Polars and HDF5 open files in C code. numpy, pandas (except for Parquet), joblib
 
 `CALLS` lists the library functions and methods that take a path. Once a library has been imported,
 a wrapper replaces each of its functions in `CALLS`. The wrapper has the same name, signature and
-documentation as the original. The wrapper announces the file, then calls the original. To support
-another library, add a line to `CALLS`.
+documentation as the original. The wrapper reports the file to the function passed to `install`,
+then calls the original. To support another library, add a line to `CALLS`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class HookedCall(NamedTuple):
         module: the name of the module that contains the function.
         name: the function's name in the module, such as ``DataFrame.write_csv``.
         path: the position and name of the argument that contains the path.
-        flags: the flags of `os.open` to announce, or the position and name of the argument that
+        flags: the flags of `os.open` to report, or the position and name of the argument that
             contains the mode, such as ``"r+"``.
     """
 
@@ -176,7 +176,7 @@ def _wrap_function(original: Any, call: HookedCall, on_open: OpenCallback) -> An
 
 
 def _wrap_class(original: Any, call: HookedCall, on_open: OpenCallback) -> type:
-    """Return a stand-in for a class. A call of the stand-in creates an object of the original.
+    """Return a stand-in for a class. Calling the stand-in creates an object of that class.
 
     `isinstance` and `issubclass` treat the stand-in like the original class.
     """
@@ -220,7 +220,7 @@ def _pick_argument(place: tuple[int, str], args: tuple[Any, ...], kwargs: dict[s
 
 
 def _list_files(path: object, flags: int) -> Iterable[object]:
-    """List the files that an argument names. It may be a path, a list, a folder or a pattern."""
+    """List the files that an argument names. The argument is a path, list, folder or pattern."""
     if isinstance(path, (list, tuple)):
         return [file for part in path for file in _list_files(part, flags)]
     if not isinstance(path, (str, bytes, os.PathLike)):

@@ -37,7 +37,7 @@ MAX_NOTES: Final = 500_000
 """The maximum number of notes. Further notes are only counted."""
 
 _HASH_SHARE: Final = 0.05
-"""The share of one processor's time to spend on hashing files that were only read so far."""
+"""The share of one processor's time to spend on hashing small files while the command runs."""
 _HASH_START_S: Final = 0.1
 _MAX_OPEN_FILES: Final = 64
 _READ_BYTES: Final = 2**20
@@ -91,9 +91,10 @@ class AccessTracker:
         self._notes = 0
         self._not_noted = 0
         self.unseen: set[str] = set()
-        """System calls by which the command may have opened files that the trace does not show."""
+        """The system calls by which the command may have opened files unseen by the trace."""
         self.privileged: set[str] = set()
-        """The executed programs that would have gained privileges, which strace prevents."""
+        """The set-user-ID and set-group-ID programs that the command executed. strace prevents them
+        from gaining privileges."""
         self._actions: dict[str, Callable[[TracedCall], None]] = {
             "open": self._on_open,
             "truncate": self._on_open,
@@ -109,7 +110,7 @@ class AccessTracker:
         self._actions[call.action](call)
 
     def close(self) -> None:
-        """Close all files that are kept open. Note how many notes exceeded `MAX_NOTES`."""
+        """Close all files that are kept open. Note the number of missing notes."""
         while self._open:
             os.close(self._open.popitem()[1].fd)
         if self._not_noted:
@@ -204,7 +205,10 @@ class AccessTracker:
         self._add(NoteKind.WRITE, f"{int(keeps)} {path}", at_ns)
 
     def _note_existing(self, path: str, at_ns: int) -> None:
-        """Note a file as read, because the file was opened for writing and keeps its content."""
+        """Note a file as read, with its digest.
+
+        The file was opened for writing, in a mode that keeps the existing content.
+        """
         known = self._known_files.get(path)
         if known is not None:
             if known.size:
@@ -269,8 +273,8 @@ class AccessTracker:
     def _note_loss(self, path: str, at_ns: int) -> None:
         """Hash a file that is kept open, note the digest, and close the file.
 
-        A file larger than `HASHED_AT_ONCE_BYTES` is not hashed. If it has been removed, a note says
-        that it was too large.
+        A file larger than `HASHED_AT_ONCE_BYTES` is not hashed. If such a file has been removed,
+        a note says that it was too large.
         """
         found = self._open.pop(path, None)
         if found is None or path in self._hashed:
@@ -337,7 +341,10 @@ class TraceFollower:
 
     @property
     def output(self) -> str:
-        """The path under which strace opens the trace: it does not depend on the store's folder."""
+        """The path that strace writes to.
+
+        The path leads to a file that this process has open, so it works for every store folder.
+        """
         return f"/proc/{os.getpid()}/fd/{self._fd}"
 
     @property
@@ -417,7 +424,7 @@ class TraceFollower:
                 self._awake.clear()
 
     def _read_new(self) -> bool:
-        """Read what strace has written since the last call. Return whether that was anything."""
+        """Read what strace has added to the trace. Return False if strace has added nothing."""
         if not self._tracer:
             self._tracer = _find_tracer(self._pid)
         found = False

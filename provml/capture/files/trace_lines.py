@@ -1,4 +1,4 @@
-"""Parses the output of `strace`, and works out the absolute paths of the files that it names.
+"""Parses the output of `strace`, and works out the absolute path of each file that a line names.
 
 A line names a process, a time and a system call that succeeded:
 
@@ -42,7 +42,7 @@ _PLAIN_OPEN: Final = re.compile(
     rb'(\d+) +(\d{1,11})\.(\d{6}) openat\(AT_FDCWD, "([^"\\]*)", '
     rb"(O_[A-Z_|]+)(?:, 0[0-7]*)?\) += (\d+)"
 )
-"""Matches most lines. Parsing a line with this one expression is several times faster."""
+"""Matches most lines, and parses them several times faster than the other expressions do."""
 _FLAGS: Final = re.compile(rb"(?:^|[,=] ?)(O_[A-Z_|0-9a-fx]+)")
 _ESCAPE: Final = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
 _LETTERS: Final = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"v": b"\v", b"f": b"\f"}
@@ -59,8 +59,8 @@ class TracedCall(NamedTuple):
         time_ns: the time, in nanoseconds since the epoch.
         action: ``open``, ``truncate``, ``execute``, ``move``, ``remove``, ``link`` or ``unseen``.
             ``unseen`` means that the call may open files that the trace does not show.
-        path: the absolute path of the file, with symbolic links. If the action is ``unseen``, the
-            name of the system call.
+        path: the absolute path of the file; symbolic links are not resolved. If the action is
+            ``unseen``, the name of the system call.
         flags: the flags for opening the file, as in `os.open`.
         target: the new path if the file was moved or linked.
         resolved: the target of the path, if the path is a symbolic link that the command itself
@@ -102,7 +102,7 @@ class TraceReader:
         self._rest = b""
         self._running: set[int] = set()
         self.last_ns = 0
-        """The time at which the last process so far ended, in nanoseconds since the epoch."""
+        """The time at which a process last ended, in nanoseconds since the epoch."""
         self._ended: set[int] = set()
         self.damaged = 0
         """The number of lines that could not be read."""
@@ -131,7 +131,7 @@ class TraceReader:
         lines = (self._rest + block).split(b"\n")
         self._rest = lines.pop()
         if len(self._rest) > MAX_LINE_BYTES:
-            self._rest = self._rest[:MAX_LINE_BYTES]  # a line this long counts as damaged
+            self._rest = self._rest[:MAX_LINE_BYTES]  # the line is damaged
         for line in lines:
             if len(line) <= MAX_LINE_BYTES:
                 yield from self._read_line(line)
@@ -321,7 +321,7 @@ class TraceReader:
             self._links[path] = _join(os.path.dirname(path), _decode(target[2]))
 
     def _find_path(self, pid: int, text: re.Match[bytes]) -> str:
-        """Return the absolute path that an argument means; an empty string if it can't be known."""
+        """Return the absolute path of a path argument; an empty string if its folder is unknown."""
         path = _decode(text[2])
         if path.startswith("/"):
             return _join("/", path)
@@ -360,7 +360,7 @@ def _join(folder: str, path: str) -> str:
 
 
 def _decode(text: bytes) -> str:
-    """Decode text that strace has printed. Its escape sequences are those of C."""
+    """Decode text that strace has printed with the escape sequences of C."""
     if b"\\" in text:
         text = _ESCAPE.sub(_replace_escape, text)
     return os.fsdecode(text)

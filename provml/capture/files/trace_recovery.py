@@ -1,7 +1,7 @@
 """Reads the trace that a killed ``provml run`` left in a run's folder.
 
 The trace is what strace has printed about the command. The folder also contains the notes that
-`trace_follower` wrote before it was killed. Reading the whole trace again does no harm, because a
+the killed process wrote. Reading the whole trace again does no harm, because a
 file is recorded only once, even if several notes mention it.
 """
 

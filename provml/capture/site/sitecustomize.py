@@ -12,8 +12,8 @@ import sys
 def _start():  # type: () -> None  # any Python 2 or 3 may run this file
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [path for path in sys.path if os.path.abspath(path or os.curdir) != here]
-    # if the environment lacks provml, use the copy of provml that started the command: that copy's
-    # folder is last in sys.path, and only during this import, so that the script never sees it
+    # if the environment lacks provml, use the copy of provml that started the command: append that
+    # copy's folder to sys.path, only during this import, so that the script can't use the folder
     home = os.path.dirname(os.path.dirname(os.path.dirname(here)))
     paths = sys.path[:]
     sys.path.append(home)

@@ -12,7 +12,7 @@ _Remembered = TypeVar("_Remembered")
 
 
 class IdentityMap(Generic[_Remembered]):
-    """A mapping from objects to values, by identity. An object in it is not kept alive."""
+    """Maps objects, by identity, to values. The mapping does not keep the objects alive."""
 
     def __init__(self) -> None:
         self._entries: dict[int, tuple[weakref.ref[Any], _Remembered]] = {}

@@ -299,7 +299,9 @@ def get_source(
     facts: Mapping[str, Any],
     context: Context | None = None,
 ) -> TrackerSource:
-    """Return a tracker's source. At its first use, create the source and announce it in the run.
+    """Return the source with this key.
+
+    If the tracker has no such source yet, creates one and announces it in the run.
 
     Args:
         tool: the tracker's name.
@@ -345,7 +347,7 @@ def _flatten_names(
 def context_from_folder(path: str) -> Context | None:
     """Return the context that a log folder's name implies; None if it implies no context.
 
-    For example, the folder ``runs/val`` implies the context validation.
+    For example, the folder ``runs/val`` implies the context ``validation``.
     """
     last = os.path.basename(os.path.normpath(path))
     return context_from_name(f"x/{last}") if last.isalpha() else None

@@ -63,7 +63,7 @@ class _TensorBoardState:
     Attributes:
         sources: the source of each writer.
         trials: the run name of each writer's first trial, by the key of the writer's source.
-        trial_numbers: the numbers that name those later trials that have no name.
+        trial_numbers: the numbers for later trials that the script has not named.
         last: a thread-local object whose ``summary`` is the last protocol buffer that the thread
             created.
     """
