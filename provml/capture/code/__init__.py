@@ -1,20 +1,24 @@
 """Records the code and configuration files that the processes of ``provml run`` use.
 
-It works in two phases:
+Recording works in two phases:
 
 1. In each Python process, `collect.code_watch` notices the files, and `code_notes` writes a note
-   about each to disk, with the file's digest.
-2. The command's own process reads the notes while the command runs. `code_recorder` copies each
-   file that still has that digest, and records all files when the command has ended.
+   about each file to disk, with the file's digest.
+2. In the process of ``provml run``, `code_recorder` reads the notes while the command runs, and
+   copies each file that still has the digest in its note. When the command has ended,
+   `code_recorder` records all files.
 
-Every process calls `install`, so this module imports the others only when it needs them.
+Every process calls `install`, so this module imports the other modules only when it needs them.
 """
 
 from __future__ import annotations
 
 
 def install() -> None:
-    """Start noting the files that this process uses. Do nothing if there is no outer run."""
+    """Start noting the code and configuration files that this process uses.
+
+    Does nothing outside ``provml run``, or if ``PROVML_CODE`` is off.
+    """
     from provml.base.settings import read_settings
 
     settings = read_settings()

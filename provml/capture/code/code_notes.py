@@ -1,7 +1,8 @@
 """Writes and reads the notes about the code and configuration files that one process uses.
 
-The notes are in files like those of `files.access_log`, with the suffix ``.sources``. Each note is
-a JSON object with the path, role and digest of a file; see `CodeNote`.
+The notes are in files like those of `files.access_log`, with the suffix ``.sources``. A note about
+a file is a JSON object with the file's path, role and digest; see `CodeNote`. Other notes contain
+the number of files that were left out.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class CodeNote(NamedTuple):
 
     Attributes:
         file: the file, without its content.
-        copy_sha256: the digest of the masked copy, for a file whose own digest must stay secret.
+        copy_sha256: if the file's own digest must stay secret, the digest of the copy in which the
+            secrets are masked; otherwise None.
     """
 
     file: CodeFile
@@ -42,7 +44,7 @@ class CodeNote(NamedTuple):
 
 
 class _CodeNotes:
-    """Writes the notes of this process."""
+    """Writes the notes about the code that this process uses."""
 
     def __init__(self) -> None:
         self._log: AccessLog | None = None
@@ -51,7 +53,7 @@ class _CodeNotes:
         self._has_script = False
 
     def start(self, run_folder: str, command: str) -> None:
-        """Start to watch for files. The first note creates the file of notes."""
+        """Start noting the files that this process uses. The first note creates the log file."""
         if self._log is None:
             self._log = AccessLog(run_folder, command, lambda: (), CODE_NOTES_SUFFIX)
             self._run_folder = run_folder
@@ -61,7 +63,7 @@ class _CodeNotes:
             self._used.start(())
 
     def after_fork_in_child(self) -> None:
-        """Continue in a new file for the child."""
+        """Continue in a new log file, because this process is a forked child."""
         if self._log is not None:
             self._log.restart()
 
@@ -70,7 +72,7 @@ class _CodeNotes:
         if used is None:
             return
         try:
-            if not self._has_script:  # Python sets the script after the notes have started
+            if not self._has_script:  # unknown until Python starts the script
                 script = find_script()
                 if script is not None:
                     self._has_script = True
@@ -98,14 +100,15 @@ def start_notes(run_folder: str, command: str) -> None:
 
 
 def list_code_notes(run_folder: Path, command: str = "") -> list[Path]:
-    """List the files of notes in a run's folder, as `list_access_logs` does."""
+    """List the files that contain code notes in a run's folder; see `list_access_logs`."""
     return list_access_logs(run_folder, command, CODE_NOTES_SUFFIX)
 
 
 def read_code_notes(path: Path) -> Iterator[CodeNote | dict[str, int]]:
-    """Yield the notes in a file, and the numbers of files that were left out, by reason.
+    """Yield the notes in one of the files that `list_code_notes` lists.
 
-    Damaged notes are skipped. Raises OSError if the file can't be read.
+    A note about files that were left out is a dict with the number of such files by reason. Damaged
+    notes are skipped. Raises OSError if the file can't be read.
     """
     root = store_files.store_root(path.parent.parent)
     content = store_files.read_file(root, path, MAX_LOG_BYTES)
@@ -122,19 +125,19 @@ def read_code_notes(path: Path) -> Iterator[CodeNote | dict[str, int]]:
 
 
 def _parse_note(fields: dict[str, Any]) -> CodeNote:
-    """Check the fields of a note. Raises ValueError, TypeError or KeyError if one is wrong."""
+    """Create a note from its fields. Raises ValueError, TypeError or KeyError if one is wrong."""
     path, role, found_by = (fields[key] for key in ("path", "role", "found_by"))
     facts, time_ns = fields["facts"], fields["time"]
     os.fsencode(path)
     is_known = role in (SOURCE_CODE, CONFIGURATION) and is_unicode(found_by)
     if path[:1] != "/" or "\0" in path or not is_known:
-        raise ValueError(f"not a note of a file: {path!r:.80}")
+        raise ValueError(f"the path, role or finder of a code note is invalid: {path!r:.80}")
     known: dict[str, Any] = {}
     for key, kind in (("sha256", str), ("size", int), ("modified", int), ("unread", str)):
         if isinstance(facts.get(key), kind):
             known[key] = facts[key]
     if not isinstance(time_ns, int) or not 0 < time_ns <= layout.MAX_INT64:
-        raise ValueError(f"not a time: {time_ns!r:.80}")
+        raise ValueError(f"the time of a code note must be in nanoseconds, not {time_ns!r:.80}")
     copy = facts.get("copy_sha256")
     file = CodeFile(path, role, found_by[:40], time_ns, known, None)
     return CodeNote(file, copy if isinstance(copy, str) else None)

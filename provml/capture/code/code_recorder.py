@@ -1,7 +1,7 @@
 """Copies and records the code and configuration files that the processes of a command noted.
 
-A file is copied only if it still has the digest that its note contains, so that a later version
-never takes the place of the one that was used.
+A file is copied only if it still has the digest that its note contains. So a copy always has the
+content that the process used.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _LONGEST_WAIT_S: Final = 5.0
 
 
 class CodeRecorder:
-    """Copies the noted files of one command while it runs, and records them at its end."""
+    """Copies the files that a command's processes note, and records them when the command ends."""
 
     def __init__(
         self, run: Run, command: str, script: str | None, arguments: Sequence[str] = ()
@@ -61,7 +61,7 @@ class CodeRecorder:
             command: record only the notes of processes with this value of ``PROVML_COMMAND``; an
                 empty string records all notes.
             script: the path of the script; None if it is unknown.
-            arguments: the arguments of the script. Files that they name count as used.
+            arguments: the arguments of the script. Files that the arguments name count as used.
         """
         self._run = run
         self._command = command
@@ -78,21 +78,25 @@ class CodeRecorder:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start to copy the files in the background: soon after their use, so that few change."""
+        """Start copying files in a background thread.
+
+        The thread copies each file soon after a process has used it, so that few files change in
+        between.
+        """
         for file in read_named_files(self._project, self._arguments):
             self._named[file.path] = file
         self._thread = threading.Thread(target=self._follow, name="provml-code", daemon=True)
         self._thread.start()
 
     def finish(self) -> None:
-        """Record all files, count those that were left out, and remove the notes."""
+        """Record all files and the number of files left out, and remove the notes."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
         self._poll()
         with CodeFolder(self._run.path) as folder:
             for file in self._named.values():
-                if not has_changed(file):  # else the command wrote the file
+                if not has_changed(file):  # otherwise, the command wrote the file
                     self._keep(file, folder)
         records = [record for key, record in self._records.items() if not self._is_data(key)]
         self._run._append_all(sorted(records, key=lambda record: record["time"]))
@@ -111,7 +115,7 @@ class CodeRecorder:
             self._poll()
 
     def _poll(self) -> None:
-        """Copy the files of all new notes."""
+        """Copy the files that new notes name."""
         with CodeFolder(self._run.path) as folder:
             for path in list_code_notes(self._run.path, self._command):
                 try:
@@ -120,7 +124,7 @@ class CodeRecorder:
                     continue
                 for note in notes[self._read[path] :]:
                     if isinstance(note, dict):
-                        self._left_out[path] = note  # later notes contain larger numbers
+                        self._left_out[path] = note  # the last note has the latest numbers
                     else:
                         self._take(note, folder)
                 self._read[path] = len(notes)
@@ -156,7 +160,10 @@ class CodeRecorder:
         self._records[_key(file)] = record
 
     def _find_copy(self, file: CodeFile, content: dict[str, Any], folder: CodeFolder) -> None:
-        """Find the copy of a file that has changed: an earlier attempt may have made it."""
+        """Look for an existing copy of a file that can't be copied now.
+
+        An earlier attempt of the run may have made the copy. If there is no copy, count the reason.
+        """
         copy = find_copy_path(file.path, file.facts["sha256"])
         if folder.has_copy(copy):
             content["copy"] = copy
@@ -166,7 +173,7 @@ class CodeRecorder:
             self._uncopied[CHANGED] += 1
 
     def _is_data(self, key: tuple[str, object]) -> bool:
-        """Return whether a file is one of many that the processes opened in its folder."""
+        """Return whether a file counts as data: it is one of many opened files in its folder."""
         is_opened = self._records[key]["found_by"] == OPENED
         folder = os.path.dirname(key[0])
         return is_opened and len(self._opened.get(folder, ())) > MAX_FILES_PER_FOLDER
@@ -177,7 +184,7 @@ def _key(file: CodeFile) -> tuple[str, object]:
 
 
 def _is_as_noted(now: CodeFile, note: CodeNote) -> bool:
-    """Return whether a file still has the content that the process used."""
+    """Return whether a file still has the digest in its note."""
     noted = note.file.facts.get("sha256")
     if noted is not None:
         return bool(now.facts.get("sha256") == noted)

@@ -1,15 +1,15 @@
 """Records the files that a run's processes read and write, as datasets and artifacts with digests.
 
-It works in two phases:
+Recording works in two phases:
 
 1. In each Python process, `audit_hook` and `library_hooks` notice the files that the process opens.
-   In all processes of a command that strace traces, `trace_follower` does. Otherwise, `known_files`
-   compares folders before and after the command. `access_log` writes notes about these files to
-   disk, where they survive if the process is killed.
+   If strace traces the command, `trace_follower` notices the files that all its processes open. If
+   not, `known_files` compares folders before and after the command. `access_log` writes notes about
+   these files to disk, where the notes survive if the process is killed.
 2. After the command has ended, `access_records` hashes the files and turns the notes into records.
 
 `ignore_rules` decides which files to leave out. Every process calls `install`, which must take only
-a few microseconds, so this module imports the others only when it needs them.
+a few microseconds, so this module imports the other modules only when it needs them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def install() -> None:
-    """Start noting the files that this process opens. Do nothing if there is no outer run."""
+    """Start noting the files that this process opens. Do nothing outside ``provml run``."""
     from provml.base.settings import read_settings
     from provml.capture.files import audit_hook
 
@@ -42,8 +42,8 @@ def record_files(
 ) -> None:
     """Record the files that a run's processes have noted so far. Call this before the run ends.
 
-    Reads each noted file once, to compute its digest. Then deletes the notes, so that a second call
-    does not record a file again.
+    Reads each noted file once, to compute the file's digest. Then deletes the notes, so that a
+    second call does not record a file again.
 
     Args:
         run: the run, which this process must have opened.
@@ -54,13 +54,13 @@ def record_files(
             set.
         until_ns: the time at which the run ended, in nanoseconds since the epoch; the default is
             now. Files written after this time get no digest.
-        named: the paths that the command line names. They are recorded even in folders for
-            temporary files and in hidden folders.
+        named: the paths that the command line names. These files are recorded even if they are in a
+            folder for temporary files or in a hidden folder.
     """
     from provml.capture.files.access_log import list_access_logs
 
     if not list_access_logs(run.path, command):
-        return  # no Python process has opened files, so don't import what hashes them
+        return  # no process has noted a file, so don't import the modules that hash
     from provml.capture.files.access_records import record_accesses
 
     record_accesses(run, command, wait_s, until_ns, named)

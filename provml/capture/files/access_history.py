@@ -29,7 +29,7 @@ class Access:
         path: the path that the process used to open the file.
         time_ns: the time of the access, in nanoseconds since the epoch.
         keeps: whether the file was opened for writing in a mode that keeps its content.
-        facts: the file's digest and size, or the reason why it has no digest; empty until known.
+        facts: the file's digest and size, or the reason why there is no digest; empty until known.
         is_program: whether the file was executed.
     """
 
@@ -47,8 +47,8 @@ class FileAccess:
     Attributes:
         use: the first read; None if the file was not read before it was written.
         writing: the first write; None if the file was not written.
-        source: the file that was moved to this path and had not been opened before; None if there
-            is no such file.
+        source: the old path of a file that was moved to this path before it was opened; None if no
+            such file was moved here.
     """
 
     use: Access | None = None
@@ -61,7 +61,7 @@ class AccessHistory:
 
     Attributes:
         files: the accesses to each file, by the file's real path.
-        ended: the reads of files that were later moved or removed.
+        ended: the first reads of files that were later moved or removed.
         removed: the number of files that were written and then removed.
     """
 
@@ -81,12 +81,12 @@ class AccessHistory:
         }
 
     def follow(self, notes: Iterable[AccessNote]) -> None:
-        """Process notes, which must be sorted by time."""
+        """Add the accesses that the notes describe. The notes must be sorted by time."""
         for note in notes:
             self._handlers[note.kind](note)
 
     def _find_access(self, path: str) -> FileAccess:
-        """Return the accesses to the file at a path. All links to one file share an entry."""
+        """Return the accesses to the file at a path. A link and its target share an entry."""
         return self.files[self._resolve(path)]
 
     def _resolve(self, path: str) -> str:
@@ -149,7 +149,7 @@ class AccessHistory:
             file.source = Access(note.path, note.time_ns)
 
     def _close_use(self, file: FileAccess, reason: str) -> None:
-        """If a file was read before it was moved or removed, add that read to `ended`."""
+        """If a file was read before it was moved or removed, add the first read to `ended`."""
         if file.use is not None:
             file.use.facts = file.use.facts or {"unread": reason}
             self.ended.append(file.use)

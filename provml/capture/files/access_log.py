@@ -15,23 +15,23 @@ UTF-8, but bytes of a path that are not valid UTF-8 are kept unchanged. `NoteKin
 ====== =========== =====================================================================
 kind   field       meaning
 ====== =========== =====================================================================
-F                  the ignore rules of the process, as JSON; the first note of each file
-C                  the working folder from now on; also the second note of each file
+F                  the ignore rules of the process, as JSON; the first note of each log file
+C                  the working folder from now on; also the second note of each log file
 R                  the path is opened for reading for the first time. Unlike the paths of all
                    other kinds, this path may be relative to the working folder. The ignore
-                   rules are applied to R and W when the notes are read
+                   rules are applied to R, X and W when the notes are read
 X                  the program at the path is executed; otherwise like R
 W      ``0``/``1`` the path is opened for writing; 1 if opening keeps the existing content
                    (``a``, ``r+``)
-H      digest      the digest and size before the path was changed or removed:
+H      digest      the file's digest and size before it was changed or removed:
                    ``<sha256>:<size>``
 L      reason      like H, but the file was not hashed: ``large`` or ``unreadable``
 D                  the file at the path is removed
 M                  the file is moved; the new path and a zero byte follow
-B      count       at least this many opened files were not noted; no path
+B      count       at least this many opened files were not noted; the note has no path
 ====== =========== =====================================================================
 
-`files.record_files` deletes these files after it has recorded their notes.
+`files.record_files` deletes the log files after it has turned the notes into records.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ MAX_LOG_BYTES: Final = 2**20
 _MAX_LEFT_OUT: Final = 1_000_000
 
 LeftOut = dict[str, str]
-"""The paths that the rules leave out, each with the reason."""
+"""For each path that the ignore rules leave out, the reason why it is left out."""
 
 
 class NoteKind:
@@ -87,8 +87,8 @@ class AccessNote(NamedTuple):
     Attributes:
         time_ns: the time, in nanoseconds since the epoch.
         kind: one of the letters in `NoteKind`.
-        field: the note's field; empty for kinds that have no field. If the file was moved from an
-            ignored path, ``ignored``.
+        field: the note's field; empty for kinds that have no field. If a file was moved from an
+            ignored path, `read_access_log` sets the field to ``ignored``.
         path: the path of the file.
         target: the new path if the file was moved, otherwise empty.
     """
@@ -101,7 +101,7 @@ class AccessNote(NamedTuple):
 
 
 class AccessLog:
-    """A writer for the notes of one process. Thread-safe and reentrant."""
+    """Writes the notes of one process. Thread-safe and reentrant."""
 
     def __init__(
         self,
@@ -110,14 +110,14 @@ class AccessLog:
         first_notes: Callable[[], Iterable[tuple[str, str]]],
         suffix: str = ACCESS_LOG_SUFFIX,
     ) -> None:
-        """Prepare the log. The first note creates the first file.
+        """Prepare the log. Writing the first note creates the first file.
 
         Args:
             run_folder: the run's folder.
-            command: the text at the start of each file name.
+            command: the value of ``PROVML_COMMAND``, with which the name of each file starts.
             first_notes: a function that returns the kind and text of each note that every file
                 must begin with.
-            suffix: the suffix of the files.
+            suffix: the suffix of the file names.
         """
         self._suffix = suffix
         self._root = store_files.store_root(run_folder)
@@ -132,20 +132,20 @@ class AccessLog:
         self._count = 0
         # `mmap.write` is one C call, so no other thread runs between its copy and its seek
         self.write: Callable[[bytes], object] = _refuse
-        """A function that writes an encoded note. Raises ValueError if the file is full: the caller
-        must then use `add`."""
+        """A function that writes an encoded note. The function raises ValueError if the file is
+        full; in that case, call `add` instead."""
 
     def add(self, kind: str, rest: str, at_ns: int | None = None) -> None:
         """Write a note. Create a new file if the current one is full.
 
         Args:
             kind: one of the letters in `NoteKind`.
-            rest: the path, preceded by the field if this kind has one.
-            at_ns: the time to note, in nanoseconds since the epoch; the default is now.
+            rest: the path. If this kind has a field, the field and a space precede the path.
+            at_ns: the time of the access, in nanoseconds since the epoch; the default is now.
 
         Raises:
-            OSError: a new file is needed but can't be created, for example because the disk is
-                full.
+            OSError: the current file is full and a new file can't be created, for example because
+                the disk is full.
         """
         note = _encode_note(kind, rest, at_ns)
         try:
@@ -183,20 +183,20 @@ def _encode_note(kind: str, rest: str, at_ns: int | None = None) -> bytes:
 
 
 def _refuse(content: bytes) -> object:
-    """Raise ValueError as if the file were full, because no file exists yet."""
+    """Raise ValueError, as for a full file, so that `add` creates the first file."""
     raise ValueError
 
 
 def list_access_logs(
     run_folder: Path, command: str = "", suffix: str = ACCESS_LOG_SUFFIX
 ) -> list[Path]:
-    """List the access logs in a run's folder, in the order in which their processes started.
+    """List the paths of the access logs in a run's folder, sorted by name.
 
     Args:
         run_folder: the run's folder.
         command: list only the logs of processes with this value of ``PROVML_COMMAND``. The default
             lists the logs of all processes.
-        suffix: the suffix of the logs.
+        suffix: the suffix of the file names.
     """
     folder = run_folder / layout.JOURNAL_FOLDER
     try:
@@ -219,12 +219,12 @@ def read_process_id(path: Path) -> int:
 def read_access_log(
     path: Path, named: Container[str] = (), left_out: LeftOut | None = None
 ) -> Iterator[AccessNote]:
-    """Yield the notes in an access log. Skip damaged notes and notes about ignored paths.
+    """Yield the notes in an access log, without damaged notes and notes about ignored paths.
 
     Args:
         path: the access log.
-        named: the paths that the command line names. Few rules apply to these; see
-            `ignore_rules.OVERRIDABLE`.
+        named: the paths that the command line names. The reasons in `ignore_rules.OVERRIDABLE` do
+            not apply to these paths.
         left_out: a dict to which this function adds each ignored path, with the reason.
 
     Raises:
@@ -268,7 +268,7 @@ def read_access_log(
 def _leaves_out(
     rules: IgnoreRules, path: str, writing: bool, named: Container[str], left_out: LeftOut
 ) -> bool:
-    """Return whether the rules leave a path out. If so, add it to ``left_out``."""
+    """Return whether the rules leave a path out. If so, add the path to ``left_out``."""
     if not rules.ignores(path, writing):
         return False
     if path in left_out:
@@ -302,7 +302,7 @@ def _parse_rules(text: str) -> IgnoreRules | None:
 
 
 def read_rules(path: Path) -> IgnoreRules | None:
-    """Return the ignore rules at the beginning of an access log; None if they can't be read."""
+    """Return the ignore rules in the first note of a log; None if that note can't be read."""
     root = store_files.store_root(path.parent.parent)
     try:
         content = store_files.read_file(root, path, MAX_LOG_BYTES)

@@ -2,16 +2,17 @@
 
 - A file that was read before it was written counts as used. Its record has the digest of the
   content that was read. If the file was overwritten, moved or removed, that digest is in the notes;
-  otherwise this module computes it. If another program has changed the file in the meantime, the
-  record has no digest.
+  otherwise this module computes the digest. If another program has changed the file in the
+  meantime, the record has no digest.
 - A file that was written and still exists counts as generated. Its record describes the current
   content, and has the time of the last change.
 - A file that was written and then removed is only counted.
 - A file that was opened for writing but not changed does not count as generated.
 - A file that a process of the run wrote does not count as used if it is read later.
 - If more than `MAX_FILES_PER_FOLDER` files in a folder must be recorded, one record of the folder
-  represents them all. Its digest is the digest of a manifest that is kept with the run. Folders are
-  merged into their parent folder by the same rule.
+  represents all these files. The run keeps a manifest, which lists the files with their digests,
+  and the folder's digest is that of the manifest. The same rule merges folders into their parent
+  folder.
 - A file that the script itself has logged under the same path is not recorded again.
 """
 
@@ -50,13 +51,13 @@ from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
 
 PROGRAM: Final = "program"
-"""The role of a program or shell script that the command executed, as an input of the run."""
+"""The role of an input if the input is a program or shell script that the command executed."""
 MAX_FILES_PER_FOLDER: Final = 100
 MAX_MOVED_FOLDERS: Final = 10_000
-"""The maximum number of folders, and of files per folder, to record of a folder that was moved."""
+"""The maximum number of folders to examine in a moved folder, and of files in each of them."""
 MAX_ENTITIES: Final = 300
-"""The maximum number of records for the files used, and also for the files generated. If more
-records would be needed, the limit of files per folder is lowered, step by step, down to one."""
+"""The number of records to aim for, separately for the files used and the files generated. If there
+would be more records, the limit of files per folder is lowered in steps, down to one."""
 SECRET: Final = "its name says that it holds secrets"
 CHANGED_SINCE: Final = "it changed after it was opened, before it was hashed"
 
@@ -73,7 +74,7 @@ def record_accesses(
     until_ns: int | None,
     named: Container[str] = (),
 ) -> None:
-    """Record the files that the notes mention; see `provml.capture.files.record_files`."""
+    """Record the files named in a run's notes; see `provml.capture.files.record_files`."""
     paths = list_access_logs(run.path, command)
     if not paths:
         return
@@ -93,7 +94,7 @@ def record_accesses(
             pass
     findings.uses += [use for use in history.ended if not findings.is_logged(use)]
     for use in findings.uses:
-        if is_secret_file(use.path):  # the notes may contain a digest
+        if is_secret_file(use.path):  # don't record a digest from the notes
             use.facts = {"unread": SECRET}
     counts = {
         "used": len(findings.uses),
@@ -109,7 +110,7 @@ def record_accesses(
         *_build_records(run, "input", [use for use in findings.uses if use.is_program]),
         *_build_records(run, "artifact", findings.writings),
     ]
-    # sort by time, so that among files of the same name, the file read first comes first
+    # sort by time: of several files with the same name, the file used first must come first
     run._append_all(sorted(records, key=lambda record: record["time"]))
     run.log_event(CAPTURED, source=SOURCE, metadata=metadata)
     if left_out:
@@ -184,8 +185,8 @@ class _FileFindings:
     """The files to record, collected by examining the current state of each file.
 
     Attributes:
-        uses: the files used.
-        writings: the files generated.
+        uses: the files that count as used.
+        writings: the files that count as generated.
         removed: the number of files that were written but no longer exist.
         gone: the number of files that were read, no longer exist and have no digest.
     """
@@ -214,7 +215,7 @@ class _FileFindings:
         yield from self.writings
 
     def is_logged(self, use: Access) -> bool:
-        """Return whether the script itself has logged a file that was read."""
+        """Return whether the script itself has logged a file or a folder that contains the file."""
         path, logged = printable_path(use.path), self._logged
         return path in logged.used or path in logged.made or logged.has_folder(path)
 
@@ -251,14 +252,14 @@ class _FileFindings:
                 self._settle_source(file.source, writing, status)
 
     def _hash(self, real: str, status: os.stat_result) -> Facts:
-        """Return a file's digest, or why it has none; see `_hash_file`."""
+        """Return a file's digest, or the reason why there is none; see `_hash_file`."""
         reason = None if self._limits is None else self._limits.find_reason(status)
-        if reason is None and is_secret_file(real):  # a link may have a harmless name
+        if reason is None and is_secret_file(real):  # a link to it may have another name
             reason = SECRET
         return _hash_file(real, self._until) if reason is None else {"unread": reason}
 
     def _settle_folder(self, real: str, folder: FileAccess) -> None:
-        """Examine the files of a folder that was moved and whose files were not opened before."""
+        """Examine the files in a folder that was moved before any of its files was opened."""
         writing, source = folder.writing, folder.source
         if writing is None or source is None:
             return
@@ -273,9 +274,9 @@ class _FileFindings:
                 self.settle((own, FileAccess(writing=made, source=moved)))
 
     def _settle_source(self, source: Access, writing: Access, status: os.stat_result) -> None:
-        """Add a file that was moved, and not opened before, as a file used.
+        """Count the old path of a moved file as used, with the digest of the file at the new path.
 
-        Its content is that of the new path, unless it was changed after the run had started.
+        Do nothing if the file was changed after the run had started.
         """
         if status.st_mtime_ns < self._started_ns and not self.is_logged(source):
             source.facts = dict(writing.facts)
@@ -303,12 +304,12 @@ class _FileFindings:
 
 
 def _describe_link(real: str, path: str) -> Facts:
-    """Return the target of a link as a fact; no facts if the path is not a link."""
+    """Return ``real``, the target of a link, as a fact; no facts if ``path`` is not a link."""
     return {"resolved": printable_path(real)} if os.path.islink(path) else {}
 
 
 def _hash_file(path: str, until: float) -> Facts:
-    """Return a file's digest, size and modification time, or why it has no digest.
+    """Return a file's digest, size and modification time, or the reason why there is no digest.
 
     Args:
         path: the path of the file.
@@ -332,7 +333,7 @@ def _hash_file(path: str, until: float) -> Facts:
 
 
 def _build_records(run: Run, kind: str, files: list[Access]) -> Iterator[Facts]:
-    """Yield one record for each file used or generated, or for a folder of many such files.
+    """Yield the records of files used or generated: one for each file, or for a whole folder.
 
     Args:
         run: the run that keeps the manifests.
@@ -390,7 +391,7 @@ def _build_record(kind: str, path: str, time_ns: int, content: Facts, metadata: 
 
 
 def _choose_entities(paths: set[str]) -> dict[str, str]:
-    """Map each file to the path to record: its own path, or the path of a folder above it."""
+    """Map each path to the path to record: the same path, or that of a folder that contains it."""
     owners = {path: path for path in paths}
     for most in (MAX_FILES_PER_FOLDER, 30, 10, 3, 1):
         while True:

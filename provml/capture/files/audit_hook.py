@@ -3,11 +3,12 @@
 Python calls the hook for every audited event (`id`, `sys._getframe`, imports, ...), so the hook
 checks the event's name first. When a file is first opened for reading, the hook writes a note
 without a system call: the ignore rules are applied later, when the notes are read. Before a file
-that was read is overwritten, moved or removed, the hook hashes it, unless it exceeds 64 MiB.
+that was read is overwritten, moved or removed, the hook hashes the file, unless the file is larger
+than 64 MiB.
 
-A path may be relative to an open folder, but Python does not tell the hook to which one. So the
-hook treats every relative path as relative to the working folder. It ignores the names that provml
-itself opens in the store, which are `folder_entries.EntryName` objects.
+A path may be relative to an open folder, but Python does not tell the hook to which folder. So the
+hook treats every relative path as relative to the working folder. The hook ignores the names that
+provml itself opens in the store: these names are `folder_entries.EntryName` objects.
 
 The hook raises no exceptions of its own, but exceptions from signal handlers pass through it.
 """
@@ -40,7 +41,7 @@ _READ, _WRITTEN = 1, 2
 
 
 class FileWatch:
-    """A watch on the files that this process opens. It notes each file in the log only once."""
+    """Watches the files that this process opens. Notes the first read and write of each file."""
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class FileWatch:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
     ) -> None:
-        """Find the folders to ignore, and prepare the log. The first note creates its file."""
+        """Find the folders to ignore, and prepare the log. The first note creates the log file."""
         self._started_ns = time_ns()
         self._cwd = _cwd_with_slash()
         self._rules = IgnoreRules.for_this_process(run_folder, self._cwd, include, exclude)
@@ -62,10 +63,11 @@ class FileWatch:
         """The paths opened for reading since the working folder last changed, exactly as the script
         passed them."""
         self._rewritten: set[str] = set()
-        """The paths opened for writing since the working folder last changed. This set
-        keeps the hook fast if a program reopens a file for each line."""
+        """The paths opened for writing since the working folder last changed. This set keeps the
+        hook fast if a program reopens a file for each line that the program writes."""
         self._known: dict[str, int] = {}
-        """The state of every other known file, `_READ` or `_WRITTEN`, by absolute path."""
+        """The states, `_READ` or `_WRITTEN`, of opened files that are not in `_seen`, by absolute
+        path."""
         self._not_noted_count = 0
         self._handlers: dict[str, Callable[..., None]] = {
             "os.chdir": self._on_chdir,
@@ -78,7 +80,10 @@ class FileWatch:
         self._events = {"open", *self._handlers}
 
     def after_fork_in_child(self) -> None:
-        """Continue in a new log for the child. Files read by the parent still count as read."""
+        """Continue in a new log file, because this process is a forked child.
+
+        The files that the parent has read or written still count as read or written.
+        """
         self._log.restart()
         self._not_noted_count = 0
 
@@ -133,7 +138,7 @@ class FileWatch:
         if flags & _WRITING:
             self._note_write(own, not flags & _EMPTYING)
             is_plain = isinstance(path, str) and path in (own, self._relative_to_cwd(own))
-            if is_plain and len(self._rewritten) < MAX_FILES:  # `_forget` finds no other forms
+            if is_plain and len(self._rewritten) < MAX_FILES:  # `_forget` removes only plain forms
                 self._rewritten.add(str(path))
         elif self._find_state(own) is None and self._has_room():
             self._known[own] = _READ
@@ -228,11 +233,11 @@ class FileWatch:
         self._log.add(NoteKind.WRITE, f"{int(keeps)} {path}")
 
     def _note_content(self, path: str, unread: bool = False) -> None:
-        """Note the digest of a file before its content changes, unless the file is large.
+        """Note the digest of a file before its content changes. Large files are not hashed.
 
         Args:
             path: a file that was read, or that is being opened for reading and writing.
-            unread: True if no note says yet that the file was read.
+            unread: True if the file has not yet been noted as read.
         """
         try:
             status = os.stat(path)
@@ -242,8 +247,9 @@ class FileWatch:
             return
         if unread:
             if status.st_mtime_ns > self._started_ns:
-                return  # this process wrote the file unseen by the hook, perhaps through C code
-            self._known[path] = _READ  # do this first, because hashing opens the file
+                return  # the file was written while this process ran, perhaps by C code
+            # do this first, because hashing opens the file, which calls the hook
+            self._known[path] = _READ
             self._log.add(NoteKind.READ, path)
         if status.st_size > HASHED_AT_ONCE_BYTES:
             self._log.add(NoteKind.NO_DIGEST, f"large {path}")
@@ -266,7 +272,7 @@ class FileWatch:
         return state
 
     def _forget(self, path: str) -> int | None:
-        """Forget that a file was ever opened; return the state that it had."""
+        """Forget that a file was ever opened; return the file's previous state."""
         state = self._find_state(path)
         self._known.pop(path, None)
         for name in (path, self._relative_to_cwd(path)):
@@ -285,7 +291,7 @@ class FileWatch:
 
     def _count_not_noted(self) -> None:
         self._not_noted_count += 1
-        # note the count only at powers of two, so that opening files in a loop stays fast
+        # note only counts that are powers of two, so that opening files in a loop stays fast
         if not self._not_noted_count & (self._not_noted_count - 1):
             self._log.add(NoteKind.NOT_NOTED, f"{self._not_noted_count} ")
 
@@ -320,7 +326,7 @@ class _InstalledWatch:
         self.watch: FileWatch | None = None
 
     def after_fork_in_child(self) -> None:
-        """Tell the watch about the fork, if there is a watch."""
+        """Call `FileWatch.after_fork_in_child`, if there is a watch."""
         if self.watch is not None:
             self.watch.after_fork_in_child()
 
@@ -342,8 +348,8 @@ def install(
     Args:
         run_folder: the run's folder.
         command: the value of ``PROVML_COMMAND``.
-        include: patterns of the files to record in any case.
-        exclude: patterns of the files to leave out in any case.
+        include: patterns of the files to record even if the ignore rules leave them out.
+        exclude: patterns of the files to leave out even if they match ``include``.
 
     Returns:
         The watch; None on Windows, where this module can't record files.
@@ -364,7 +370,7 @@ def install(
 
 
 def uninstall() -> None:
-    """Stop noting files. Python can't remove an audit hook, so ours stays but does nothing."""
+    """Stop noting files. Python can't remove an audit hook, so the hook stays but does nothing."""
     from provml.capture.files import library_hooks
 
     library_hooks.uninstall()

@@ -1,7 +1,7 @@
-"""Limits which of the files that a store's notes name are hashed after the run has ended.
+"""Decides which of the files named in a run's notes may be hashed after the run has ended.
 
-Notes may come from anyone, and they can name any file. So only files that the recording process
-could have read are hashed. Imports only `base.store_files` from provml.
+Anyone may have written the notes, and a note can name any file. So `HashingLimits` allows only
+files that the user who owns the notes may read. Imports only `base.store_files` from provml.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _KERNEL_FOLDERS: Final = ("/proc", "/sys", "/dev", "/sys/kernel/debug", "/sys/ke
 
 
 class HashingLimits:
-    """The limits for one run, whose notes are read after its end."""
+    """The limits on hashing the files of one run after that run has ended."""
 
     def __init__(self, root: Path, notes: Iterable[Path]) -> None:
-        """Find out who wrote the notes.
+        """Find out which users and groups own the notes.
 
         Args:
-            root: the store's root.
-            notes: the files with the notes.
+            root: the store's root folder.
+            notes: the paths of the run's access logs.
         """
         self._users: set[int] = set()
         self._groups: set[int] = set()
@@ -42,7 +42,7 @@ class HashingLimits:
         self._kernel_devices = {device for device in map(_find_device, _KERNEL_FOLDERS) if device}
 
     def find_reason(self, status: os.stat_result) -> str | None:
-        """Return why the file with this status must not be hashed; None if it may be."""
+        """Return why the file with this status must not be hashed; None if hashing is allowed."""
         if status.st_dev in self._kernel_devices:
             return OF_KERNEL
         return None if self._may_read(status) else NOT_READABLE

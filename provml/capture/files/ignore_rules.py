@@ -7,7 +7,7 @@ These files are left out:
 - files in the run's folder and in the store
 - files in folders named ``site-packages``, ``dist-packages``, ``node_modules``, ``__pycache__``,
   ``.git``, ``.ipynb_checkpoints`` or ``.locks``
-- in folders for temporary files: hidden files, and the caches and sockets of well-known programs
+- hidden files, and the caches and sockets of well-known programs, in folders for temporary files
 - Python bytecode
 - Python source code and shared libraries that are only read
 
@@ -45,18 +45,18 @@ TEMPORARY_NAMES: Final = (
     *(".", "torchinductor_", "pymp-", "matplotlib-", "hsperfdata_", "jieba.cache"),
     *("ray/", "ssh-", "snap-private-tmp/", "systemd-private-", "node-compile-cache/", "tmux-"),
 )
-"""How the names in a folder for temporary files begin that no user means: hidden files, and the
-caches and sockets of programs."""
+"""Prefixes of names that are ignored in folders for temporary files: those of hidden files, and of
+the caches and sockets of programs."""
 SHARED_MEMORY: Final = "/dev/shm/"
 _SHARED_MEMORY_NAME: Final = re.compile(
     r"(torch_|psm_|wnsm_|sem\.|nccl-|cuda\.|pymp-|__KMP|vader_|sm_segment|ucx_|osc_|\.)"
 )
-"""How the names in ``/dev/shm`` begin that libraries use to share memory between processes."""
+"""Matches the start of the names in ``/dev/shm`` that libraries use to share memory."""
 KEPT_FOLDERS: Final = (
     *(".cache/huggingface/hub", ".cache/huggingface/datasets", ".cache/torch/hub"),
     *(".keras/datasets", ".keras/models"),
 )
-"""Folders below the home folder. Their files are not ignored, although the folders are hidden."""
+"""Hidden folders of data and models, relative to the home folder. Their files are not ignored."""
 _CODE_SUFFIXES: Final = (".py", ".pyc", ".pyo", ".pyi", ".so", ".pyd", ".dylib", ".dll")
 _BYTECODE_SUFFIXES: Final = (".pyc", ".pyo")
 _LIBRARY_VERSION: Final = re.compile(r"\.so(\.\d+)+$")
@@ -81,16 +81,20 @@ OVERRIDABLE: Final = frozenset({HIDDEN, TEMPORARY})
 
 
 class IgnoreRules(NamedTuple):
-    """The rules for one process, which depend on its Python, home folder and working folder.
+    """The ignore rules for one process.
+
+    The rules depend on the Python, the home folder and the working folder of the process.
 
     Attributes:
         folder: the working folder.
         within: the prefixes of ignored paths inside the working folder.
         beside: the prefixes of ignored paths outside the working folder.
-        kept: the prefixes of paths that are not ignored, even if one of the prefixes above matches.
-        include: patterns of paths to record in any case; see `compile_pattern`.
-        exclude: patterns of paths to leave out in any case.
-        reasons: the prefixes of each reason to leave out a path.
+        kept: the prefixes of paths to which ``within`` and ``beside`` do not apply.
+        include: patterns of paths that are not ignored unless they match ``exclude``; see
+            `compile_pattern`.
+        exclude: patterns of paths that are always ignored.
+        reasons: the reasons to ignore a path, each with the prefixes of the paths that are ignored
+            for this reason.
     """
 
     folder: str
@@ -115,9 +119,9 @@ class IgnoreRules(NamedTuple):
         Args:
             run_folder: the run's folder.
             working_folder: the folder in which the process started.
-            include: patterns of paths to record in any case.
-            exclude: patterns of paths to leave out in any case.
-            interpreter: another Python whose folders are ignored too.
+            include: patterns of paths that are not ignored unless they match ``exclude``.
+            exclude: patterns of paths that are always ignored.
+            interpreter: the path of another Python interpreter, whose folders are ignored too.
         """
         working = _with_slash(working_folder)
         home = os.path.expanduser("~")
@@ -152,10 +156,10 @@ class IgnoreRules(NamedTuple):
 
     @classmethod
     def from_text(cls, text: str) -> IgnoreRules:
-        """Create the rules from text that the `text` method returned.
+        """Create the rules from a text that the `text` method returned.
 
         Raises:
-            ValueError, TypeError: the text did not come from the `text` method.
+            ValueError, TypeError: the text is not one that the `text` method returns.
         """
         folder, *others = json.loads(text)
         within, beside, kept = (tuple(map(str, names)) for names in others[:3])
@@ -194,7 +198,7 @@ class IgnoreRules(NamedTuple):
         return not writing and ".so." in path and bool(_LIBRARY_VERSION.search(path))
 
     def find_reason(self, path: str, writing: bool = False) -> str | None:
-        """Return why a file is left out, such as `SYSTEM`; None if it is recorded.
+        """Return the reason why a file is left out, such as `SYSTEM`; None if it is not left out.
 
         The arguments are those of `ignores`.
         """
@@ -218,7 +222,7 @@ class IgnoreRules(NamedTuple):
 
 
 def compile_pattern(pattern: str) -> str:
-    """Return the regular expression for a pattern of paths, as in ``.gitignore``.
+    """Convert a path pattern, written as in ``.gitignore``, to a regular expression.
 
     ``*`` and ``?`` match within one name, and ``**`` matches across folders. A pattern that begins
     with ``/`` or ``~`` matches a whole path; any other pattern matches anywhere in a path. A
@@ -234,7 +238,10 @@ def compile_pattern(pattern: str) -> str:
     """
     text = os.path.expanduser(pattern).removeprefix("./").rstrip("/")
     if not text or text.count("**") > _MAX_CROSSINGS or "\0" in text:
-        raise ValueError(f"not a pattern of paths: {pattern!r:.200}")
+        raise ValueError(
+            f"invalid path pattern {pattern!r:.200}: a pattern must not be empty, and may contain "
+            "** at most twice"
+        )
     made = "/".join(_compile_name(name) for name in text.split("/"))
     made = made.replace(".*/", "(?:.*/)?")
     return f"{'^' if text.startswith('/') else '/'}{made}(?:/|$)"
@@ -245,13 +252,13 @@ def _compile_name(name: str) -> str:
     if "**" in name:
         return ".*".join(_compile_name(part) if part else "" for part in name.split("**"))
     first, *others = (_compile_text(part) for part in re.split(r"\*+", name))
-    # as in `fnmatch`, a group that never backtracks makes matching fast for every pattern
+    # like `fnmatch`, use groups that never backtrack, so that every pattern matches fast
     inner = "".join(f"(?>[^/]*?{part})" for part in others[:-1])
     return first + inner + (f"[^/]*{others[-1]}" if others else "")
 
 
 def _compile_text(text: str) -> str:
-    """Return the regular expression for text with ``?`` and character classes."""
+    """Return the regular expression for a part of a name that contains no ``*``."""
     parts = re.split(r"(\?|\[[^\]]+\])", text)
     return "".join(
         "[^/]" if part == "?" else _compile_class(part) if part[:1] == "[" else re.escape(part)
@@ -269,14 +276,14 @@ def _compile_class(text: str) -> str:
 
 @functools.lru_cache(maxsize=16)
 def _compile_patterns(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    """Return a regular expression that matches what any of the patterns matches.
+    """Return a regular expression that matches every path that one of the patterns matches.
 
-    Raises ValueError if one of them is not a pattern.
+    Raises ValueError if a pattern is invalid.
     """
     try:
         return re.compile("|".join(map(compile_pattern, patterns)))
     except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(f"not a pattern of paths: {error}") from None
+        raise ValueError(f"invalid path pattern: {error}") from None
 
 
 def _with_slash(folder: str) -> str:
@@ -284,17 +291,17 @@ def _with_slash(folder: str) -> str:
 
 
 def _find_temporary_folders() -> list[str]:
-    """List the folders for temporary files, without `tempfile`, which would create a file."""
+    """List the folders for temporary files. `tempfile` is not used: it would create a file."""
     named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
     folders = [folder for folder in named if folder and folder.strip("/")] + list(TEMPORARY_FOLDERS)
     return [own for folder in folders for own in {os.path.abspath(folder), _resolve_folder(folder)}]
 
 
 def _find_python_folders(interpreter: str | None = None) -> list[str]:
-    """List the folders of Python itself. Package folders are already ignored by name.
+    """List the folders of Python itself. Other rules ignore package folders, by their names.
 
     Args:
-        interpreter: the path of another Python; None for the Python of this process alone.
+        interpreter: the path of another Python interpreter, whose folders are listed too.
     """
     prefixes = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}
     if interpreter is not None:

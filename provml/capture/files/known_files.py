@@ -1,10 +1,10 @@
 """Finds the files that a command line names, and compares folders before and after the command.
 
-Hashing the named files before the command starts keeps the digest of a file that the command then
-overwrites, such as ``sort -o data.csv data.csv``. Comparing folders finds the files that a command
-wrote, if nothing else watches the command.
+The named files are hashed before the command starts, because the command may overwrite them, as
+``sort -o data.csv data.csv`` does. If nothing else watches the command, comparing the folders finds
+the files that the command wrote.
 
-The number of files and bytes and the time are limited, because the command has to wait.
+The number of files, the number of bytes and the time are limited, because the command has to wait.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from provml.capture.files.ignore_rules import IgnoreRules
 
 MAX_NAMED_FILES: Final = 200
 MAX_NAMED_BYTES: Final = 32 * 2**20
-"""The number of bytes to hash before the command starts: at 1 GB/s, this takes 30 ms."""
+"""The maximum number of bytes to hash before the command starts: at 1 GB/s, this takes 30 ms."""
 MAX_ENTRIES_BEFORE: Final = 5_000
 MAX_ENTRIES_AFTER: Final = 50_000
 MAX_DEPTH: Final = 16
@@ -36,10 +36,10 @@ _READ_BYTES: Final = 2**20
 
 
 class KnownFile(NamedTuple):
-    """The content of a file before the command started.
+    """A file's digest, size and time of change, taken before the command started.
 
     Attributes:
-        sha256: the digest.
+        sha256: the SHA-256 digest of the file's content.
         size: the size in bytes.
         modified_ns: the time of the last change, in nanoseconds since the epoch.
     """
@@ -68,9 +68,10 @@ def find_named_paths(words: Iterable[str], script: str | None) -> NamedPaths:
     """Find the files and folders that a command line or its shell script names.
 
     Args:
-        words: the arguments of the command. Each may be a path, an option such as ``--data=x``, or
-            a shell script of its own.
-        script: the script that the command runs. Only a shell script is read, up to 1 MiB.
+        words: the arguments of the command. Each may be a path, an option with a path, such as
+            ``--data=x``, or shell code, such as ``sort x > y``.
+        script: the script that the command runs; None if there is none. If it is a shell script,
+            its first MiB is searched too. The result does not contain the script itself.
     """
     texts = list(words)
     if script is not None and script.endswith(_SHELL_SUFFIXES):
@@ -112,7 +113,11 @@ def _read_script(path: str) -> str:
 
 
 def hash_known_files(paths: Iterable[str], rules: IgnoreRules) -> dict[str, KnownFile]:
-    """Hash files before a command starts. Skip what the rules leave out, and what is too large."""
+    """Hash files before a command starts, and return the results by path.
+
+    Skips files that the rules leave out. Hashes at most `MAX_NAMED_BYTES` in total, and skips files
+    that would exceed this limit.
+    """
     known: dict[str, KnownFile] = {}
     left = MAX_NAMED_BYTES
     for path in paths:
@@ -136,21 +141,22 @@ def hash_known_files(paths: Iterable[str], rules: IgnoreRules) -> dict[str, Know
 
 
 class FolderSnapshot:
-    """The files of some folders at one time.
+    """The state that each file in a set of folders has when the snapshot is taken.
 
     Attributes:
-        states: the size, time and inode of each file, by its absolute path.
-        is_complete: whether no file was left out because there were too many.
+        states: the state of each file, by absolute path.
+        is_complete: False if files may be missing, because a limit on entries or time was reached.
     """
 
     def __init__(self, folders: Iterable[str], rules: IgnoreRules, before: bool = True) -> None:
-        """List the files of folders, and of the folders in them.
+        """List the files in folders and in their subfolders.
 
         Args:
             folders: the folders.
-            rules: the rules for folders to leave out. The rules for files apply later, so that
-                what they leave out can be counted.
-            before: whether the command waits; if so, the list is shorter.
+            rules: the rules that decide which subfolders to skip. The rules are applied to the
+                files only later, so that the ignored files can be counted.
+            before: whether the command has not started yet. If so, the limits are lower, because
+                the command has to wait.
         """
         self.states: dict[str, FileState] = {}
         self.is_complete = True
@@ -168,7 +174,7 @@ class FolderSnapshot:
                     waiting += [(path, depth + 1) for path in reversed(inner)]
 
     def add(self, paths: Iterable[str]) -> None:
-        """Add single files, if they exist."""
+        """Add single files to the snapshot. Skip paths that don't exist."""
         for path in paths:
             try:
                 self._add_state(path, os.lstat(path))
@@ -179,7 +185,7 @@ class FolderSnapshot:
         self.states[path] = FileState(status.st_size, status.st_mtime_ns, status.st_ino)
 
     def _list(self, folder: str) -> list[str]:
-        """Add the files of a folder, and return the folders in it."""
+        """Add the files in a folder to the snapshot, and return the folder's subfolders."""
         inner: list[str] = []
         try:
             entries = os.scandir(folder)
@@ -207,7 +213,7 @@ class FolderSnapshot:
         Args:
             later: the later snapshot of the same folders.
             since_ns: the time of this snapshot. If this snapshot is not complete, a file that is
-                missing here is new only if it was changed after this time.
+                missing in it counts as new only if the file was changed at this time or later.
         """
         return [
             path
@@ -217,7 +223,7 @@ class FolderSnapshot:
         ]
 
     def find_removed(self, later: FolderSnapshot) -> list[str]:
-        """Return the files that are missing in a later snapshot, if that snapshot is complete."""
+        """Return the files that a later snapshot lacks; no files if that snapshot is incomplete."""
         if not later.is_complete:
             return []
         return [path for path in self.states if path not in later.states]

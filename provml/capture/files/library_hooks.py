@@ -1,4 +1,4 @@
-"""Notices the files that C code in libraries opens, which Python's audit hook does not see.
+"""Notices files that libraries open in C code, where Python's audit hook does not see them.
 
 Experiments show that torch (its zip writer, compiled modules and storages), safetensors, Arrow,
 Polars and HDF5 open files in C code. numpy, pandas (except for Parquet), joblib, Pillow, scipy and
@@ -6,8 +6,8 @@ Polars and HDF5 open files in C code. numpy, pandas (except for Parquet), joblib
 
 `CALLS` lists the library functions and methods that take a path. Once a library has been imported,
 a wrapper replaces each of its functions in `CALLS`. The wrapper has the same name, signature and
-documentation as the original; it announces the file, then calls the original. To support another
-library, add a line to `CALLS`.
+documentation as the original. The wrapper reports the file to the function passed to `install`,
+then calls the original. To support another library, add a line to `CALLS`.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class HookedCall(NamedTuple):
     """A function or method that opens a file.
 
     Attributes:
-        module: the module that contains the function.
+        module: the name of the module that contains the function.
         name: the function's name in the module, such as ``DataFrame.write_csv``.
         path: the position and name of the argument that contains the path.
-        flags: the flags of `os.open` to announce, or the position and name of the argument that
+        flags: the flags of `os.open` to report, or the position and name of the argument that
             contains the mode, such as ``"r+"``.
     """
 
@@ -92,7 +92,7 @@ CALLS: Final[tuple[HookedCall, ...]] = (
 
 
 class _LibraryHooks:
-    """The callbacks that wait for imports, and the functions that undo the replacements."""
+    """The callbacks that wait for imports, and the calls that restore the original functions."""
 
     def __init__(self) -> None:
         self.waits: list[tuple[str, ImportCallback]] = []
@@ -100,10 +100,10 @@ class _LibraryHooks:
 
 
 def install(on_open: OpenCallback) -> None:
-    """Replace the functions in `CALLS`, either now or once their library has been imported.
+    """Replace each function in `CALLS`: now, or when its module is imported.
 
     Args:
-        on_open: a function to call before each file is opened.
+        on_open: a function that the replacements call before they open a file.
     """
     waits = STATE.part(_LibraryHooks).waits
     if waits:
@@ -116,7 +116,7 @@ def install(on_open: OpenCallback) -> None:
 
 
 def uninstall() -> None:
-    """Restore the original functions, except those whose wrappers other code has replaced."""
+    """Restore the original functions, unless other code has replaced our wrappers."""
     hooks = STATE.part(_LibraryHooks)
     while hooks.waits:
         cancel_call_on_import(*hooks.waits.pop())
@@ -176,7 +176,7 @@ def _wrap_function(original: Any, call: HookedCall, on_open: OpenCallback) -> An
 
 
 def _wrap_class(original: Any, call: HookedCall, on_open: OpenCallback) -> type:
-    """Return a stand-in for a class. Calling it creates an object of the original class.
+    """Return a stand-in for a class. Calling the stand-in creates an object of that class.
 
     `isinstance` and `issubclass` treat the stand-in like the original class.
     """
@@ -220,7 +220,7 @@ def _pick_argument(place: tuple[int, str], args: tuple[Any, ...], kwargs: dict[s
 
 
 def _list_files(path: object, flags: int) -> Iterable[object]:
-    """List the files that an argument names, which may be a path, list, folder or pattern."""
+    """List the files that an argument names. The argument is a path, list, folder or pattern."""
     if isinstance(path, (list, tuple)):
         return [file for part in path for file in _list_files(part, flags)]
     if not isinstance(path, (str, bytes, os.PathLike)):

@@ -11,7 +11,11 @@ from collections.abc import Iterator
 
 
 def find_open_file(number: int) -> str | None:
-    """Return the path of the regular file that a descriptor of this process leads to, or None."""
+    """Return the path of the regular file that a descriptor of this process leads to.
+
+    Returns None if the descriptor does not lead to a regular file, or if that file is no longer at
+    its path.
+    """
     try:
         status = os.fstat(number)
         if not stat.S_ISREG(status.st_mode):
@@ -23,10 +27,11 @@ def find_open_file(number: int) -> str | None:
 
 
 def find_processes_with_file(link: str) -> set[int]:
-    """Return the ids of the other processes in which a descriptor leads to a file.
+    """Return the ids of the other processes that have a file, pipe or terminal open.
 
     Args:
-        link: where the links in ``/proc/<pid>/fd`` lead, such as ``pipe:[123]``.
+        link: the target that the links in ``/proc/<pid>/fd`` have for this file, pipe or terminal,
+            for example ``pipe:[123]``.
     """
     found = set()
     for process, path in _list_descriptors():
@@ -39,7 +44,7 @@ def find_processes_with_file(link: str) -> set[int]:
 
 
 def find_processes_with_inode(device: int, inode: int) -> set[int]:
-    """Return the ids of the other processes that have a file open, by its device and inode."""
+    """Return the ids of the other processes that have the file with this device and inode open."""
     found = set()
     for process, path in _list_descriptors():
         try:

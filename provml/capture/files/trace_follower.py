@@ -1,12 +1,13 @@
 """Turns a trace of a command into notes about files, while the command runs.
 
 strace writes the trace to ``journal/<command><start>-<pid>-<random>.strace`` in the run's folder. A
-thread reads what is new and writes a note for each file, as `audit_hook` does in a Python process.
-If this process is killed, the trace stays, and `provml recover` reads the rest.
+thread reads each new part of the trace and writes a note for each file, as `audit_hook` does in a
+Python process. If this process is killed, the trace stays, and `provml recover` reads the rest.
 
-A process may overwrite or remove a file that was read before, and the trace is read some
-milliseconds later. So the thread hashes small files as soon as they are read, and keeps larger ones
-open, because an open file can still be hashed after it was replaced or removed.
+The thread reads the trace a few milliseconds late. By then, the command may have replaced or
+removed a file that it had read. So the thread hashes small files as soon as the trace shows that
+they were read. It keeps larger files open, because an open file can still be hashed after it was
+replaced or removed.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ from provml.journal import layout
 
 TRACE_SUFFIX: Final = ".strace"
 HASHED_AT_ONCE_BYTES: Final = 64 * 2**20
-"""The maximum size of a file to hash when it is about to be lost."""
+"""The maximum size of a file to hash when the command overwrites, moves or removes the file."""
 MAX_NOTES: Final = 500_000
-"""The maximum number of notes. Any further files are only counted."""
+"""The maximum number of notes. Further notes are only counted."""
 
 _HASH_SHARE: Final = 0.05
-"""The share of one processor that may hash small files while the command runs."""
+"""The share of one processor's time to spend on hashing small files while the command runs."""
 _HASH_START_S: Final = 0.1
 _MAX_OPEN_FILES: Final = 64
 _READ_BYTES: Final = 2**20
@@ -60,7 +61,7 @@ class _OpenFile(NamedTuple):
 
 
 class AccessTracker:
-    """Writes notes for the calls of a trace. It notes each file only once, like `FileWatch`."""
+    """Writes notes for the system calls in a trace: the first read and first write of each file."""
 
     def __init__(
         self,
@@ -76,8 +77,9 @@ class AccessTracker:
             log: the log to write the notes to.
             rules: the rules that decide which files need a digest.
             known: the files that were hashed before the command started, by path.
-            script: the script that the command runs, which counts as source code.
-            live: whether the command is still running. If not, no file is read.
+            script: the script that the command runs. Reads of it are not noted, because it is
+                recorded as source code.
+            live: whether the command is still running. If not, no file is hashed.
         """
         self._log, self._rules, self._known_files = log, rules, known
         self._script, self._live = script, live
@@ -89,9 +91,10 @@ class AccessTracker:
         self._notes = 0
         self._not_noted = 0
         self.unseen: set[str] = set()
-        """The ways of opening files that the command used and the trace does not show."""
+        """The system calls by which the command may have opened files unseen by the trace."""
         self.privileged: set[str] = set()
-        """The programs that the command executed and that would have gained privileges."""
+        """The set-user-ID and set-group-ID programs that the command executed. strace prevents them
+        from gaining privileges."""
         self._actions: dict[str, Callable[[TracedCall], None]] = {
             "open": self._on_open,
             "truncate": self._on_open,
@@ -103,11 +106,11 @@ class AccessTracker:
         }
 
     def follow(self, call: TracedCall) -> None:
-        """Write the notes for one call."""
+        """Write the notes for one system call."""
         self._actions[call.action](call)
 
     def close(self) -> None:
-        """Close all files that are kept open, and note how many files were not noted."""
+        """Close all files that are kept open. Note the number of missing notes."""
         while self._open:
             os.close(self._open.popitem()[1].fd)
         if self._not_noted:
@@ -172,7 +175,7 @@ class AccessTracker:
         return [path for path in self._states if path.startswith(f"{folder}/")]
 
     def _on_link(self, call: TracedCall) -> None:
-        if not call.path.startswith("/proc/"):  # a link to a file without a name has no source
+        if not call.path.startswith("/proc/"):  # this call only gives a temporary file its name
             self._note_read(call.path, call.time_ns)
         self._note_write(call.target, call.time_ns, False)
 
@@ -202,7 +205,10 @@ class AccessTracker:
         self._add(NoteKind.WRITE, f"{int(keeps)} {path}", at_ns)
 
     def _note_existing(self, path: str, at_ns: int) -> None:
-        """If a file is opened for writing and keeps its content, note that content as read."""
+        """Note a file as read, with its digest.
+
+        The file was opened for writing, in a mode that keeps the existing content.
+        """
         known = self._known_files.get(path)
         if known is not None:
             if known.size:
@@ -230,7 +236,8 @@ class AccessTracker:
         Args:
             path: the path that the command used.
             at_ns: the time at which the command opened the file.
-            real: the path without links, which exists even if the command removes a link.
+            real: the file's path without the symbolic links that the command created, because the
+                command may have removed these links since.
         """
         known = self._known_files.get(path) or self._known_files.get(real)
         if known is not None:
@@ -250,7 +257,7 @@ class AccessTracker:
             os.close(self._open.popitem(last=False)[1].fd)
 
     def _open_unchanged(self, path: str, until_ns: int) -> _OpenFile | None:
-        """Open a regular file that was not changed after a time; return None for any other."""
+        """Open a regular file. Return None if it was changed after a time, or can't be opened."""
         try:
             if not stat.S_ISREG(os.stat(path).st_mode):
                 return None
@@ -264,7 +271,11 @@ class AccessTracker:
         return _OpenFile(fd, status.st_size, status.st_mtime_ns)
 
     def _note_loss(self, path: str, at_ns: int) -> None:
-        """Note the digest of a file that was read, before its content is lost."""
+        """Hash a file that is kept open, note the digest, and close the file.
+
+        A file larger than `HASHED_AT_ONCE_BYTES` is not hashed. If such a file has been removed,
+        a note says that it was too large.
+        """
         found = self._open.pop(path, None)
         if found is None or path in self._hashed:
             return
@@ -291,7 +302,7 @@ class AccessTracker:
 
 
 def _hash_unchanged(file: _OpenFile) -> str | None:
-    """Return the digest of an open file; None if it has changed since it was opened."""
+    """Return the digest of an open file; None if the file has changed since it was opened."""
     digest = hashlib.sha256()
     position = 0
     while block := os.pread(file.fd, _READ_BYTES, position):
@@ -330,12 +341,15 @@ class TraceFollower:
 
     @property
     def output(self) -> str:
-        """The path through which strace can open the trace, whatever the store's folder is."""
+        """The path that strace writes to.
+
+        The path leads to a file that this process has open, so it works for every store folder.
+        """
         return f"/proc/{os.getpid()}/fd/{self._fd}"
 
     @property
     def damage(self) -> str:
-        """How many lines could not be read, with the first of them; empty if there are none."""
+        """The number of unreadable lines and the first one, as text; empty if all were readable."""
         if not self._reader.damaged:
             return ""
         return f"{self._reader.damaged:,} lines, such as {self._reader.first_damaged!r}"
@@ -357,10 +371,10 @@ class TraceFollower:
         self._thread.start()
 
     def finish(self) -> bool:
-        """Read the rest of the trace, and remove it.
+        """Read the rest of the trace, and remove the trace.
 
         Returns:
-            Whether strace has ended. It runs as long as any process of the command does.
+            Whether strace has ended. strace runs as long as any process of the command runs.
         """
         until_s = time.monotonic() + _END_WAIT_S
         quiet_s, size = time.monotonic(), -1
@@ -379,7 +393,7 @@ class TraceFollower:
         self._thread.join()
         self._tracker.close()
         os.close(self._fd)
-        store_files.remove_file(self._root, self._path)  # strace can still write to it
+        store_files.remove_file(self._root, self._path)  # strace can still write to the open file
         return ended
 
     def _is_traced(self) -> bool:
@@ -410,7 +424,7 @@ class TraceFollower:
                 self._awake.clear()
 
     def _read_new(self) -> bool:
-        """Read what strace has written since the last call; return whether there was anything."""
+        """Read what strace has added to the trace. Return False if strace has added nothing."""
         if not self._tracer:
             self._tracer = _find_tracer(self._pid)
         found = False
@@ -426,7 +440,7 @@ class TraceFollower:
 
 
 def _find_tracer(pid: int) -> int:
-    """Return the process id of a process's tracer; 0 if it has none or has ended."""
+    """Return the id of the process that traces a process; 0 if there is no such process."""
     try:
         with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
             for line in file:
@@ -454,7 +468,7 @@ def _working_folder() -> str:
 
 
 def _free_space(fd: int, size: int) -> None:
-    """Free the disk space of a file's beginning, without changing its length, if possible."""
+    """Free the disk space of a file's first bytes, if possible. The file keeps its length."""
     import ctypes
 
     try:

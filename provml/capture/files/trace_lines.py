@@ -1,13 +1,13 @@
-"""Reads what `strace` prints about the files of a command, and works out their absolute paths.
+"""Parses the output of `strace`, and works out the absolute path of each file that a line names.
 
 A line names a process, a time and a system call that succeeded:
 
     905 1796044248.338233 openat(AT_FDCWD, "in.csv", O_RDONLY|O_CLOEXEC) = 3
 
 strace could print the path of each descriptor (``-y``), but that makes every call about twice as
-slow. So `TraceReader` follows the working folder and the descriptors of each process, from its
-start to its end. A command can put any text into a line, so this module trusts neither the form nor
-the length of a line.
+slow. So `TraceReader` keeps track of the working folder and the descriptors of each process. A
+command can put any text into a line, so this module trusts neither the form nor the length of a
+line.
 
 Imports nothing else from provml.
 """
@@ -25,7 +25,7 @@ TRACED_CALLS: Final = (
     *("symlinkat",),
     *("fork", "vfork", "clone", "clone3", "io_uring_setup", "open_by_handle_at"),
 )
-"""The system calls to trace. Each of them stops the command for some microseconds."""
+"""The system calls to trace. Tracing delays each of these calls by a few microseconds."""
 MAX_LINE_BYTES: Final = 64 * 2**10
 MAX_PROCESSES: Final = 100_000
 MAX_DESCRIPTORS: Final = 1_000
@@ -42,7 +42,7 @@ _PLAIN_OPEN: Final = re.compile(
     rb'(\d+) +(\d{1,11})\.(\d{6}) openat\(AT_FDCWD, "([^"\\]*)", '
     rb"(O_[A-Z_|]+)(?:, 0[0-7]*)?\) += (\d+)"
 )
-"""The form of most lines. Reading it with one expression is several times faster."""
+"""Matches most lines, and parses them several times faster than the other expressions do."""
 _FLAGS: Final = re.compile(rb"(?:^|[,=] ?)(O_[A-Z_|0-9a-fx]+)")
 _ESCAPE: Final = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
 _LETTERS: Final = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"v": b"\v", b"f": b"\f"}
@@ -58,11 +58,13 @@ class TracedCall(NamedTuple):
     Attributes:
         time_ns: the time, in nanoseconds since the epoch.
         action: ``open``, ``truncate``, ``execute``, ``move``, ``remove``, ``link`` or ``unseen``.
-        path: the absolute path of the file, as the command named it.
+            ``unseen`` means that the call may open files that the trace does not show.
+        path: the absolute path of the file; symbolic links are not resolved. If the action is
+            ``unseen``, the name of the system call.
         flags: the flags for opening the file, as in `os.open`.
         target: the new path if the file was moved or linked.
-        resolved: where the path leads, if the command itself has made it a symbolic link;
-            otherwise empty.
+        resolved: the target of the path, if the path is a symbolic link that the command itself
+            created; otherwise empty.
     """
 
     time_ns: int
@@ -84,7 +86,7 @@ class _Process:
 
 
 class TraceReader:
-    """A reader of strace's output, which may arrive in pieces of any length."""
+    """Parses strace's output, which may arrive in pieces of any length."""
 
     def __init__(self, working_folder: str) -> None:
         """Prepare the reader.
@@ -100,12 +102,12 @@ class TraceReader:
         self._rest = b""
         self._running: set[int] = set()
         self.last_ns = 0
-        """The time of the last line that was read, in nanoseconds since the epoch."""
+        """The time at which a process last ended, in nanoseconds since the epoch."""
         self._ended: set[int] = set()
         self.damaged = 0
         """The number of lines that could not be read."""
         self.first_damaged = ""
-        """The beginning of the first of these lines."""
+        """The beginning of the first line that could not be read."""
 
     @property
     def running(self) -> list[int]:
@@ -122,11 +124,14 @@ class TraceReader:
         return pid in self._ended
 
     def feed(self, block: bytes) -> Iterator[TracedCall]:
-        """Yield the calls of the lines that a block completes, in the order in which they ended."""
+        """Parse a block of the trace, and yield the system calls in its complete lines.
+
+        An incomplete last line is kept for the next block.
+        """
         lines = (self._rest + block).split(b"\n")
         self._rest = lines.pop()
         if len(self._rest) > MAX_LINE_BYTES:
-            self._rest = self._rest[:MAX_LINE_BYTES]  # such a line has no result and is damaged
+            self._rest = self._rest[:MAX_LINE_BYTES]  # the line is damaged
         for line in lines:
             if len(line) <= MAX_LINE_BYTES:
                 yield from self._read_line(line)
@@ -202,9 +207,9 @@ class TraceReader:
         return process
 
     def _follow_start(self, pid: int, child: int, shared: bool) -> None:
-        """Give a new process the working folder and descriptors of its parent.
+        """Give a new process a copy of its parent's working folder and descriptors.
 
-        A thread shares these with its process.
+        A new thread shares the working folder and the descriptors with its process.
         """
         parent = self._find_process(pid)
         if child in self._ended:
@@ -212,7 +217,7 @@ class TraceReader:
         self._running.add(child)
         if shared:
             self._processes[child] = parent
-        elif child not in self._processes:  # the child's own lines may come first
+        elif child not in self._processes:  # the child's lines may come before this line
             self._processes[child] = _Process(parent.folder, dict(parent.descriptors))
 
     def _follow_end(self, pid: int) -> None:
@@ -237,8 +242,8 @@ class TraceReader:
     def _find_folder(self, pid: int, number: int) -> str:
         """Return the folder that a descriptor leads to; an empty string if it is unknown.
 
-        The command may have duplicated a descriptor, which the trace does not show. As long as the
-        process runs, the system knows.
+        The trace does not show descriptors that the command has duplicated. As long as the process
+        runs, ``/proc`` shows where they lead.
         """
         path = self._find_process(pid).descriptors.get(number, "")
         if not os.path.isdir(path):
@@ -289,9 +294,9 @@ class TraceReader:
     def _open(
         self, pid: int, time_ns: int, path: str, flags: int, result: bytes
     ) -> Iterator[TracedCall]:
-        """Remember the descriptor of an opened file, and yield the call.
+        """Remember which path a new descriptor leads to, and yield the call.
 
-        A path such as ``/dev/fd/63`` means the file that the descriptor leads to.
+        A path such as ``/dev/fd/63`` means the file that descriptor 63 leads to.
         """
         descriptors = self._find_process(pid).descriptors
         if path.startswith(("/dev/", "/proc/")):
@@ -302,13 +307,13 @@ class TraceReader:
         number = int(result[:10])
         if flags & _UNNAMED == _UNNAMED or not path:
             descriptors.pop(number, None)
-            return  # a file without a name, or a pipe
+            return  # the file has no name, or is a pipe
         if len(descriptors) < MAX_DESCRIPTORS:
             descriptors[number] = path
         yield TracedCall(time_ns, "open", path, flags, resolved=self._links.get(path, ""))
 
     def _follow_symlink(self, pid: int, arguments: bytes) -> None:
-        """Remember where a new symbolic link leads: the command may remove it before we look."""
+        """Remember the target of a new symbolic link: the command may remove the link soon."""
         target = _TEXT.match(arguments)
         place = None if target is None else _TEXT.search(arguments, target.end())
         if target is not None and place is not None and len(self._links) < MAX_PROCESSES:
@@ -316,7 +321,7 @@ class TraceReader:
             self._links[path] = _join(os.path.dirname(path), _decode(target[2]))
 
     def _find_path(self, pid: int, text: re.Match[bytes]) -> str:
-        """Return the absolute path that an argument means; an empty string if it is unknown."""
+        """Return the absolute path of a path argument; an empty string if its folder is unknown."""
         path = _decode(text[2])
         if path.startswith("/"):
             return _join("/", path)
@@ -355,7 +360,7 @@ def _join(folder: str, path: str) -> str:
 
 
 def _decode(text: bytes) -> str:
-    """Return text without the escape sequences of strace, which are those of C."""
+    """Decode text that strace has printed with the escape sequences of C."""
     if b"\\" in text:
         text = _ESCAPE.sub(_replace_escape, text)
     return os.fsdecode(text)

@@ -1,7 +1,8 @@
 """Reads the trace that a killed ``provml run`` left in a run's folder.
 
-The notes that `trace_follower` wrote before it was killed are in the folder too. Reading the whole
-trace again does no harm, because a file is recorded once, however many notes mention it.
+The trace is what strace has printed about the command. The folder also contains the notes that
+the killed process wrote. Reading the whole trace again does no harm, because a
+file is recorded only once, even if several notes mention it.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ def list_traces(run_folder: Path) -> list[Path]:
 
 
 def is_still_traced(run_folder: Path, trace: Path) -> bool:
-    """Return whether a process of this user still has a trace open, as strace has.
+    """Return whether a process of this user still has a trace open: strace may still write to it.
 
-    Reads the open files of the user's processes, which takes some milliseconds.
+    Checks the open files of all processes of the user, which takes several milliseconds.
     """
     try:
         status = store_files.read_status(store_files.store_root(run_folder), trace)
@@ -43,10 +44,10 @@ def is_still_traced(run_folder: Path, trace: Path) -> bool:
 
 
 def note_rest_of_trace(run_folder: Path, trace: Path) -> int:
-    """Write notes for all files in a trace, beside the notes that were written before.
+    """Write notes about all files in a trace to a new access log. Existing notes are kept.
 
     Returns the time at which the last process of the command ended, in nanoseconds since the epoch;
-    0 if the trace does not show it.
+    0 if the trace does not contain that time.
 
     Raises OSError if the trace can't be read.
     """
@@ -69,7 +70,10 @@ def note_rest_of_trace(run_folder: Path, trace: Path) -> int:
 
 
 def _find_rules(run_folder: Path, trace: Path) -> tuple[IgnoreRules, str]:
-    """Return the rules of the killed command, and its working folder."""
+    """Return the ignore rules and the working folder of the killed command.
+
+    If the command's notes contain no rules, returns the rules and folder of this process.
+    """
     command = trace.name[: trace.name.index("-") + 1]
     for path in list_access_logs(run_folder, command):
         found = read_rules(path)

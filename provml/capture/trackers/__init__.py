@@ -1,4 +1,6 @@
-"""Records the calls that a script makes to other experiment trackers, which still work as usual.
+"""Records the calls that a script makes to other experiment trackers.
+
+The calls still reach the trackers, which work as usual.
 
 Each built-in tracker is a module of this package that implements the protocol `tool_hooks.Tool`.
 Other packages register their trackers in the entry point group ``provml.trackers``.
@@ -24,7 +26,7 @@ class _TrackerHooks(ToolHooks):
 def install() -> None:
     """Start recording the calls to other trackers. Idempotent.
 
-    Costs a few milliseconds, mostly to find other packages that register a tracker.
+    Takes a few milliseconds, mostly for finding other packages that register a tracker.
     """
     hooks = STATE.part(_TrackerHooks)
     if not hooks.installed:
@@ -32,7 +34,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Stop recording calls, and restore the original functions of all trackers."""
+    """Stop recording calls to other trackers, and restore the trackers' original functions."""
     STATE.part(_TrackerHooks).uninstall()
 
 

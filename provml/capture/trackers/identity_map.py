@@ -1,4 +1,4 @@
-"""Stores a value for each tracker object, for as long as the object lives.
+"""Stores a value for an object of a tracker, such as a writer, for as long as the object lives.
 
 Imports nothing else from provml.
 """
@@ -12,7 +12,7 @@ _Remembered = TypeVar("_Remembered")
 
 
 class IdentityMap(Generic[_Remembered]):
-    """A mapping from objects to values, by identity. It does not keep the objects alive."""
+    """Maps objects, by identity, to values. The mapping does not keep the objects alive."""
 
     def __init__(self) -> None:
         self._entries: dict[int, tuple[weakref.ref[Any], _Remembered]] = {}

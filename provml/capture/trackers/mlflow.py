@@ -1,8 +1,9 @@
-"""Records calls to MLflow's functions, such as ``mlflow.log_metric``, and to its client.
+"""Records calls to MLflow's functions, such as ``mlflow.log_metric``, and to ``MlflowClient``.
 
 Values that autologging logs are recorded too, because autologging calls the client. If the script
 calls MLflow's functions, values are recorded exactly as the script passes them. Parameters keep
-their types, and a metric gets a step only if the script passes one. Each MLflow run is a source.
+their types, and a metric gets a step only if the script passes a step. Each MLflow run is a source;
+see `sources`.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ class _MlflowState:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the calls to the module's functions, or to the methods of its classes."""
+    """Wrap the module's functions, or its classes' methods, so that their calls are recorded."""
     if module.__name__ == "mlflow.tracking.fluent":
         calls.record(module, "log_metric", _log_metric)
         calls.record(module, "log_metrics", _log_metrics)
         calls.record(module, "log_params", _log_params)
         return
     if module.__name__ == "mlflow.models.model":
-        # `Model.log` logs the metrics of the run a second time, for the model
+        # `Model.log` logs the run's metrics again, for the model: don't record them twice
         calls.record(module.Model, "log", _ignore_call)
         return
     client = module.MlflowClient
@@ -63,7 +64,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
     calls.record(client, "log_inputs", _client_log_inputs, nested=True)
     calls.record(client, "log_artifact", _client_log_artifact, nested=True)
     calls.record(client, "log_artifacts", _client_log_artifacts, nested=True)
-    if hasattr(client, "log_model_artifacts"):  # MLflow 3 only: MLflow 2 logs a folder
+    if hasattr(client, "log_model_artifacts"):  # only in MLflow 3
         calls.record(client, "_create_logged_model", _client_create_model, nested=True)
         calls.record(client, "log_model_artifacts", _client_log_model_artifacts, nested=True)
 
@@ -169,7 +170,7 @@ def _client_log_batch(
     for metric in metrics:
         model = getattr(metric, "model_id", None)
         same = (metric.key, metric.timestamp, metric.step, metric.value)
-        if seen.setdefault(same, model) == model:  # ignore copies for other models
+        if seen.setdefault(same, model) == model:  # skip copies for other models
             moment = _to_datetime(metric.timestamp)
             source.log_metric(metric.key, metric.value, metric.step, None, moment)
     source.log_params({param.key: param.value for param in params})

@@ -1,17 +1,21 @@
 """Records the values that each source logs, and keeps the values of different sources apart.
 
-A *source* is one writer or run of a tracker. The first rule that applies gives a metric's context:
+A *source* is one writer or run of a tracker. A metric's context is the first of these that exists:
 
-1. the context that its name implies, as in ``train/loss`` or ``val_loss`` (see `metric_contexts`)
-2. the context of the source, for example if its log folder is named ``train`` or ``val``
-3. no context: the metric belongs to the run itself
+1. the context that the tracker supplies, such as that of W&B's ``summary``
+2. the context that the metric's name implies, such as training for ``train/loss``; see
+   `metric_contexts`
+3. the context of the source, for example if its log folder is named ``train`` or ``val``
 
-A name in a context belongs to the first source that uses it. If another source uses the same name,
-its metric goes into a sub-context of that context, named by the source's label.
+If none of these exists, the metric belongs to the run itself.
 
-A parameter, tag, artifact, model or dataset whose name belongs to another source becomes
-``<label>/<name>``. If another process of the same rank has a different source, all names of this
-source count as taken. Otherwise, names do not change.
+In each context, a metric's name belongs to the first source that uses the name. If another source
+uses the same name, the metric of that source goes into a sub-context of the context. The name of
+the sub-context is the label of that source.
+
+If the name of a parameter, tag, artifact, model or dataset belongs to another source, the item is
+recorded as ``<label>/<name>``. If another process of the same rank has a different source, all
+names of this source count as taken. Otherwise, names do not change.
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ from provml.recording.disabled_run import DisabledRun
 from provml.recording.run import Run
 
 TRACKER_USED: Final = "tracker used"
-"""The name of the event that announces a source, its tool, and where the source writes to."""
+"""The name of the event that announces a source, with its tracker and its folder or run id."""
 TRACKER_FINISHED: Final = "tracker finished"
 """The name of the event that says that a tracker's run has ended."""
 TRACKER_VALUE: Final = "tracker value"
@@ -64,9 +68,9 @@ class _SourceRegistry:
 
 
 class TrackerSource:
-    """One writer or run of a tracker. Call `get_source` to get the instance that represents it.
+    """One writer or run of a tracker. Call `get_source` to get an instance.
 
-    All methods that record use the active run. If no run is active, they do nothing.
+    All recording methods record in the active run. If no run is active, they do nothing.
 
     Attributes:
         tool: the tracker's name.
@@ -75,7 +79,7 @@ class TrackerSource:
     """
 
     def __init__(self, tool: str, key: str, label: str, context: Context | None) -> None:
-        """Create a source. Only `get_source` calls this."""
+        """Create a source. Call `get_source` instead, which never creates a source twice."""
         labels = STATE.part(_SourceRegistry).labels
         self.tool = tool
         self.key = key
@@ -108,10 +112,12 @@ class TrackerSource:
         timestamp: float | datetime | None = None,
         within: Context | None = None,
     ) -> None:
-        """Record a value as a metric. If that is impossible, record an event with its type.
+        """Record a value as a metric.
 
-        Costs half a microsecond more than `Run.log_metric`. Raises the same errors, except
-        InvalidMetricError.
+        If the value can't be a metric, records an event with the name, type and text of the value.
+
+        Costs half a microsecond more than `Run.log_metric`. Raises the same errors as
+        `Run.log_metric`, except InvalidMetricError.
 
         Args:
             name: the metric's name.
@@ -162,7 +168,7 @@ class TrackerSource:
     ) -> None:
         """Record each value in a mapping as a metric. Values in nested mappings get dotted names.
 
-        If the mapping contains an integer named ``epoch``, it becomes the epoch of all values.
+        If the mapping contains an integer named ``epoch``, all metrics get that epoch.
 
         Args:
             values: the values by name.
@@ -178,10 +184,10 @@ class TrackerSource:
                 note_missed(f"{self.tool}: {name[:100]!r}", error)
 
     def context_for(self, name: str, within: Context | None = None) -> Context | None:
-        """Return the context that this source uses for a metric or other record.
+        """Return the context in which this source records a metric or another item.
 
         Args:
-            name: the name of the metric or other record.
+            name: the name of the metric or item.
             within: the context that the tracker supplies; None to apply the rules of this module.
         """
         try:
@@ -236,7 +242,7 @@ class TrackerSource:
             run.log_event(name, source=self.tool, metadata=metadata, **place)
 
     def log_artifact(self, path: Any, name: str, **facts: Any) -> None:
-        """Record a file or folder as an artifact, and note which tracker it was logged to.
+        """Record a file or folder as an artifact whose metadata names the tracker and the source.
 
         Args:
             path: the file or folder, or a URI.
@@ -274,7 +280,7 @@ class TrackerSource:
             run._log_bytes(content, own_name, f"{stem}.{ending}", context, step, timestamp, facts)
 
     def log_model(self, path: Any, name: str, **facts: Any) -> None:
-        """Record a model from a file or folder."""
+        """Record a file or folder as a model."""
         run = find_active_run()
         if run is not None:
             run.log_model(self._name_for("model", name), path, **facts)
@@ -293,7 +299,9 @@ def get_source(
     facts: Mapping[str, Any],
     context: Context | None = None,
 ) -> TrackerSource:
-    """Return the source with a key. If there is none, create it and announce it in the run.
+    """Return the source with this key.
+
+    If the tracker has no such source yet, creates one and announces it in the run.
 
     Args:
         tool: the tracker's name.
@@ -325,7 +333,10 @@ def find_active_run() -> Run | None:
 def _flatten_names(
     values: Mapping[Any, Any], prefix: str = "", depth: int = 0
 ) -> Iterator[tuple[str, Any]]:
-    """Yield the dotted name and value of each item. A mapping at `_MAX_DEPTH` counts as a value."""
+    """Yield the dotted name and the value of each item, also of the items in nested mappings.
+
+    A mapping at depth `_MAX_DEPTH`, or an empty mapping, counts as a value.
+    """
     for name, value in values.items():
         if isinstance(value, Mapping) and value and depth < _MAX_DEPTH:
             yield from _flatten_names(value, f"{prefix}{name}.", depth + 1)
@@ -336,7 +347,7 @@ def _flatten_names(
 def context_from_folder(path: str) -> Context | None:
     """Return the context that a log folder's name implies; None if it implies no context.
 
-    For example, the folder ``runs/val`` implies the context validation.
+    For example, the folder ``runs/val`` implies the context ``validation``.
     """
     last = os.path.basename(os.path.normpath(path))
     return context_from_name(f"x/{last}") if last.isalpha() else None
@@ -349,7 +360,7 @@ def find_package_version(package: str) -> str | None:
 
 
 def describe_object(value: object) -> str:
-    """Return the ``repr`` of a value, shortened to 1,000 characters. Never raises."""
+    """Return the first 1,000 characters of a value's ``repr``. Never raises."""
     try:
         text = repr(value)
     except Exception as error:  # the object's __repr__ may raise anything

@@ -9,7 +9,7 @@
 | texts | events |
 | everything else | events named after the tag |
 
-Each log folder is a source.
+Each log folder is a source; see `sources`.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ _MOMENTS: Final = ("min", "max", "num", "sum", "sum_squares")
 
 
 class _TensorBoardState:
-    """The writers, their trials, and the last protocol buffer created.
+    """The sources and trials of all writers, and the last protocol buffer of each thread.
 
     Attributes:
         sources: the source of each writer.
         trials: the run name of each writer's first trial, by the key of the writer's source.
-        trial_numbers: the numbers to give to later trials without a name.
+        trial_numbers: the numbers for later trials that the script has not named.
         last: a thread-local object whose ``summary`` is the last protocol buffer that the thread
             created.
     """
@@ -76,7 +76,7 @@ class _TensorBoardState:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the calls to the methods of the module's writer class."""
+    """Wrap the methods of the module's writer class, so that their calls are recorded."""
     import inspect  # slow to import, so import it only if the script uses a writer
 
     writer = module.SummaryWriter
@@ -171,9 +171,10 @@ def _add_hparams(
 
 
 def _trial_source(source: TrackerSource, run_name: str | None) -> TrackerSource:
-    """Return the source for a trial.
+    """Return the source for a trial. Each call of ``add_hparams`` logs a trial.
 
-    The first trial of a writer uses the writer's source. Each later trial gets its own source.
+    A writer's first trial uses the writer's source. Each later trial gets its own source, unless it
+    has the same name as the first trial.
 
     Args:
         source: the source of the writer.
@@ -213,7 +214,10 @@ def _note_summary(summary: Any, *_: Any, **__: Any) -> None:
 
 
 def _take_summary_values(kinds: tuple[str, ...]) -> list[Any]:
-    """Take the values of the requested kinds from the summary that the call has created."""
+    """Return the values of the given kinds in the summary that this call has created.
+
+    Removes the summary, so that a later call does not find it.
+    """
     last = STATE.part(_TensorBoardState).last
     summary, last.summary = getattr(last, "summary", None), None
     if summary is None:
@@ -245,7 +249,7 @@ def _add_media(signature: Signature, result: Any, writer: Any, *args: Any, **kwa
             source.log_bytes(content, own_tag, ending, **place)
         else:
             _log_tag_event(source, own_tag, {"bytes": len(content)}, place)
-    if not contents:  # this version of the writer creates media in another way
+    if not contents:  # this version of the writer does not call `_SUMMARY_FUNCTIONS`
         _add_other("media", signature, result, writer, *args, **kwargs)
 
 

@@ -9,8 +9,9 @@
 | ``text`` | events, with the text |
 | ``image``, ``audio``, ``histogram`` | events named after the tag |
 
-Each log folder is a source. A call that TensorFlow compiles into a graph (``tf.function``) has no
-value yet when the script makes it, so provml records an event without a value for it.
+Each log folder is a source; see `sources`. If TensorFlow compiles a call into a graph
+(``tf.function``), the value is still unknown when the script makes the call. In this case, provml
+records an event without the value.
 """
 
 from __future__ import annotations
@@ -49,14 +50,14 @@ _MAX_TEXT_LENGTH: Final = 10_000
 
 
 class _WriterFolders:
-    """The log folder of each writer of TensorFlow."""
+    """The log folder of each summary writer."""
 
     def __init__(self) -> None:
         self.folders: IdentityMap[str] = IdentityMap()
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the calls to the module's functions that write summaries."""
+    """Wrap the module's functions that write summaries, so that their calls are recorded."""
     if module.__name__ == _SUMMARY_OPS:
         calls.record(module, "create_file_writer_v2", _writer_created, nested=True)
     elif module.__name__ == "tensorboard.summary._writer":
@@ -99,13 +100,16 @@ def _current_source() -> TrackerSource:
 
 
 def _was_written(result: Any) -> bool:
-    """Return whether a function of ``tf.summary`` has written something."""
+    """Return whether a call has written a summary, according to the result of the call."""
     number = getattr(result, "numpy", None)
     return bool(number()) if callable(number) else result is not False
 
 
 def _find_step(step: Any) -> int | None:
-    """Return a step, or TensorFlow's default step, as an int; None if there is none."""
+    """Return a step as an int. If the step is None, use TensorFlow's default step.
+
+    Returns None if TensorFlow has no default step either.
+    """
     if step is None:
         find = getattr(sys.modules.get(_SUMMARY_OPS), "get_step", None)
         step = None if find is None else find()

@@ -5,9 +5,10 @@ W&B's offline and disabled modes are supported too. The type of a value that the
 
 - numbers and text: as metrics
 - pictures and other files: as artifacts
-- everything else: as an event that states the type
+- everything else: as an event that contains the type and the text of the value
 
-Values set in ``summary`` become metrics in the context ``summary``. Each W&B run is a source.
+Values set in ``summary`` become metrics in the context ``summary``. Each W&B run is a source; see
+`sources`.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class _WandbRunState:
         source: the source that represents the W&B run.
         step: the current step of the W&B run.
         config: the text of each configuration value recorded so far, by key.
-        finished: whether the end of the W&B run has been recorded.
+        finished: whether provml has recorded the end of the W&B run.
     """
 
     def __init__(self, run: Any, source: TrackerSource) -> None:
@@ -80,7 +81,7 @@ class _WandbState:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the calls to the module's functions, or to the methods of its classes."""
+    """Wrap the module's functions, or its classes' methods, so that their calls are recorded."""
     part = module.__name__.rpartition(".")[2]
     if part == "wandb_init":
         calls.record(module, "init", _init)
@@ -128,7 +129,7 @@ def _run_state(run: Any) -> _WandbRunState:
 
 
 def _record_new_config(state: _WandbRunState, config: Any) -> None:
-    """Record the configuration values that are new or have changed."""
+    """Record the configuration values that are new or have changed since the last call."""
     new = {}
     for key, value in config.items():
         text = describe_object(value)
