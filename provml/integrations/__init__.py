@@ -48,9 +48,9 @@ BUILT_IN: Final[dict[str, tuple[str, ...]]] = {
     "transformers": ("transformers.trainer",),
     "xgboost": ("xgboost",),
 }
-"""The modules of the framework to wait for, by the name of the module in this package.
+"""For each module in this package, the modules of its framework to wait for.
 
-The module in this package is imported once the script has imported a module of its framework.
+The module in this package is imported once the script has imported one of the framework's modules.
 """
 
 
@@ -94,12 +94,12 @@ def uninstall() -> None:
 
 
 def autolog(*frameworks: str) -> None:
-    """Start to record in the active run what frameworks report, as ``provml run`` does. Idempotent.
+    """Start to record what frameworks report, as ``provml run`` does. Idempotent.
 
         provml.integrations.autolog("lightning")
 
-    You can call this function before or after you import the framework. Objects of the framework
-    that already exist are recorded too.
+    The values are recorded in the active run. You can call this function before or after you import
+    the framework. Objects of the framework that already exist are recorded too.
 
     Args:
         frameworks: the names of the frameworks; by default all frameworks that provml supports.

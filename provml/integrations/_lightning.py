@@ -72,7 +72,7 @@ def patch_package(package: str, calls: RecordedCalls) -> None:
 
 
 def _is_recorded_here(trainer: Any) -> bool:
-    """Return whether the hooks record a trainer: in rank 0, unless it has a logger of ours."""
+    """Return whether the hooks record a trainer: in rank 0, if no `ProvMLLogger` records it."""
     own = any(isinstance(logger, LoggerMethods) for logger in trainer.loggers)
     return bool(trainer.is_global_zero) and not own
 

@@ -1,6 +1,6 @@
 """Tells ``provml run`` and `provml.capture_output` which frameworks an integration records.
 
-They then skip the lines that these frameworks print. Otherwise, a value that a framework reports
+Both then skip the lines that these frameworks print. Otherwise, a value that a framework reports
 and prints would be recorded twice: exactly by the integration, and rounded from the output.
 """
 
@@ -11,7 +11,7 @@ from provml.capture.framework_lines import PRINTED_BY, announce
 
 
 def announce_printed_lines(framework: str) -> None:
-    """Make provml skip the lines that a framework prints when it reads metrics from output.
+    """Make provml ignore the lines that a framework prints, and read no metrics from these lines.
 
     Idempotent. Under ``provml run``, a call costs a few system calls.
 

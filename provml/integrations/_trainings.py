@@ -32,7 +32,7 @@ class Trainings(threading.local):
 
     @property
     def current(self) -> Fit | None:
-        """The innermost running training; None if it is not recorded, or if no training runs."""
+        """The innermost running training; None if no training runs, or if it is not recorded."""
         return self.stack[-1] if self.stack else None
 
     def begin_estimator(

@@ -41,7 +41,7 @@ class _Trainings(Trainings):
 def autolog() -> None:
     """Start to record what CatBoost reports, as ``provml run`` does. Idempotent.
 
-    Each value is recorded in the run that is active when CatBoost reports the value.
+    A training is recorded in the run that is active when the training begins.
     """
     from provml.integrations import autolog
 

@@ -53,7 +53,7 @@ class _Trainings(Trainings):
 def autolog() -> None:
     """Start to record what LightGBM reports, as ``provml run`` does. Idempotent.
 
-    Each value is recorded in the run that is active when LightGBM reports the value.
+    A training is recorded in the run that is active when the training begins.
     """
     from provml.integrations import autolog
 

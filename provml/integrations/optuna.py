@@ -112,7 +112,7 @@ class _Trial(threading.local):
 def autolog() -> None:
     """Start to record what Optuna reports, as ``provml run`` does. Idempotent.
 
-    Each value is recorded in the run that is active when Optuna reports the value.
+    The trials of a study become child runs of the active run.
     """
     from provml.integrations import autolog
 

@@ -108,7 +108,7 @@ class _Experiment:
     def finish(self) -> None:
         """End the child runs of the trials that have not ended."""
         while self.runs:
-            self.runs.popitem()[1].end_run("interrupted", reason="the experiment has ended")
+            self.runs.popitem()[1].end_run("interrupted", reason="the experiment ended first")
 
 
 class _Experiments:
@@ -139,7 +139,7 @@ class _Experiments:
 def autolog() -> None:
     """Start to record what Ray Tune reports, as ``provml run`` does. Idempotent.
 
-    Each value is recorded in the run that is active when Ray Tune reports the value.
+    The trials of an experiment become child runs of the active run.
     """
     from provml.integrations import autolog
 

@@ -55,7 +55,7 @@ _REPORTED_ELSEWHERE: Final = ("xgboost", "lightgbm", "catboost", "skorch")
 def autolog() -> None:
     """Start to record what scikit-learn reports, as ``provml run`` does. Idempotent.
 
-    Each value is recorded in the run that is active when scikit-learn reports the value.
+    A fit is recorded in the run that is active when the fit begins.
     """
     from provml.integrations import autolog
 

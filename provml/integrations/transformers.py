@@ -78,7 +78,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
 
 
 def _is_recorded_here(handler: Any, state: Any) -> bool:
-    """Return whether the hooks record a trainer: in rank 0, unless it has a callback of ours."""
+    """Return whether the hooks record a trainer: in rank 0, if it has no `ProvMLCallback`."""
     own = any(isinstance(callback, ProvMLCallback) for callback in handler.callbacks)
     return bool(state.is_world_process_zero) and not own
 
