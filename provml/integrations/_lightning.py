@@ -46,7 +46,7 @@ class _Trainers:
         self.recorders: IdentityMap[FrameworkRecorder] = IdentityMap()
 
     def recorder_of(self, trainer: Any) -> FrameworkRecorder:
-        """Return the recorder of a trainer. The first call creates it."""
+        """Return the recorder of a trainer. The first call for a trainer creates the recorder."""
         recorder = self.recorders.get(trainer)
         if recorder is None:
             recorder = FrameworkRecorder(FRAMEWORK)

@@ -163,7 +163,7 @@ class FrameworkRecorder:
         return found
 
     def _number_in(self, folder: str) -> int:
-        """Return the number of this training among those of its framework in a run."""
+        """Return the number of this training among the run's trainings with the same framework."""
         if folder not in self._numbers:
             counts = STATE.part(_RecorderState).counts
             # the first training has no number, so the first training that gets one gets number 2
@@ -274,7 +274,7 @@ def never_raise(method: _Method) -> _Method:
 
 
 def _read_params(run: Run) -> dict[str, Any]:
-    """Return the parameters of a run. Only the first `_MAX_READS` calls for a run read them."""
+    """Return the parameters of a run, from the run or, after `_MAX_READS` reads, from memory."""
     state, folder = STATE.part(_RecorderState), str(run.path)
     if state.reads[folder] < _MAX_READS:
         state.reads[folder] += 1

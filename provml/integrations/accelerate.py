@@ -37,7 +37,7 @@ class _Accelerators:
         self.steps: IdentityMap[int] = IdentityMap()
 
     def recorder_of(self, accelerator: Any) -> FrameworkRecorder:
-        """Return the recorder of an accelerator. The first call creates it."""
+        """Return the recorder of an accelerator. The first call for it creates the recorder."""
         recorder = self.recorders.get(accelerator)
         if recorder is None:
             recorder = FrameworkRecorder(name)

@@ -60,7 +60,7 @@ class _Engines(threading.local):
         self.trainer: weakref.ref[Any] | None = None
 
     def recorder_of(self, engine: Any) -> FrameworkRecorder:
-        """Return the recorder of an engine. The first call creates it."""
+        """Return the recorder of an engine. The first call for an engine creates the recorder."""
         recorder = self.recorders.get(engine)
         if recorder is None:
             recorder = FrameworkRecorder(name)

@@ -97,7 +97,7 @@ class _Models:
         self.trainings: IdentityMap[_Training] = IdentityMap()
 
     def training_of(self, model: Any) -> _Training:
-        """Return the training of a model. The first call creates it."""
+        """Return the training of a model. The first call for a model creates the `_Training`."""
         training = self.trainings.get(model)
         if training is None:
             training = _Training(FrameworkRecorder(name))

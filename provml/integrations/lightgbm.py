@@ -151,7 +151,7 @@ class _Callback:
     """The callback that `provml_callback` returns."""
 
     order = 25
-    """LightGBM calls callbacks in this order: ours after the evaluation, before early stopping."""
+    """The callback's position among all callbacks: after the evaluation, before early stopping."""
 
     def __init__(self, experiment: str | None) -> None:
         self._recorder = FrameworkRecorder(name, starts_run=True, experiment=experiment)

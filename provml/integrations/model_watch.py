@@ -103,7 +103,7 @@ def watch(model: Any, optimizer: Any, *, every: int = 100, per_parameter: bool =
 
     Args:
         model: a torch module.
-        optimizer: the optimizer; its steps are counted from 0.
+        optimizer: the torch optimizer, whose steps are counted from 0.
         every: the number of steps from one recorded step to the next.
         per_parameter: whether to record the norms of each parameter too, under names such as
             ``gradient_norm/layer1.weight``.

@@ -157,7 +157,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
 
 
 def _find(callbacks: Any) -> _Experiment | None:
-    """Return the experiment of a list of callbacks; None if it contains a `ProvMLCallback`."""
+    """Return the experiment of a list of callbacks; None if a `ProvMLCallback` is in it."""
     own = any(isinstance(callback, ProvMLCallback) for callback in callbacks._callbacks)
     return None if own else STATE.part(_Experiments).find(callbacks)
 

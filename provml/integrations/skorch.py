@@ -43,7 +43,7 @@ class _Nets:
         self.recorders: IdentityMap[FrameworkRecorder] = IdentityMap()
 
     def recorder_of(self, net: Any) -> FrameworkRecorder:
-        """Return the recorder of a net. The first call creates it."""
+        """Return the recorder of a net. The first call for a net creates the recorder."""
         recorder = self.recorders.get(net)
         if recorder is None:
             recorder = FrameworkRecorder(name)

@@ -53,7 +53,7 @@ class _Handlers:
         self.recorders: IdentityMap[FrameworkRecorder] = IdentityMap()
 
     def recorder_of(self, handler: Any) -> FrameworkRecorder:
-        """Return the recorder of a trainer. The first call creates it."""
+        """Return the recorder of a trainer. The first call for a trainer creates the recorder."""
         recorder = self.recorders.get(handler)
         if recorder is None:
             recorder = FrameworkRecorder(name)

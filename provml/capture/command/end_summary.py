@@ -65,7 +65,7 @@ class RecordedNames(NamedTuple):
 def can_print() -> bool:
     """Return whether standard error is a terminal to which this process can write at once.
 
-    Returns False in a background process, because the terminal may stop it if it writes.
+    Returns False in a background process, because a terminal may stop such a process if it writes.
     """
     try:
         if not os.isatty(_ERROR_FD) or os.tcgetpgrp(_ERROR_FD) != os.getpgrp():

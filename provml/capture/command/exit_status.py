@@ -1,4 +1,4 @@
-"""Describes how a command ended, and how each script that joined its run ended."""
+"""Describes how a command ended, and how each script that joined the command's run ended."""
 
 from __future__ import annotations
 

@@ -42,8 +42,9 @@ def record_leftovers(run_folder: Path) -> list[str]:
 
     Computes the digest of each file that the run's processes opened. Files that have changed since
     the run ended get no digest. If one of the processes is still running, this function records
-    nothing: call it again later. The notes of a command that ran on another machine or in another
-    container stay in the folder, because paths and process numbers have another meaning here.
+    nothing, and must be called again later. The notes of a command that ran on another machine or
+    in another container stay in the folder, because paths and process numbers have another meaning
+    here.
 
     Returns:
         Messages that say which printed output and which notes were recorded, and which notes stay

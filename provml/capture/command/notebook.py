@@ -70,7 +70,7 @@ def _create_client(notebook: Any, folder: str) -> Any:
         signals: list[int] = []  # noqa: RUF012 - a process runs only one notebook
 
         async def async_start_new_kernel(self, **options: Any) -> None:
-            """Start the kernel, and replace nbclient's signal handlers, which would kill it."""
+            """Start the kernel. Replace nbclient's signal handlers, which would kill the kernel."""
             await super().async_start_new_kernel(**options)
             for number in _HANDLED_SIGNALS:
                 asyncio.get_running_loop().add_signal_handler(number, self._interrupt, number)

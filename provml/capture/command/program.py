@@ -154,7 +154,7 @@ def _find_module_script(module: str, rest: list[str]) -> tuple[str | None, str, 
 
 
 def _find_module_file(module: str) -> str | None:
-    """Return the path of the file that ``python -m`` runs for a module; None if it is not found.
+    """Return the path of the file that ``python -m`` runs for a module; None if no file is found.
 
     Does not import the packages that contain the module.
     """

@@ -145,7 +145,7 @@ class CommandStream:
     def stop(self) -> None:
         """Close our end of the stream. Call this method after the thread has finished.
 
-        Unlike `hand_over`, it passes nothing on: no process may write to the stream any more.
+        Use `hand_over` instead if another process may still write to the stream.
         """
         self._close_source()
 
