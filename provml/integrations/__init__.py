@@ -1,18 +1,19 @@
 """Records what machine-learning frameworks report: metrics, settings, checkpoints and data.
 
 Each framework has a module here, which implements the protocol `tool_hooks.Tool`. There are two
-ways to use it:
+ways to record a framework:
 
 - Under ``provml run``, or after `autolog`, hooks record what the framework reports. provml adds no
-  callback and changes no argument, so that the training runs exactly as without provml.
-- A script can use the classes of the module, such as ``ProvMLLogger`` in
-  `provml.integrations.lightning`. They replace the hooks.
+  callback and changes no argument, so the training runs exactly as it would without provml.
+- A script can use a class of the framework's module, such as ``ProvMLLogger`` in
+  `provml.integrations.lightning`. The class then records instead of the hooks.
 
 To add a framework, write a module with ``name``, ``modules`` and ``patch(module, calls)``, and list
-it in `BUILT_IN`. Other packages register theirs in the entry point group ``provml.integrations``.
+the module in `BUILT_IN`. Another package can register an integration of its own in the entry point
+group ``provml.integrations``.
 
-The modules here may import everything that records. They import their framework at the top,
-because they are only imported when a script has imported the framework.
+The modules here may import everything that records. Each imports its framework at the top, because
+provml imports the module only after the script has imported the framework.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ BUILT_IN: Final[dict[str, tuple[str, ...]]] = {
     "transformers": ("transformers.trainer",),
     "xgboost": ("xgboost",),
 }
-"""The modules of this package, and the modules of the framework to wait for.
+"""For each module in this package, the modules of its framework to wait for.
 
-A module of this package is imported once the script has imported one of these modules.
+The module in this package is imported once the script has imported one of the framework's modules.
 """
 
 
@@ -60,7 +61,7 @@ class _BuiltIn(NamedTuple):
     modules: tuple[str, ...]
 
     def patch(self, module: ModuleType, calls: RecordedCalls) -> None:
-        """Import the module for this framework, and install its hooks."""
+        """Import the module for this framework, and install the framework's hooks."""
         import_module(f"{__name__}.{self.name}").patch(module, calls)
 
 
@@ -93,12 +94,12 @@ def uninstall() -> None:
 
 
 def autolog(*frameworks: str) -> None:
-    """Record what frameworks report in the active run, as ``provml run`` does. Idempotent.
+    """Start to record what frameworks report, as ``provml run`` does. Idempotent.
 
         provml.integrations.autolog("lightning")
 
-    You can call this function before or after the framework is imported. Objects of the framework
-    that already exist are recorded too.
+    The values are recorded in the active run. You can call this function before or after you import
+    the framework. Objects of the framework that already exist are recorded too.
 
     Args:
         frameworks: the names of the frameworks; by default all frameworks that provml supports.

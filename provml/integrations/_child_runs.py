@@ -1,7 +1,7 @@
-"""Records the candidates of a search as child runs, after the search has evaluated them.
+"""Starts and records child runs: the trials of an experiment, or the candidates of a search.
 
-Each child takes a few milliseconds. It has no documents, no readings of the machine, and is never
-the active run. Its files are synced to the disk when it ends, but not before.
+Each child run costs a few milliseconds. A child run has no documents and no readings of the
+machine, and its files are synced to the disk only when it ends.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ChildRuns:
     """
 
     def __init__(self, parent: Run, framework: str) -> None:
-        """Prepare what all children have in common.
+        """Prepare the settings that all child runs share.
 
         Args:
             parent: the run to which the children belong.
@@ -53,7 +53,11 @@ class ChildRuns:
         self._found: Parent | None = describe_parent(parent)
 
     def start(self, tags: Mapping[str, Any]) -> Run:
-        """Start a child. The caller must end it."""
+        """Start a child run and return it. The caller must end the child run.
+
+        Args:
+            tags: the tags, such as the number of the trial.
+        """
         start: RunStart = validate_start(self._settings, self.parent.experiment, tags=tags)
         description = self._start.description | {"created": time.time_ns()}
         start = start._replace(description=description, formats=())
@@ -68,7 +72,7 @@ class ChildRuns:
         status: str = "finished",
         reason: str | None = None,
     ) -> None:
-        """Record a child that has already ended.
+        """Record a trial or candidate that is over: start a child run, log all values, and end it.
 
         Args:
             tags: the tags, such as the number of the trial.

@@ -1,13 +1,13 @@
-"""Records the fits of estimators and boosters: which ones, and under which names.
+"""Decides which fits of estimators and boosters are recorded, and under which names.
 
-A fit that runs inside another fit is not recorded. A search fits its estimator hundreds of times,
-often in several threads or processes. These fits are parts of the search, which records its
-candidates itself.
+A fit that runs inside another fit is not recorded. A search, for example, fits its estimator
+hundreds of times, often in several threads or processes. These fits are not recorded one by one:
+the candidates of the search become child runs when the search has ended.
 
 The first fit of a run records its parameters and metrics under their own names. In all later fits,
 the name of the model becomes a prefix of the parameters and a sub-context of the metrics.
 
-Imports nothing of any framework.
+Imports no framework.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from provml.recording.worker_run import find_own_run
 
 TRAINING_DATA: Final = "training data"
 MOST_FITS: Final = 30
-"""The number of fits of each kind that a run records."""
+"""The maximum number of fits of each kind that a run records."""
 FITS_LEFT_OUT: Final = "fits left out"
-"""The name of the event that says that a run records no more fits of a kind."""
+"""The name of the event that says that a run leaves out all further fits of a kind."""
 _DEFAULT_NAME: Final = re.compile(r"valid(?:ation)?_0")
 _TRANSPARENT: Final = frozenset({"ColumnTransformer", "Pipeline", "TransformedTargetRegressor"})
 """The classes that fit each of their estimators once, as a script would."""
@@ -50,16 +50,22 @@ class FitCalls(threading.local):
         self.owners: list[Any] = []
 
     def is_recorded(self) -> bool:
-        """Return whether a fit that starts now is recorded: if outermost and not in a worker."""
+        """Return whether to record a fit that starts now.
+
+        Only outermost fits are recorded, and none in a worker process.
+        """
         return not self.owners and not _is_helper()
 
     def is_training_recorded(self) -> bool:
-        """Return whether a booster that is trained now is recorded, even as part of a pipeline."""
+        """Return whether to record the training of a booster or net that starts now.
+
+        The training may be part of the fit of a pipeline, but not of a search.
+        """
         return all(type(o).__name__ in _TRANSPARENT for o in self.owners) and not _is_helper()
 
 
 def _is_helper() -> bool:
-    """Return whether this process works for a fit of another process."""
+    """Return whether this process is a worker process without a run of its own."""
     return is_worker_process() and find_own_run() is None
 
 
@@ -101,8 +107,8 @@ class Fit:
     Attributes:
         framework: the name of the framework.
         run: the run.
-        name: the name of the model in the run: its kind, with a number from the second model of the
-            kind on.
+        name: the name of the model in the run: its kind. The second and later models of a kind
+            also get a number, as in ``Ridge 2``.
     """
 
     def __init__(self, framework: str, run: Run, kind: str, estimator: Any = None) -> None:
@@ -112,7 +118,8 @@ class Fit:
             framework: the name of the framework.
             run: the run.
             kind: the name of the estimator's class, or of the framework.
-            estimator: the object that is fitted, so that it keeps its name if it is fitted again.
+            estimator: the object that is fitted. If the same object is fitted again, the model
+                keeps its name.
         """
         self.framework = framework
         self.run = run
@@ -131,19 +138,19 @@ class Fit:
             self._is_first = fits.first.setdefault(folder, self.name) == self.name
 
     def log_settings(self, settings: Mapping[Any, Any]) -> None:
-        """Record settings as parameters. They never replace a parameter of the script."""
+        """Record settings as parameters. A setting never replaces a parameter of the script."""
         prefix = "" if self._is_first else f"{self.name}."
         FrameworkRecorder(self.framework).log_settings(plain_settings(settings), prefix)
 
     def log_metric(self, name: str, value: Any, context: Context | None, step: int | None) -> None:
-        """Record a sample of a metric. A value that is not a number is left out."""
+        """Record a sample of a metric. Do nothing if the value is not a number."""
         number = plain_number(value)
         if isinstance(number, (int, float)) and not isinstance(number, bool):
             own = context if self._is_first else Context(self.name, context)
             self.run.log_metric(name, number, own, step)
 
     def log_data(self, features: Any, target: Any, context: Context = Context.TRAINING) -> None:
-        """Record the data of the fit, unless it was the last data that was recorded in the run.
+        """Record the data of the fit, unless it is the data that was last recorded.
 
         Costs two passes over the data. If the data can't be read, the run notes that.
         """
@@ -170,15 +177,15 @@ class Fit:
             fits.data[key] = digest
 
     def log_model(self, model: Any) -> None:
-        """Record the fitted model. Costs one pass over the values in it."""
+        """Record the fitted model. Costs one pass over the values in the model."""
         self.run.log_model(self.name, model, Context.TRAINING)
 
 
 def begin_fit(framework: str, kind: str, estimator: Any = None) -> Fit | None:
-    """Start to record a fit; return None if it is not recorded.
+    """Return the `Fit` that records a fit; None if the fit is not recorded.
 
-    A script can fit thousands of estimators in a loop. So a run records only the first fits of each
-    kind, and an event says that it left out the others.
+    A script can fit thousands of estimators in a loop. So a run records only the first `MOST_FITS`
+    fits of each kind, and an event says that the other fits are left out.
     """
     run = find_active_run()
     if run is None or run.closed:
@@ -195,13 +202,13 @@ def begin_fit(framework: str, kind: str, estimator: Any = None) -> Fit | None:
 
 
 def find_model_name(run: Run, estimator: Any) -> str | None:
-    """Return the name under which a run recorded an estimator; None if it recorded none."""
+    """Return the name of an estimator's model in a run; None if the run has no such model."""
     names = STATE.part(_Fits).names.get(estimator)
     return None if names is None else names.get(str(run.path))
 
 
 def was_fitted_to(target: Any) -> bool:
-    """Return whether an estimator was fitted to this object, or to the original of this copy."""
+    """Return whether an estimator was fitted to this target: the same object, not equal values."""
     return target is not None and STATE.part(_Fits).targets.get(target) is not None
 
 
@@ -209,12 +216,12 @@ def context_of_data(name: str, is_only_one: bool) -> Context:
     """Return the context for the name of an evaluation set.
 
     Words such as ``train``, ``valid`` and ``test`` name the standard contexts. Any other name
-    becomes a sub-context of validation, unless it is the name that the framework gives to the only
-    set.
+    becomes a sub-context of validation. If there is only one such name, and it is a default of the
+    framework such as ``validation_0``, the context is validation itself.
 
     Args:
         name: the name.
-        is_only_one: whether there is no other evaluation set.
+        is_only_one: whether all other evaluation sets have names of standard contexts.
     """
     standard = context_from_word(name.lower())
     if standard is None and is_only_one and _DEFAULT_NAME.fullmatch(name):

@@ -1,7 +1,7 @@
-"""Records Lightning, in both of its packages: ``lightning`` and ``pytorch_lightning``.
+"""Records trainings with both packages of Lightning: ``lightning`` and ``pytorch_lightning``.
 
 Imports neither package. `provml.integrations.lightning` and `provml.integrations.pytorch_lightning`
-combine the classes here with those of their package.
+combine the classes here with the base classes of their package.
 
 | Lightning | provml |
 |---|---|
@@ -10,7 +10,7 @@ combine the classes here with those of their package.
 | arguments of the ``Trainer`` | parameters, named ``trainer.max_epochs`` and so on |
 | data loaders | datasets |
 | checkpoints | versions of a model, named after the class of the ``LightningModule`` |
-| ``epoch`` | the epoch of the other values |
+| a logged value named ``epoch`` | the epoch of the other values |
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Trainers:
         self.recorders: IdentityMap[FrameworkRecorder] = IdentityMap()
 
     def recorder_of(self, trainer: Any) -> FrameworkRecorder:
-        """Return the recorder of a trainer. The first call creates it."""
+        """Return the recorder of a trainer. The first call for a trainer creates the recorder."""
         recorder = self.recorders.get(trainer)
         if recorder is None:
             recorder = FrameworkRecorder(FRAMEWORK)
@@ -55,11 +55,11 @@ class _Trainers:
 
 
 def patch_package(package: str, calls: RecordedCalls) -> None:
-    """Record the trainers of a package.
+    """Wrap the functions of a package, so that its trainers are recorded.
 
     Args:
         package: ``lightning.pytorch`` or ``pytorch_lightning``.
-        calls: the collection of wrapped functions.
+        calls: the collection to which the wrapped functions are added.
     """
     module = sys.modules[f"{package}.trainer.trainer"]
     trainer = module.Trainer
@@ -72,7 +72,7 @@ def patch_package(package: str, calls: RecordedCalls) -> None:
 
 
 def _is_recorded_here(trainer: Any) -> bool:
-    """Return whether the hooks record a trainer: only in rank 0, and only without our logger."""
+    """Return whether the hooks record a trainer: in rank 0, if no `ProvMLLogger` records it."""
     own = any(isinstance(logger, LoggerMethods) for logger in trainer.loggers)
     return bool(trainer.is_global_zero) and not own
 
@@ -84,7 +84,7 @@ def _created(result: None, trainer: Any, *_: Any, **arguments: Any) -> None:
 
 
 def _find_given(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the plain arguments of a trainer that differ from their defaults."""
+    """Return a trainer's arguments that are plain values and differ from their defaults."""
     import inspect
 
     parameters = inspect.signature(kind.__init__).parameters
@@ -103,7 +103,7 @@ def _started(result: None, trainer: Any) -> None:
 
 
 def _read_hyperparameters(trainer: Any) -> dict[str, Any]:
-    """Return the hyperparameters that the module and the data module have saved."""
+    """Return what the module and the data module have saved with ``save_hyperparameters``."""
     found: dict[str, Any] = {}
     for owner in (trainer.lightning_module, trainer.datamodule):
         if owner is not None and getattr(owner, "_log_hyperparams", False):
@@ -130,7 +130,7 @@ def _reported(
 
 
 def _log_data(recorder: FrameworkRecorder, trainer: Any) -> None:
-    """Record the data of the loops that have run so far."""
+    """Record the data loaders that the trainer has used so far."""
     recorder.log_dataset("train", trainer.train_dataloader, Context.TRAINING)
     recorder.log_dataset("validation", trainer.val_dataloaders, Context.VALIDATION)
     recorder.log_dataset("test", trainer.test_dataloaders, Context.EVALUATION)
@@ -155,7 +155,7 @@ class LoggerMethods:
     """The methods of ``ProvMLLogger``.
 
     Attributes:
-        experiment: the run. It starts when the logger is first used, if no run is active.
+        experiment: the run. If no run is active, the first use of the logger starts one.
     """
 
     def __init__(self, experiment: str | None = None) -> None:
@@ -188,7 +188,7 @@ class LoggerMethods:
 
     @never_raise
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Record metrics."""
+        """Record each value in a mapping as a metric."""
         if self._is_first_rank():
             trainer = self._find_trainer()
             if trainer is not None:
@@ -204,7 +204,10 @@ class LoggerMethods:
 
     @never_raise
     def log_graph(self, model: Any, input_array: Any = None) -> None:
-        """Note the trainer, which Lightning passes to no other method before a training."""
+        """Remember the model's trainer. Records no graph.
+
+        Before a training, Lightning calls no other method with an object that leads to the trainer.
+        """
         trainer = getattr(model, "_trainer", None)
         if trainer is not None:
             self._trainer = weakref.ref(trainer)
@@ -232,7 +235,7 @@ class CallbackMethods:
         raise NotImplementedError
 
     def _attach(self, trainer: Any, pl_module: Any) -> None:
-        # later than `setup`, which decides the folder of the checkpoints by the loggers
+        # not in `setup`, where a new logger would change the folder of the checkpoints
         if not any(isinstance(logger, LoggerMethods) for logger in trainer.loggers):
             trainer.loggers = [*trainer.loggers, self._logger]
             self._logger.log_graph(pl_module)

@@ -1,7 +1,7 @@
-"""Tells the readers of output which lines are printed by a framework that is recorded here.
+"""Tells ``provml run`` and `provml.capture_output` which frameworks an integration records.
 
-Otherwise, the values that a framework both reports and prints would be recorded twice: exactly by
-an integration, and rounded by ``provml run`` or `provml.capture_output`.
+Both then skip the lines that these frameworks print. Otherwise, a value that a framework reports
+and prints would be recorded twice: exactly by the integration, and rounded from the output.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from provml.capture.framework_lines import PRINTED_BY, announce
 
 
 def announce_printed_lines(framework: str) -> None:
-    """Let nobody read metrics from the lines that a framework prints. Idempotent.
+    """Make provml ignore the lines that a framework prints, and read no metrics from these lines.
 
-    Under ``provml run``, this costs a few system calls.
+    Idempotent. Under ``provml run``, a call costs a few system calls.
 
     Args:
-        framework: the name of the framework. Does nothing if the framework prints no metrics.
+        framework: the name of the framework. Nothing happens if the framework prints no metrics.
     """
     if framework in PRINTED_BY:
         announce(read_settings().joined_run, framework)

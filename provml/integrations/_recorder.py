@@ -1,15 +1,15 @@
 """Records what one training of a framework reports, in the run that is active at each call.
 
-The integrations of deep-learning frameworks record only through `FrameworkRecorder`. It decides:
+The integrations of deep-learning frameworks record only through `FrameworkRecorder`, which decides:
 
-- the run: the active run, or the run that ``provml run`` started. An object that the script
-  created, such as a logger, starts a run if there is none.
-- the context: the one that a metric's name implies (see `metric_contexts`), or else the phase that
-  the framework is in. A metric keeps its full name.
+- the run: the active run, or the run that ``provml run`` started. If there is neither, an object
+  that the script created, such as a logger, starts a run.
+- the context: the context that a metric's name implies (see `metric_contexts`), or else the phase
+  that the framework is in. A metric keeps its full name.
 - the epoch: a value named ``epoch`` is the epoch of the other values, and never a metric.
 
-If two trainings of one run report a metric with the same name and context, the metrics of the
-second one go into a sub-context such as ``lightning 2``.
+If two trainings of one run report a metric with the same name and context, the metric of the second
+training goes into a sub-context such as ``lightning 2``.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class _RecorderState:
         owners: the recorder that owns each metric, by run, context and name.
         counts: the number of trainings of each framework in each run.
         warned: the subjects that this process has already warned about.
-        settings: the values that were recorded, as text, by run and name.
-        params: the parameters of each run, as read last.
+        settings: the values of the recorded parameters, as text, by run and name.
+        params: the parameters that were last read from each run.
         reads: the number of times that the parameters of each run were read.
     """
 
@@ -65,18 +65,18 @@ class FrameworkRecorder:
     """Records the metrics, settings and checkpoints of one training.
 
     The methods record nothing if there is no run. They may raise an error if the framework reports
-    something that provml can't record, so callers use `never_raise` or run inside a hook.
+    something that provml can't record, so call them in a hook or in a method with `never_raise`.
 
     Attributes:
         framework: the name of the framework.
     """
 
     def __init__(self, framework: str, *, starts_run: bool = False, experiment: str | None = None):
-        """Create a recorder, which does not record anything yet.
+        """Create a recorder. Records nothing yet.
 
         Args:
             framework: the name of the framework.
-            starts_run: whether to start a run if there is none.
+            starts_run: whether to start a run if no run is active.
             experiment: the experiment of the run to start; by default the name of the script.
         """
         self.framework = framework
@@ -92,10 +92,10 @@ class FrameworkRecorder:
         return vars(self) | {"_contexts": {}}
 
     def find_run(self) -> Run | None:
-        """Return the run to record in; None if there is none, or if the run has ended.
+        """Return the run to record in; None if there is no run, or if the run has ended.
 
-        Starts a run if the recorder may do so. The first call tells ``provml run`` not to read the
-        lines that the framework prints.
+        If no run is active, a recorder with ``starts_run`` starts one. The first call that finds a
+        run tells ``provml run`` not to read the lines that the framework prints.
         """
         run = self._run or find_active_run()
         if run is None and self._starts_run:
@@ -123,13 +123,13 @@ class FrameworkRecorder:
     ) -> None:
         """Record each value in a mapping as a metric. Values in nested mappings get dotted names.
 
-        Values that can't be metrics are left out, and noted.
+        A value that can't be a metric is left out, and `note_failure` says so.
 
         Args:
-            values: the values by name. A value named ``epoch`` overrides the argument.
+            values: the values by name. A value named ``epoch`` overrides the argument ``epoch``.
             step: the step of all values.
             epoch: the epoch of all values, which may be fractional.
-            context: the context of the metrics whose names do not imply one.
+            context: the context of the metrics whose names do not imply a context.
         """
         run = self.find_run()
         if run is None:
@@ -163,16 +163,16 @@ class FrameworkRecorder:
         return found
 
     def _number_in(self, folder: str) -> int:
-        """Return the number of this training among those of its framework in a run."""
+        """Return the number of this training among the run's trainings with the same framework."""
         if folder not in self._numbers:
             counts = STATE.part(_RecorderState).counts
-            # the first training owns its metrics, so the first one that comes here is the second
+            # the first training has no number, so the first training that gets one gets number 2
             counts[folder, self.framework] = counts.get((folder, self.framework), 1) + 1
             self._numbers[folder] = counts[folder, self.framework]
         return self._numbers[folder]
 
     def log_params(self, params: object, prefix: str = "") -> None:
-        """Record the fields of a mapping or configuration object that the script has passed.
+        """Record the fields of a mapping or configuration object as parameters.
 
         A value that this process has already recorded under the same name is not recorded again.
         """
@@ -191,13 +191,13 @@ class FrameworkRecorder:
                 note_failure(f"{self.framework}: the parameter {name[:100]!r}", error)
 
     def log_settings(self, settings: object, prefix: str = "") -> None:
-        """Record settings that this integration has read from objects of the framework.
+        """Record settings of the framework's objects as parameters.
 
-        They never replace a parameter of the script: if the script has recorded another value under
-        the same name, the setting's name gets the framework's name as a prefix.
+        A setting never replaces a parameter of the script: if the script has recorded another value
+        under the same name, the setting's name gets the framework's name as a prefix.
 
-        In a distributed job, only rank 0 records. Costs one pass over the events of the run. After
-        20 passes over a run, the parameters found by the last one are used.
+        In a distributed job, only rank 0 records. Reads all events of the run, to find the
+        parameters of the script. Only the first 20 calls for a run read the events.
         """
         run = self.find_run()
         if run is None or run._folder.settings.rank not in (None, 0):
@@ -229,10 +229,10 @@ class FrameworkRecorder:
         run.log_model(name, path, Context.TRAINING, own_step, _to_epoch(epoch))
 
     def log_dataset(self, name: str, data: object, context: Context) -> None:
-        """Record a dataset that the training reads. Costs one pass over data in memory.
+        """Record a dataset that the training reads. Costs one pass over data that is in memory.
 
         Never reads samples through the dataset's own methods, and never draws random numbers.
-        Records nothing if the last call for this name had the same object.
+        Records nothing if the last call with this name had the same object.
         """
         run = self.find_run()
         if run is not None and data is not None and self._data.get(name) != id(data):
@@ -241,7 +241,10 @@ class FrameworkRecorder:
 
 
 def note_failure(what: str, error: BaseException) -> None:
-    """Note that something was not recorded: in the run of ``provml run``, else as one warning.
+    """Note that something was not recorded.
+
+    Under ``provml run``, the run notes the failure. Otherwise, a process warns once for each
+    ``what``.
 
     Args:
         what: a name for the thing that was not recorded.
@@ -271,7 +274,7 @@ def never_raise(method: _Method) -> _Method:
 
 
 def _read_params(run: Run) -> dict[str, Any]:
-    """Return the parameters of a run."""
+    """Return the parameters of a run, from the run or, after `_MAX_READS` reads, from memory."""
     state, folder = STATE.part(_RecorderState), str(run.path)
     if state.reads[folder] < _MAX_READS:
         state.reads[folder] += 1
@@ -282,7 +285,7 @@ def _read_params(run: Run) -> dict[str, Any]:
 def _are_equal(one: object, other: object) -> bool:
     try:
         return bool(one == other) or repr(one) == repr(other)
-    except Exception:  # comparing arrays, for example, gives more than one bool
+    except Exception:  # a comparison of arrays, for example, gives more than one bool
         return False
 
 

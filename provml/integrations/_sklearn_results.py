@@ -1,6 +1,6 @@
 """Records what scikit-learn has computed: the results of fits, searches and evaluations.
 
-Reads only what an estimator has computed anyway. Imports nothing of scikit-learn.
+Reads only results that scikit-learn has computed for the script. Does not import scikit-learn.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CURVES: Final = {
     "validation_score_": ("validation_score", Context.VALIDATION),
     "validation_scores_": ("validation_score", Context.VALIDATION),
 }
-"""The attributes of fitted estimators that have a number for each iteration."""
+"""The attributes of fitted estimators with a number for each iteration, and their metrics."""
 _RESULTS: Final = {
     "best_score_": ("best_score", Context.VALIDATION),
     "inertia_": ("inertia", Context.TRAINING),
@@ -35,7 +35,7 @@ _RESULTS: Final = {
     "oob_score_": ("oob_score", Context.VALIDATION),
     "reconstruction_err_": ("reconstruction_err", Context.TRAINING),
 }
-"""The attributes of fitted estimators that have one number."""
+"""The attributes of fitted estimators with one number, and their metrics."""
 _CANDIDATE_KEY: Final = re.compile(r"(?:mean|std|rank|split\d+)_(test|train|fit|score)_(\w+)")
 _CALLBACKS: Final = "_skl_callbacks"
 _MONITOR_COLUMNS: Final = frozenset(
@@ -48,14 +48,14 @@ _MONITOR_COLUMNS: Final = frozenset(
         "task_name",
     }
 )
-"""The columns of the log of a ``ScoringMonitor`` that are not scores."""
+"""The columns in the log of a ``ScoringMonitor`` that are not scores."""
 _SIDES: Final = {"test": Context.VALIDATION, "train": Context.TRAINING}
 
 
 def begin_estimator(estimator: Any, features: Any, target: Any) -> Fit | None:
-    """Record an estimator's parameters and its data, before it is fitted.
+    """Record an estimator's parameters and data before the estimator is fitted.
 
-    Returns None if there is no run to record in.
+    Returns the `Fit` to pass to `end_estimator`; None if the fit is not recorded.
     """
     fit = begin_fit(FRAMEWORK, type(estimator).__name__, estimator)
     if fit is not None:
@@ -68,7 +68,7 @@ def begin_estimator(estimator: Any, features: Any, target: Any) -> Fit | None:
 
 
 def end_estimator(fit: Fit, estimator: Any) -> None:
-    """Record a fitted estimator as a model, with what it reports about its fit."""
+    """Record a fitted estimator as a model, and the results that it stores as metrics."""
     results = vars(estimator) if hasattr(estimator, "__dict__") else {}
     for attribute, (metric, context) in _CURVES.items():
         for step, value in enumerate(_read_numbers(results.get(attribute))):
@@ -83,11 +83,11 @@ def end_estimator(fit: Fit, estimator: Any) -> None:
 
 
 def log_evaluation(metric: str, value: Any, target: Any, estimator: Any = None) -> None:
-    """Record the result of a metric function that the script called.
+    """Record the result of a metric function, or of ``score``, that the script called.
 
     Args:
         metric: the name of the function.
-        value: its result; recorded only if it is one number.
+        value: the function's result, which is recorded only if it is a single number.
         target: the true values. If an estimator was fitted to this object, the metric belongs to
             the training, else to the evaluation.
         estimator: the estimator that was evaluated, if it is known.
@@ -122,7 +122,7 @@ def _read_numbers(values: Any) -> Iterator[float]:
 
 
 def _find_monitors(estimator: Any) -> Iterator[Any]:
-    """Yield the callbacks of an estimator, and of the estimators in it, that keep scores."""
+    """Yield the ``ScoringMonitor`` callbacks of an estimator and of the estimators in it."""
     has_params = callable(getattr(estimator, "get_params", None))
     parts = estimator.get_params(deep=True).values() if has_params else ()
     for part in (estimator, *parts):
@@ -132,10 +132,10 @@ def _find_monitors(estimator: Any) -> Iterator[Any]:
 
 
 def _log_monitor(fit: Fit, callback: Any) -> None:
-    """Record the scores of each iteration that scikit-learn's ``ScoringMonitor`` has kept.
+    """Record the scores that a ``ScoringMonitor`` of scikit-learn has kept for each iteration.
 
-    The iterations of a fit are the tasks directly below the fit. The fits inside a search are
-    further down, so their iterations are left out.
+    In scikit-learn's tree of tasks, the iterations of a fit are directly below the fit. The
+    iterations of the fits inside a search are further down, so they are left out.
     """
     try:
         rows = callback.get_logs(select="most_recent").data
@@ -172,7 +172,7 @@ def _log_search(fit: Fit, search: Any) -> None:
 
 
 def _read_candidate(results: Mapping[str, Any], index: int) -> Iterator[ChildMetric]:
-    """Yield the values of a candidate in ``cv_results_``, under the names that they have there."""
+    """Yield the metrics of one candidate, under the names of the columns of ``cv_results_``."""
     for key, column in results.items():
         found = _CANDIDATE_KEY.fullmatch(key)
         number = plain_number(column[index]) if found or key in ("iter", "n_resources") else None

@@ -1,9 +1,10 @@
 """Tracks the running trainings of XGBoost, LightGBM and CatBoost.
 
 A training begins either in the ``fit`` of an estimator or in the function ``train``, which ``fit``
-calls too. `Trainings` keeps the two apart, so that one training is recorded once.
+calls too. `Trainings` recognises a ``train`` that ``fit`` has called, so that each training is
+recorded only once.
 
-Imports nothing of any framework.
+Imports no framework.
 """
 
 from __future__ import annotations
@@ -31,21 +32,23 @@ class Trainings(threading.local):
 
     @property
     def current(self) -> Fit | None:
-        """The running training; None if it is not recorded."""
+        """The innermost running training; None if no training runs, or if it is not recorded."""
         return self.stack[-1] if self.stack else None
 
     def begin_estimator(
         self, framework: str, estimator: Any, features: Any, target: Any, eval_set: Any
     ) -> CallEnd | None:
-        """Record an estimator's parameters and data; return a function that records its model.
-
-        Returns None if a method of the same estimator calls ``fit`` of its base class.
+        """Record an estimator's parameters and data when its ``fit`` begins.
 
         Args:
             framework: the name of the framework.
             estimator: the estimator.
             features, target: the data.
             eval_set: a sequence of pairs of features and target, or None.
+
+        Returns:
+            A function to call when ``fit`` ends, which records the model; None if the estimator's
+            ``fit`` is already running and now calls the ``fit`` of its base class.
         """
         calls = fit_calls()
         if calls.owners and calls.owners[-1] is estimator:
@@ -85,15 +88,15 @@ class Trainings(threading.local):
         settings: Mapping[Any, Any],
         finish: Callable[[Fit, Any], None],
     ) -> CallEnd | None:
-        """Record the settings of ``train``, unless an estimator calls it.
+        """Record the settings of a call of ``train``, unless the ``fit`` of an estimator made it.
 
         Args:
             framework: the name of the framework.
             settings: the parameters.
-            finish: a function that records the result.
+            finish: a function that records the result of ``train``.
 
         Returns:
-            A function to call at the end of the training.
+            A function to call when ``train`` ends; None if ``fit`` called ``train``.
         """
         if self.stack:
             return None  # the estimator's fit is already recorded
@@ -117,12 +120,13 @@ def surround_function(
     function_name: str,
     before: CallStart,
 ) -> None:
-    """Surround a function in the module that defines it, and in the modules that import it.
+    """Wrap a function in the module that defines it, and in the modules that import it.
 
-    All modules get the same function, because a function is pickled by the module that defines it.
+    All modules get the same wrapper, because pickle finds a function through the module that
+    defines it.
 
     Args:
-        calls: the collection of surrounded functions.
+        calls: the collection to which the wrapped function is added.
         modules: the module that defines the function, and modules that may have imported it.
         function_name: the name of the function.
         before: see `RecordedCalls.surround`.
@@ -138,12 +142,12 @@ def surround_function(
 
 
 def _set_params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters that have a value; None means that the framework chooses one."""
+    """Return the parameters that are not None. None lets the framework choose the value."""
     return {name: value for name, value in params.items() if value is not None}
 
 
 def log_evaluations(fit: Fit, values: Mapping[str, Iterable[tuple[str, Any]]], step: int) -> None:
-    """Record the values of the evaluation sets in one round.
+    """Record the metrics of all evaluation sets after one round of training.
 
     Args:
         fit: the training.

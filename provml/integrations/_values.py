@@ -18,10 +18,11 @@ _MAX_TEXT: Final = 1000
 
 
 def plain_settings(settings: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return the settings by name, with values that can be recorded.
+    """Return settings by name, with values that can be recorded as parameters.
 
     Numbers, texts, None and short collections of these are kept. An estimator, or another object
-    that has settings, becomes the name of its class. Any other object becomes a short text.
+    with a method ``get_params``, becomes the name of its class. Any other object becomes a short
+    text.
     """
     return {str(name): _plain_value(value) for name, value in settings.items()}
 

@@ -1,4 +1,4 @@
-"""Records Hugging Face Accelerate.
+"""Records what scripts log with Hugging Face Accelerate.
 
     from provml.integrations.accelerate import ProvMLTracker
 
@@ -30,14 +30,14 @@ modules: Final = ("accelerate",)
 
 
 class _Accelerators:
-    """The recorder of each accelerator of this process, and the last step that it logged."""
+    """The recorder of each accelerator of this process, and the last step each one logged."""
 
     def __init__(self) -> None:
         self.recorders: IdentityMap[FrameworkRecorder] = IdentityMap()
         self.steps: IdentityMap[int] = IdentityMap()
 
     def recorder_of(self, accelerator: Any) -> FrameworkRecorder:
-        """Return the recorder of an accelerator. The first call creates it."""
+        """Return the recorder of an accelerator. The first call for it creates the recorder."""
         recorder = self.recorders.get(accelerator)
         if recorder is None:
             recorder = FrameworkRecorder(name)
@@ -46,7 +46,10 @@ class _Accelerators:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the calls to accelerators. Calls that they make to other trackers are left out."""
+    """Wrap the methods of ``Accelerator``, so that calls to them are recorded.
+
+    The calls that an accelerator makes to other trackers are not recorded.
+    """
     calls.record(module.Accelerator, "init_trackers", _initialised)
     calls.record(module.Accelerator, "log", _logged)
     calls.record(module.Accelerator, "save_state", _saved, leaf=True, nested=True)
@@ -107,7 +110,7 @@ class ProvMLTracker(GeneralTracker):
 
     @property
     def tracker(self) -> Run | None:
-        """The run."""
+        """The run that this tracker records in; None if the run has ended."""
         return self._recorder.find_run()
 
     @never_raise
@@ -117,7 +120,7 @@ class ProvMLTracker(GeneralTracker):
 
     @never_raise
     def log(self, values: Mapping[str, Any], step: int | None = None, **_: Any) -> None:
-        """Record metrics."""
+        """Record each value in a mapping as a metric."""
         self._recorder.log_metrics(values, step)
 
     @never_raise

@@ -1,4 +1,4 @@
-"""Records CatBoost.
+"""Records trainings with CatBoost.
 
     import provml.integrations.catboost
 
@@ -11,7 +11,7 @@
 | data that is passed to ``fit`` | datasets |
 | the trained model, and files saved with ``save_model`` | a model and its versions |
 
-CatBoost trains in C++, so its metrics are recorded when the training is over.
+CatBoost trains in C++, so the metrics are recorded only when the training is over.
 """
 
 from __future__ import annotations
@@ -39,14 +39,17 @@ class _Trainings(Trainings):
 
 
 def autolog() -> None:
-    """Record what CatBoost reports in the active run, as ``provml run`` does. Idempotent."""
+    """Start to record what CatBoost reports, as ``provml run`` does. Idempotent.
+
+    A training is recorded in the run that is active when the training begins.
+    """
     from provml.integrations import autolog
 
     autolog(name)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record each training that the package runs."""
+    """Wrap CatBoost's methods, so that trainings and saved models are recorded."""
     for kind in _ESTIMATORS:
         estimator = getattr(module, kind, None)
         if estimator is not None and "fit" in vars(estimator):
@@ -62,7 +65,7 @@ def _begin_estimator(
     **options: Any,
 ) -> CallEnd | None:
     trainings = STATE.part(_Trainings)
-    is_pool = type(X).__name__ == "Pool"  # its data can't be read
+    is_pool = type(X).__name__ == "Pool"  # the data in a pool can't be read
     features, eval_set = None if is_pool else X, options.get("eval_set")
     end = trainings.begin_estimator(name, estimator, features, y, eval_set)
     fit = trainings.current
@@ -85,7 +88,7 @@ def _log_results(fit: Fit, estimator: Any) -> None:
 
 
 def _saved(result: Any, model: Any, fname: Any, *_: Any, **__: Any) -> None:
-    """Record a file that CatBoost's own code has written, which no audit hook sees."""
+    """Record a file that CatBoost's C++ code has written, because no audit hook sees the file."""
     run = find_active_run()
     if run is not None and not run.closed and os.path.isfile(fname):
         run.log_model(os.path.basename(fname), fname, Context.TRAINING)

@@ -1,4 +1,4 @@
-"""Records PyTorch-Ignite.
+"""Records trainings and evaluations with PyTorch-Ignite.
 
     from provml.integrations.ignite import ProvMLLogger
 
@@ -12,11 +12,14 @@ Under ``provml run``, provml records every engine:
 
 | Ignite | provml |
 |---|---|
-| the metrics of an engine that no other engine runs in | metrics of the training, per epoch |
-| the output of its ``process_function``, if it is a float | the metric ``output``, per iteration |
+| the metrics of the engine that trains | metrics of the training, per epoch |
+| the output of its ``process_function``, if a float | the metric ``output``, per iteration |
 | the metrics of an engine that runs during the training | metrics of the validation |
 | the metrics of an engine that runs after the training | metrics of the evaluation |
 | ``DiskSaver`` | versions of a model |
+
+The engine that trains is the first engine that runs, or a later engine with more than one epoch
+that does not run inside another engine.
 """
 
 from __future__ import annotations
@@ -47,8 +50,8 @@ class _Engines(threading.local):
 
     Attributes:
         recorders: the recorder of each engine.
-        running: the engines that are running, with the outermost one first.
-        trainer: the last engine in which another engine ran, or that ran alone; None before that.
+        running: the engines that are running, outermost first.
+        trainer: the engine that trains; None if no engine has run.
     """
 
     def __init__(self) -> None:
@@ -57,7 +60,7 @@ class _Engines(threading.local):
         self.trainer: weakref.ref[Any] | None = None
 
     def recorder_of(self, engine: Any) -> FrameworkRecorder:
-        """Return the recorder of an engine. The first call creates it."""
+        """Return the recorder of an engine. The first call for an engine creates the recorder."""
         recorder = self.recorders.get(engine)
         if recorder is None:
             recorder = FrameworkRecorder(name)
@@ -70,14 +73,14 @@ class _Engines(threading.local):
 
 
 class _Loggers:
-    """Whether the script has created a logger of ours, which then records instead of the hooks."""
+    """Whether the script has created a `ProvMLLogger`, which then records instead of the hooks."""
 
     def __init__(self) -> None:
         self.exist = False
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the events of all engines, and the files that are saved."""
+    """Wrap Ignite's methods, so that the events of engines and the saved files are recorded."""
     calls.record(Engine, "_fire_event", _fired, leaf=True, nested=True)
     calls.record(DiskSaver, "__call__", _saved, leaf=True, nested=True)
 
@@ -150,8 +153,8 @@ def _saved(
 class ProvMLLogger(BaseLogger):
     """A logger that records in the active run, or starts a run if none is active.
 
-    Attach it to engines with ``attach_output_handler`` and ``attach_opt_params_handler``, as the
-    loggers of Ignite. A tag such as ``validation`` selects the context.
+    Attach the logger to engines with ``attach_output_handler`` and ``attach_opt_params_handler``,
+    like Ignite's own loggers. A tag such as ``validation`` selects the context.
 
     Args:
         experiment: the experiment of the run to start; by default the name of the script.
@@ -163,7 +166,7 @@ class ProvMLLogger(BaseLogger):
 
     @property
     def run(self) -> Run | None:
-        """The run."""
+        """The run that this logger records in; None if the run has ended."""
         return self._recorder.find_run()
 
     def log_params(self, params: Any) -> None:
@@ -183,7 +186,7 @@ class ProvMLLogger(BaseLogger):
 
 
 class _OutputHandler(BaseOutputHandler):
-    """Records the metrics and the output of an engine."""
+    """A handler that records the metrics and the output of an engine."""
 
     @never_raise
     def __call__(self, engine: Any, logger: Any, event_name: Any) -> None:
@@ -193,7 +196,7 @@ class _OutputHandler(BaseOutputHandler):
 
 
 class _OptimizerHandler(BaseOptimizerParamsHandler):
-    """Records a parameter of an optimizer, such as the learning rate."""
+    """A handler that records a parameter of an optimizer, such as the learning rate."""
 
     @never_raise
     def __call__(self, engine: Any, logger: Any, event_name: Any) -> None:

@@ -1,4 +1,4 @@
-"""Records Keras 3, with any of its backends.
+"""Records trainings and evaluations with Keras 3, on any of its backends.
 
     from provml.integrations.keras import ProvMLCallback
 
@@ -46,13 +46,13 @@ _FIT_SETTINGS: Final = (
 
 
 class _Training:
-    """The state of the training of a model.
+    """The state of a model's training.
 
     Attributes:
         recorder: the recorder of the model.
-        in_fit: whether ``fit`` is running, in which ``evaluate`` validates.
-        step: the number of batches that the model has been trained on.
-        epoch: the epoch that began last.
+        in_fit: whether ``fit`` is running, so that an evaluation is a validation of ``fit``.
+        step: the number of batches that the model has been trained on; None if unknown.
+        epoch: the epoch that began last; None if no epoch has begun.
     """
 
     def __init__(self, recorder: FrameworkRecorder) -> None:
@@ -62,7 +62,7 @@ class _Training:
         self.epoch: int | None = None
 
     def begin(self, model: Any) -> None:
-        """Record the settings of a training."""
+        """Record the settings of a training that begins."""
         self.in_fit = True
         optimizer = getattr(model, "optimizer", None)
         if optimizer is not None:
@@ -77,7 +77,7 @@ class _Training:
 
         Args:
             epoch: the epoch, counted from 0.
-            steps: the number of batches of an epoch; None if it is unknown.
+            steps: the number of batches in an epoch; None if unknown.
             logs: the values.
         """
         self.epoch = epoch
@@ -85,7 +85,7 @@ class _Training:
         self.recorder.log_metrics(logs or {}, self.step, epoch, Context.TRAINING)
 
     def end_test(self, logs: Mapping[str, Any] | None) -> None:
-        """Record the values of ``evaluate``, unless it belongs to ``fit``."""
+        """Record the values of ``evaluate``, unless ``fit`` is running."""
         if not self.in_fit:
             self.recorder.log_metrics(logs or {}, self.step, self.epoch, Context.EVALUATION)
 
@@ -97,7 +97,7 @@ class _Models:
         self.trainings: IdentityMap[_Training] = IdentityMap()
 
     def training_of(self, model: Any) -> _Training:
-        """Return the training of a model. The first call creates it."""
+        """Return the training of a model. The first call for a model creates the `_Training`."""
         training = self.trainings.get(model)
         if training is None:
             training = _Training(FrameworkRecorder(name))
@@ -106,7 +106,7 @@ class _Models:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the trainings, evaluations and saved files of all models."""
+    """Wrap Keras's methods, so that trainings, evaluations and saved files are recorded."""
     calls.record_before(module.Model, "fit", _fit_called)
     calls.record_before(CallbackList, "on_train_begin", _train_begun)
     calls.record_before(CallbackList, "on_epoch_begin", _epoch_begun)
@@ -121,7 +121,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
 
 
 def _reported_elsewhere(*_: Any, **__: Any) -> None:
-    """Record nothing: the hooks record the values, so calls to TensorBoard must not repeat them."""
+    """Record nothing. The hooks record the values that Keras also passes to TensorBoard."""
 
 
 def _is_recorded_here(callbacks: Any) -> bool:
@@ -228,5 +228,5 @@ class ProvMLCallback(Callback):
 
     @never_raise
     def on_test_end(self, logs: Any = None) -> None:
-        """Record the values of ``evaluate``."""
+        """Record the values of ``evaluate``, unless ``fit`` is running."""
         self._training.end_test(logs)

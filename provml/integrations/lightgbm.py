@@ -1,4 +1,4 @@
-"""Records LightGBM.
+"""Records trainings with LightGBM.
 
     import provml.integrations.lightgbm
 
@@ -11,7 +11,8 @@
 | data of an estimator | datasets |
 | the trained booster, and files saved with ``save_model`` | a model and its versions |
 
-Instead, you can pass `provml_callback` to ``lightgbm.train`` or to ``fit``. It records the metrics.
+Instead of calling `autolog`, you can add ``provml_callback()`` to the callbacks of
+``lightgbm.train`` or ``fit``. The callback records only the metrics.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class _Trainings(Trainings):
     """The running trainings of LightGBM in each thread.
 
     Attributes:
-        has_callback: whether a callback of ours records the metrics of the training.
+        has_callback: whether the hooks leave out the metrics of the training, because a callback of
+            ours or the end of ``cv`` records them.
     """
 
     def __init__(self) -> None:
@@ -49,14 +51,17 @@ class _Trainings(Trainings):
 
 
 def autolog() -> None:
-    """Record what LightGBM reports in the active run, as ``provml run`` does. Idempotent."""
+    """Start to record what LightGBM reports, as ``provml run`` does. Idempotent.
+
+    A training is recorded in the run that is active when the training begins.
+    """
     from provml.integrations import autolog
 
     autolog(name)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record each training that the package runs."""
+    """Wrap LightGBM's functions, so that trainings and saved models are recorded."""
     sklearn = getattr(module, "sklearn", None)
     owners = (module.engine, module, sklearn)
     surround_function(calls, owners, "train", _begin_training)
@@ -97,7 +102,7 @@ def _begin_folds(
     params: Any, train_set: Any, *arguments: Any, num_boost_round: int = 100, **options: Any
 ) -> CallEnd | None:
     trainings = STATE.part(_Trainings)
-    trainings.has_callback = True  # the boosters of the folds report nothing by themselves
+    trainings.has_callback = True  # `_end_folds` records the metrics
     settings = dict(params) if isinstance(params, Mapping) else {}
     settings["num_boost_round"] = num_boost_round
     settings |= {key: options[key] for key in _ARGUMENTS if key in options}
@@ -113,7 +118,7 @@ def _end_training(fit: Fit, booster: Any) -> None:
 
 
 def _end_folds(fit: Fit, results: Any) -> None:
-    """Record the means and standard deviations over the folds, which ``cv`` returns."""
+    """Record what ``cv`` returns: the means and standard deviations over the folds."""
     for key, values in results.items():
         if isinstance(values, list):
             data, _, metric = key.partition(" ")
@@ -136,7 +141,7 @@ def _log_results(fit: Fit, results: Any, step: int) -> None:
 
 
 def _saved(result: Any, booster: Any, filename: Any, *_: Any, **__: Any) -> None:
-    """Record a file that the booster's own code has written, which no audit hook sees."""
+    """Record a file that LightGBM's C++ code has written, because no audit hook sees the file."""
     run = find_active_run()
     if run is not None and not run.closed and os.path.isfile(filename):
         run.log_model(os.path.basename(filename), filename, Context.TRAINING)
@@ -146,7 +151,7 @@ class _Callback:
     """The callback that `provml_callback` returns."""
 
     order = 25
-    """The position among the callbacks: after the evaluation, before the early stopping."""
+    """The callback's position among all callbacks: after the evaluation, before early stopping."""
 
     def __init__(self, experiment: str | None) -> None:
         self._recorder = FrameworkRecorder(name, starts_run=True, experiment=experiment)
@@ -164,7 +169,7 @@ class _Callback:
 def provml_callback(experiment: str | None = None) -> Callable[[Any], None]:
     """Return a callback that records the values of the evaluation sets.
 
-    It records in the active run, or starts a run if none is active.
+    The callback records in the active run, or starts a run if none is active.
 
     Args:
         experiment: the experiment of the run to start; by default the name of the script.

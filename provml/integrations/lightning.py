@@ -1,10 +1,10 @@
-"""Records Lightning.
+"""Records trainings with the package ``lightning``.
 
     from provml.integrations.lightning import ProvMLLogger
 
     trainer = Trainer(logger=ProvMLLogger("experiment"))
 
-`provml.integrations._lightning` says what is recorded.
+`provml.integrations._lightning` lists what is recorded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ modules: Final = ("lightning.pytorch",)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the trainers of the package."""
+    """Wrap the package's functions, so that its trainers are recorded."""
     patch_package(module.__name__, calls)
 
 
@@ -44,7 +44,7 @@ class ProvMLLogger(LoggerMethods, Logger):
 class ProvMLCallback(CallbackMethods, Callback):
     """A callback that adds a `ProvMLLogger` to the trainer's other loggers.
 
-    Use it if another class or a configuration file chooses the loggers.
+    Use this callback if another class or a configuration file chooses the loggers.
 
     Args:
         experiment: as for `ProvMLLogger`.

@@ -1,4 +1,4 @@
-"""Records the norms of a torch model and the learning rates of its optimizer; see `watch`.
+"""Records the norms of a torch model's weights and gradients, and the learning rates; see `watch`.
 
 Imports torch only when a model is watched.
 """
@@ -15,10 +15,10 @@ from provml.recording.checks import validate_step
 
 
 class Watch:
-    """Records the norms of a model and the learning rates of its optimizer; see `watch`."""
+    """Records norms and learning rates after steps of an optimizer. Call `watch` to create it."""
 
     def __init__(self, model: Any, optimizer: Any, every: int, per_parameter: bool) -> None:
-        """Internal: call `watch`."""
+        """Start to record. For internal use: call `watch` instead."""
         self._recorder = FrameworkRecorder("torch")
         self._named: dict[str, Any] = dict(model.named_parameters())
         self._every = every
@@ -90,8 +90,8 @@ def _read_rates(optimizer: Any) -> dict[str, Any]:
 def watch(model: Any, optimizer: Any, *, every: int = 100, per_parameter: bool = False) -> Watch:
     """Record norms and learning rates while an optimizer trains a model.
 
-    The first step of the optimizer, and then every 100th step by default, gives these metrics in
-    the context training:
+    These metrics are recorded, in the context training, at the first step of the optimizer and then
+    at every 100th step by default:
 
     - ``gradient_norm``: the norm of all gradients, after the script has clipped or unscaled them;
     - ``weight_norm``: the norm of all weights, after the step;
@@ -103,8 +103,8 @@ def watch(model: Any, optimizer: Any, *, every: int = 100, per_parameter: bool =
 
     Args:
         model: a torch module.
-        optimizer: the optimizer; its steps are counted from 0.
-        every: the number of steps between two records.
+        optimizer: the torch optimizer, whose steps are counted from 0.
+        every: the number of steps from one recorded step to the next.
         per_parameter: whether to record the norms of each parameter too, under names such as
             ``gradient_norm/layer1.weight``.
 
@@ -112,14 +112,14 @@ def watch(model: Any, optimizer: Any, *, every: int = 100, per_parameter: bool =
         An object whose method ``remove`` stops the recording.
 
     Raises:
-        InvalidArgumentError: the model has no parameters, ``every`` is not a positive whole number,
-            or the object is not an optimizer.
+        InvalidArgumentError: ``model`` is not a torch module with parameters, ``optimizer`` is not
+            a torch optimizer, or ``every`` is not a positive whole number.
     """
     import torch
 
     number = validate_step(every)
     if number is None or number < 1:
-        raise InvalidArgumentError(f"every must be a positive whole number, not {every!r:.80}")
+        raise InvalidArgumentError(f"every= must be a positive whole number, not {every!r:.80}")
     if not isinstance(model, torch.nn.Module) or not _has_any(model.parameters()):
         raise InvalidArgumentError(
             f"watch takes a torch module that has parameters, not {type(model).__name__}"

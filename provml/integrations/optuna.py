@@ -1,4 +1,4 @@
-"""Records Optuna.
+"""Records the studies and trials of Optuna.
 
     import provml.integrations.optuna
 
@@ -6,14 +6,15 @@
 
 | Optuna | provml |
 |---|---|
-| a trial | a child run, to which everything that the objective records belongs | | suggested
-parameters | parameters of the child | | reported intermediate values | the metric
-``intermediate_value`` of the child | | the values of the objective | metrics of the child, and of
-the run itself with the trial as step | | a pruned or failed trial | an interrupted or failed child
-| | directions, sampler, pruner, the attributes and best parameters of the study | parameters |
+| a trial | a child run, which is active while the objective runs |
+| suggested parameters | parameters of the child run |
+| reported intermediate values | the metric ``intermediate_value`` of the child run |
+| the values of the objective | metrics of the child run, and of its parent with the trial as step |
+| a pruned or failed trial | an interrupted or failed child run |
+| directions, sampler, pruner, attributes and best parameters of the study | parameters |
 
-Instead, you can pass a `ProvMLCallback` to ``Study.optimize``. It records each trial when the trial
-is over.
+Instead of calling `autolog`, you can pass a `ProvMLCallback` to ``Study.optimize``. The callback
+records each trial when the trial is over.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ name: Final = "optuna"
 modules: Final = ("optuna.study",)
 
 LOWER_IS_BETTER: Final = "lower_is_better"
-"""The tag of a run that names the metrics of its children whose lowest value is the best one."""
+"""The tag that lists the metrics of the child runs for which the lowest value is the best."""
 INTERMEDIATE_VALUE: Final = "intermediate_value"
 """The metric that contains the intermediate values of a trial."""
 _STATUSES: Final = {
@@ -57,7 +58,7 @@ class _Study:
 
     Attributes:
         run: the run to which the trials belong.
-        children: starts the child runs.
+        children: the object that starts the child runs.
         recorded: the numbers of the trials that have been recorded.
     """
 
@@ -68,15 +69,16 @@ class _Study:
 
 
 class _Studies:
-    """The studies of this process, by the object of the study."""
+    """The recorded studies of this process, by Optuna's ``Study`` object."""
 
     def __init__(self) -> None:
         self.known: IdentityMap[_Study] = IdentityMap()
 
     def find(self, study: Any) -> _Study | None:
-        """Return the recorded study; None if there is no run to record in.
+        """Return the `_Study` that belongs to an Optuna study; None if no run is active.
 
-        The first call for a study chooses the run.
+        The first call for an Optuna study ties it to the run that is active then, until that run
+        ends.
         """
         found = self.known.get(study)
         if found is not None and not found.run.closed:
@@ -91,11 +93,11 @@ class _Studies:
 
 
 class _Trial(threading.local):
-    """The trial that an optimization runs in a thread.
+    """The trial that ``Study.optimize`` runs in a thread.
 
     Attributes:
-        is_running: whether an optimization runs a trial in this thread.
-        child: the child run of the trial; None if it is not recorded.
+        is_running: whether ``Study.optimize`` is running a trial in this thread.
+        child: the child run of the trial; None if the trial is not recorded.
         trial: Optuna's object for the trial.
         error: the exception that the objective raised, or None.
     """
@@ -108,14 +110,17 @@ class _Trial(threading.local):
 
 
 def autolog() -> None:
-    """Record what Optuna reports in the active run, as ``provml run`` does. Idempotent."""
+    """Start to record what Optuna reports, as ``provml run`` does. Idempotent.
+
+    The trials of a study become child runs of the active run.
+    """
     from provml.integrations import autolog
 
     autolog(name)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the studies of the package."""
+    """Wrap Optuna's functions, so that studies and trials are recorded."""
     import optuna.study._optimize as optimizing
     from optuna.trial import Trial
 
@@ -162,7 +167,7 @@ def log_study(run: Run, study: Any) -> None:
 
 
 def log_best(run: Run, study: Any) -> None:
-    """Record the parameters and the value of the best trial, if there is one best trial."""
+    """Record the parameters and the value of the best trial of a study with one objective."""
     if run.closed or len(study.directions) > 1:
         return
     try:
@@ -229,7 +234,7 @@ def _failed(*args: Any, exc_info: Any = None, **_: Any) -> None:
 def _finish_trial(
     found: _Study, child: Run, frozen: Any, study: Any, error: BaseException | None
 ) -> None:
-    """Record the result of a trial, in its child run and in the run of the study, and end it."""
+    """Record a trial's result in its child run and in the study's run, and end the child run."""
     found.recorded.add(frozen.number)
     missing = {key: value for key, value in frozen.params.items() if key not in child.params}
     child.log_params(plain_settings(missing))
@@ -250,7 +255,7 @@ def _read_state(frozen: Any) -> tuple[str, str | None]:
 
 
 def _result_metrics(study: Any, frozen: Any) -> Iterator[ChildMetric]:
-    """Yield the values of the objective, under the names that the study gives them."""
+    """Yield the values of a trial's objective, under the names that the study gives them."""
     if frozen.state.name != "COMPLETE" or not frozen.values:
         return
     names = getattr(study, "metric_names", None)
@@ -270,7 +275,7 @@ def _told(frozen: Any, study: Any, *_: Any, **__: Any) -> None:
 
 
 def _record_trial(found: _Study, study: Any, frozen: Any) -> None:
-    """Record a trial that is over as a child run, unless it has been recorded."""
+    """Record a trial that is over: as a child run, unless the trial is already recorded."""
     if frozen.number in found.recorded:
         return
     found.recorded.add(frozen.number)
@@ -290,7 +295,7 @@ def _record_trial(found: _Study, study: Any, frozen: Any) -> None:
 class ProvMLCallback:
     """A callback for ``Study.optimize`` that records each trial as a child of the active run.
 
-    If no run is active, it starts one.
+    If no run is active, the callback starts one.
 
     Args:
         experiment: the experiment of the run to start; by default the name of the script.

@@ -1,4 +1,4 @@
-"""Records Ray Tune.
+"""Records the trials of Ray Tune.
 
     import provml.integrations.ray
 
@@ -9,9 +9,10 @@
 | a trial | a child run, recorded by the process that runs the ``Tuner`` |
 | the configuration of a trial | parameters of the child |
 | reported values | metrics of the child; the step is ``training_iteration`` |
-| a failed trial, or a trial that did not end | a failed or interrupted child |
+| a failed trial | a failed child |
+| a trial that has not ended when the experiment ends | an interrupted child |
 
-Instead, you can pass a `ProvMLCallback` in ``RunConfig(callbacks=[...])``.
+Instead of calling `autolog`, you can pass a `ProvMLCallback` in ``RunConfig(callbacks=[...])``.
 """
 
 from __future__ import annotations
@@ -63,14 +64,14 @@ _ABOUT_TRIAL: Final = frozenset(
         "warmup_time",
     )
 )
-"""The values that Ray Tune adds to each result."""
+"""The names of the values that Ray Tune adds to each result. They are not recorded as metrics."""
 
 
 class _Experiment:
     """The trials of one experiment of Ray Tune, recorded as the children of a run.
 
     Attributes:
-        children: starts the child runs.
+        children: the object that starts the child runs.
         runs: the child runs of the trials that are not over, by the trial's id.
     """
 
@@ -79,7 +80,7 @@ class _Experiment:
         self.runs: dict[str, Run] = {}
 
     def start(self, trial: Any) -> Run:
-        """Return the child run of a trial. The first call starts it."""
+        """Return the child run of a trial. The first call for a trial starts the child run."""
         child = self.runs.get(trial.trial_id)
         if child is None:
             child = self.children.start({"trial": trial.trial_id})
@@ -105,19 +106,25 @@ class _Experiment:
         del self.runs[trial.trial_id]
 
     def finish(self) -> None:
-        """End the child runs of the trials that did not end."""
+        """End the child runs of the trials that have not ended."""
         while self.runs:
-            self.runs.popitem()[1].end_run("interrupted", reason="the experiment has ended")
+            self.runs.popitem()[1].end_run("interrupted", reason="the experiment ended first")
 
 
 class _Experiments:
-    """The experiments of this process, by the object that calls the callbacks."""
+    """The recorded experiments of this process, by owner (see `find`)."""
 
     def __init__(self) -> None:
         self.known: IdentityMap[_Experiment] = IdentityMap()
 
     def find(self, owner: Any) -> _Experiment | None:
-        """Return the experiment; None if there is no run. The first call chooses the run."""
+        """Return the experiment of an owner; None if no run is active.
+
+        The first call for an owner ties its experiment to the run that is active then.
+
+        Args:
+            owner: the experiment's list of callbacks, or the `ProvMLCallback` in that list.
+        """
         found = self.known.get(owner)
         if found is None:
             run = find_active_run()
@@ -130,14 +137,17 @@ class _Experiments:
 
 
 def autolog() -> None:
-    """Record what Ray Tune reports in the active run, as ``provml run`` does. Idempotent."""
+    """Start to record what Ray Tune reports, as ``provml run`` does. Idempotent.
+
+    The trials of an experiment become child runs of the active run.
+    """
     from provml.integrations import autolog
 
     autolog(name)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the experiments of the package, at the calls to their callbacks."""
+    """Wrap the methods that call an experiment's callbacks, so that its trials are recorded."""
     callbacks = sys.modules["ray.tune.callback"].CallbackList
     calls.record_before(callbacks, "on_trial_start", _started)
     calls.record_before(callbacks, "on_trial_result", _reported)
@@ -147,7 +157,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
 
 
 def _find(callbacks: Any) -> _Experiment | None:
-    """Return the experiment of a list of callbacks, unless a callback of ours records it."""
+    """Return the experiment of a list of callbacks; None if a `ProvMLCallback` is in it."""
     own = any(isinstance(callback, ProvMLCallback) for callback in callbacks._callbacks)
     return None if own else STATE.part(_Experiments).find(callbacks)
 
@@ -185,7 +195,9 @@ def _read_error(trial: Any) -> str:
 
 
 class ProvMLCallback(Callback):
-    """A callback that records each trial as a child of the active run, or of a run that it starts.
+    """A callback that records each trial as a child of the active run.
+
+    If no run is active, the callback starts one.
 
     Args:
         experiment: the experiment of the run to start; by default the name of the script.
@@ -227,6 +239,6 @@ class ProvMLCallback(Callback):
 
     @never_raise
     def on_experiment_end(self, trials: Any, **_: Any) -> None:
-        """End the child runs of the trials that did not end."""
+        """End the child runs of the trials that have not ended."""
         if (found := STATE.part(_Experiments).find(self)) is not None:
             found.finish()

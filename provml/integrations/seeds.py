@@ -1,8 +1,8 @@
 """Records the seeds that a script passes to ``random.seed`` and ``numpy.random.seed``.
 
-The first seed of each becomes the parameter ``seed.random`` or ``seed.numpy``. A seed can't be read
-back from a generator, so provml notes it when the script sets it. Worker processes seed their
-generators too, but these seeds are not recorded.
+The first seed of each function becomes the parameter ``seed.random`` or ``seed.numpy``. A seed
+can't be read back from a generator, so provml records the seed when the script sets it. Worker
+processes seed their generators too, but these seeds are not recorded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ modules: Final = ("random", "numpy.random")
 
 
 class _SeenSeeds:
-    """The generators whose seed has been recorded."""
+    """The generators whose seeds have been recorded."""
 
     def __init__(self) -> None:
         self.recorder = FrameworkRecorder(name)
@@ -29,7 +29,7 @@ class _SeenSeeds:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the calls to the module's function ``seed``."""
+    """Wrap the module's function ``seed``, so that the seed of the first call is recorded."""
     after = partial(_seeded, module.__name__.partition(".")[0])
     calls.record(module, "seed", after, leaf=True, nested=True)
 

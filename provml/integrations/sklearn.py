@@ -1,4 +1,4 @@
-"""Records scikit-learn.
+"""Records fits, searches and evaluations with scikit-learn.
 
     import provml.integrations.sklearn
 
@@ -8,14 +8,14 @@
 |---|---|
 | ``fit`` of an estimator or pipeline | its parameters, the data, and a model |
 | what the estimator reports about its fit, such as ``loss_curve_`` | metrics of the training |
-| a search, such as ``GridSearchCV`` | the same, and a child run for each candidate |
+| ``fit`` of a search, such as ``GridSearchCV`` | also a child run for each candidate |
 | ``cross_validate``, ``cross_val_score`` | the scores of the folds, as metrics of the validation |
 | ``score`` of an estimator, functions such as ``accuracy_score`` | metrics of the evaluation |
 
-Only outermost calls are recorded: no fits inside a search or a meta-estimator. provml never fits,
-predicts or scores by itself.
+Only outermost calls are recorded: a fit inside a search or a meta-estimator is not. provml never
+fits, predicts or scores by itself.
 
-`provml.integrations._sklearn_results` records the fits.
+This module installs the hooks, and `provml.integrations._sklearn_results` records what they report.
 """
 
 from __future__ import annotations
@@ -49,18 +49,21 @@ _FITTING_FUNCTIONS: Final = (
     "validation_curve",
 )
 _REPORTED_ELSEWHERE: Final = ("xgboost", "lightgbm", "catboost", "skorch")
-"""The packages whose estimators have an integration of their own."""
+"""The packages whose estimators other integrations record."""
 
 
 def autolog() -> None:
-    """Record what scikit-learn reports in the active run, as ``provml run`` does. Idempotent."""
+    """Start to record what scikit-learn reports, as ``provml run`` does. Idempotent.
+
+    A fit is recorded in the run that is active when the fit begins.
+    """
     from provml.integrations import autolog
 
     autolog(name)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the estimators of the package, and the functions that evaluate them."""
+    """Wrap scikit-learn's functions, so that fits and evaluations are recorded."""
     if module.__name__ == "sklearn.base":
         _patch_estimators(module, calls)
     elif module.__name__ == "sklearn.metrics":
@@ -76,7 +79,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
 
 
 def _patch_estimators(module: ModuleType, calls: RecordedCalls) -> None:
-    """Surround the fits of all classes of estimators, including those that are defined later."""
+    """Wrap the fits of all estimator classes, including classes that are defined later."""
     root = module.BaseEstimator
     for kind in _list_subclasses(root):
         _patch_class(kind, calls)
@@ -164,9 +167,9 @@ def _list_metric_functions(module: ModuleType) -> list[str]:
 class _ClosureFunction:
     """The function that a decorated function calls, as an attribute that can be replaced.
 
-    scikit-learn decorates its public functions. If the decorated function itself were replaced, the
-    references that scikit-learn keeps to it could not be pickled any more, because a function is
-    pickled by its name.
+    scikit-learn decorates its public functions, and keeps references to the decorated functions.
+    If such a function were replaced, these references could no longer be pickled, because pickle
+    finds a function by its name.
     """
 
     __name__ = "sklearn"
@@ -182,7 +185,7 @@ class _ClosureFunction:
 def _surround_function(
     package: ModuleType, function_name: str, calls: RecordedCalls, before: Callable[..., CallEnd]
 ) -> None:
-    """Surround the function that a decorated function of the package calls."""
+    """Wrap the function that a decorated function of a package calls."""
     decorated = getattr(package, function_name, None)
     original = getattr(decorated, "__wrapped__", None)
     for cell in getattr(decorated, "__closure__", None) or ():
@@ -191,7 +194,7 @@ def _surround_function(
 
 
 def _is_called_by_script() -> bool:
-    """Return whether the caller of the surrounded function is not part of an installed package."""
+    """Return whether the script, not an installed package, called the wrapped function."""
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None and _is_wrapper(frame.f_globals.get("__name__", "")):
         frame = frame.f_back
@@ -204,7 +207,7 @@ def _is_wrapper(module_name: str) -> bool:
 
 
 def _hide_fits(what: str) -> Callable[[], None]:
-    """Hide the fits and metrics of this thread until the returned function is called."""
+    """Record no fits and metrics of this thread until the returned function is called."""
     owners = fit_calls().owners
     owners.append(what)
 

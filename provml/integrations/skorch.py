@@ -1,4 +1,4 @@
-"""Records skorch, which trains PyTorch modules as scikit-learn estimators.
+"""Records trainings with skorch, which wraps PyTorch modules as scikit-learn estimators.
 
     from provml.integrations.skorch import ProvMLCallback
 
@@ -32,7 +32,7 @@ modules: Final = ("skorch",)
 
 _NOT_METRICS: Final = ("batches", "epoch", "train_batch_count", "valid_batch_count")
 _MARKS: Final = ("_best", "event_")
-"""The parts of names that mark notes about a row, such as ``valid_loss_best``."""
+"""Parts of the names of values that are not metrics, such as ``valid_loss_best``."""
 _NOT_SETTINGS: Final = ("callbacks", "verbose")
 
 
@@ -43,7 +43,7 @@ class _Nets:
         self.recorders: IdentityMap[FrameworkRecorder] = IdentityMap()
 
     def recorder_of(self, net: Any) -> FrameworkRecorder:
-        """Return the recorder of a net. The first call creates it."""
+        """Return the recorder of a net. The first call for a net creates the recorder."""
         recorder = self.recorders.get(net)
         if recorder is None:
             recorder = FrameworkRecorder(name)
@@ -52,7 +52,7 @@ class _Nets:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the events of all nets."""
+    """Wrap the methods of nets, so that trainings and saved parameters are recorded."""
     calls.record(module.NeuralNet, "notify", _notified, leaf=True, nested=True)
     calls.record(module.NeuralNet, "save_params", _saved, leaf=True, nested=True)
 
@@ -112,7 +112,7 @@ class ProvMLCallback(Callback):
     """
 
     def __init__(self, experiment: str | None = None) -> None:
-        self.experiment = experiment  # skorch clones callbacks by the names of their arguments
+        self.experiment = experiment  # to clone a callback, skorch reads this attribute
 
     def initialize(self) -> ProvMLCallback:
         """Prepare the callback for a training."""
@@ -121,10 +121,10 @@ class ProvMLCallback(Callback):
 
     @never_raise
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:  # noqa: N803
-        """Record the settings and the data."""
+        """Record the net's parameters and the training data."""
         _log_settings(self._recorder, net, X, y)
 
     @never_raise
     def on_epoch_end(self, net: Any, **_: Any) -> None:
-        """Record the row of the history that the epoch has added."""
+        """Record the row that the epoch has added to the history."""
         _log_row(self._recorder, net)

@@ -1,14 +1,15 @@
-"""Records plain PyTorch: optimizers, and the settings that decide the results.
+"""Records the optimizers of plain PyTorch, and the settings that affect results.
 
 Under ``provml run``, provml records as parameters:
 
-- the settings of each optimizer that the script creates, such as ``optimizer.lr``;
-- what decides whether a run can be repeated, such as ``torch.seed``: the seed, the default type,
-  the flags for deterministic algorithms, the device and the number of processes. provml reads them
-  when the first optimizer is created, and again when the process ends. Worker processes that create
-  no optimizer, such as those of a data loader, don't record them.
+- the settings of the first 8 optimizers that the script creates, such as ``optimizer.lr``;
+- the settings of torch that affect whether a run can be repeated, such as ``torch.seed``: the seed,
+  the default type, the flags for deterministic algorithms, the device and the number of processes.
+  provml reads these settings when the script creates its first optimizer, and again when the
+  process ends. Worker processes without an optimizer, such as those of a data loader, don't record
+  them.
 
-Reading them does not initialise CUDA, and does not change the state of a random number generator.
+provml does not initialise CUDA or change the state of a random number generator.
 `model_watch` records norms and learning rates.
 """
 
@@ -36,7 +37,7 @@ class _TorchState:
     """What provml has recorded about torch in this process.
 
     Attributes:
-        recorder: records the parameters.
+        recorder: the recorder of the parameters.
         optimizers: the number of optimizers that the script has created, by run.
     """
 
@@ -46,7 +47,7 @@ class _TorchState:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record each optimizer that the script creates."""
+    """Wrap ``Optimizer.__init__``, so that optimizers are recorded. Also records at exit."""
     calls.record(module.optim.Optimizer, "__init__", _optimizer_created, leaf=True, nested=True)
     atexit.register(_record_at_exit)
 
@@ -81,7 +82,7 @@ def _record_settings() -> None:
 
 
 def read_torch_settings() -> dict[str, Any]:
-    """Return the settings of torch that decide the results of a run, by name."""
+    """Return the settings of torch that affect the results of a run, by name."""
     found: dict[str, Any] = {
         "version": str(torch.__version__),
         "seed": torch.initial_seed(),

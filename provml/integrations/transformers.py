@@ -1,4 +1,4 @@
-"""Records the ``Trainer`` of Hugging Face transformers.
+"""Records trainings with the ``Trainer`` of Hugging Face transformers.
 
     import provml.integrations.transformers
 
@@ -7,7 +7,7 @@
 | transformers | provml |
 |---|---|
 | values logged by the trainer | metrics; names with ``eval_`` belong to the evaluation |
-| ``epoch`` | the epoch of the other values, with its fraction |
+| a logged value named ``epoch`` | the epoch of the other values, which may be fractional |
 | ``TrainingArguments`` | parameters |
 | the model's configuration | parameters, named ``model.hidden_size`` and so on |
 | the datasets of the trainer | datasets |
@@ -40,20 +40,20 @@ _REPORTING_METHODS: Final = {
     "WandbCallback": ("on_log",),
     "MLflowCallback": ("on_log", "setup"),
 }
-"""The methods through which the trainer reports to other trackers what provml records itself."""
+"""The methods that pass the values to other trackers. The hooks already record these values."""
 
 _MODEL_FILES: Final = ("model.safetensors", "adapter_model.safetensors", "pytorch_model.bin")
-"""The files of weights that the trainer writes, beside which its checkpoints may lie."""
+"""The files in which the trainer saves weights. The same folder may also contain checkpoints."""
 
 
 class _Handlers:
-    """The recorder of each trainer of this process, by the object that calls its callbacks."""
+    """The recorder of each trainer of this process, by the trainer's ``CallbackHandler``."""
 
     def __init__(self) -> None:
         self.recorders: IdentityMap[FrameworkRecorder] = IdentityMap()
 
     def recorder_of(self, handler: Any) -> FrameworkRecorder:
-        """Return the recorder of a trainer. The first call creates it."""
+        """Return the recorder of a trainer. The first call for a trainer creates the recorder."""
         recorder = self.recorders.get(handler)
         if recorder is None:
             recorder = FrameworkRecorder(name)
@@ -62,7 +62,7 @@ class _Handlers:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record the trainers of the package, at the calls to their callbacks."""
+    """Wrap the methods of trainers and of callback handlers, so that trainings are recorded."""
     handler: Any = sys.modules["transformers.trainer_callback"].CallbackHandler
     calls.record(module.Trainer, "__init__", _created, leaf=True)
     calls.record_before(handler, "on_train_begin", _started)
@@ -78,13 +78,13 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
 
 
 def _is_recorded_here(handler: Any, state: Any) -> bool:
-    """Return whether the hooks record a trainer: in rank 0, unless it has a callback of ours."""
+    """Return whether the hooks record a trainer: in rank 0, if it has no `ProvMLCallback`."""
     own = any(isinstance(callback, ProvMLCallback) for callback in handler.callbacks)
     return bool(state.is_world_process_zero) and not own
 
 
 def _reported_elsewhere(*_: Any, **__: Any) -> None:
-    """Record nothing: the hooks record the values, so calls to trackers must not repeat them."""
+    """Record nothing. The hooks record the values that the trainer also passes to trackers."""
 
 
 def _created(result: None, trainer: Any, *_: Any, **__: Any) -> None:
@@ -142,7 +142,7 @@ def _model_saved(
     _internal_call: bool = False,
     **_: Any,
 ) -> None:
-    """Record a model that the script has saved, outside the trainer's checkpoints."""
+    """Record a model that the script has saved with ``save_model``."""
     handler, state = trainer.callback_handler, trainer.state
     if _internal_call or not _is_recorded_here(handler, state):
         return
@@ -161,8 +161,8 @@ def _log_checkpoint(recorder: FrameworkRecorder, args: Any, state: Any, model: A
 class ProvMLCallback(TrainerCallback):
     """A callback that records in the active run, or starts a run if none is active.
 
-    ``report_to="provml"`` adds it to a trainer. A run that the callback starts ends when the script
-    ends, or if you call `provml.end_run`.
+    ``report_to="provml"`` adds the callback to a trainer. A run that the callback starts ends when
+    the script ends, or if you call `provml.end_run`.
 
     Args:
         experiment: the experiment of the run to start; by default the name of the script.
@@ -175,7 +175,7 @@ class ProvMLCallback(TrainerCallback):
     def on_train_begin(
         self, args: Any, state: Any, control: Any, model: Any = None, **objects: Any
     ) -> None:
-        """Record the settings and the data."""
+        """Record the training arguments, the model's configuration and the training data."""
         if state.is_world_process_zero:
             _log_settings(self._recorder, args, model)
             loader = objects.get("train_dataloader")
@@ -200,4 +200,4 @@ class ProvMLCallback(TrainerCallback):
             _log_checkpoint(self._recorder, args, state, model)
 
 
-INTEGRATION_TO_CALLBACK["provml"] = ProvMLCallback  # so that report_to="provml" finds it
+INTEGRATION_TO_CALLBACK["provml"] = ProvMLCallback  # so that report_to="provml" finds the callback

@@ -1,4 +1,4 @@
-"""Records XGBoost.
+"""Records trainings with XGBoost.
 
     import provml.integrations.xgboost
 
@@ -11,8 +11,8 @@
 | data of an estimator | datasets |
 | the trained booster, and files saved with ``save_model`` | a model and its versions |
 
-Instead, you can pass a `ProvMLCallback` to ``xgboost.train`` or to an estimator. It records the
-metrics and the booster.
+Instead of calling `autolog`, you can pass a `ProvMLCallback` to ``xgboost.train`` or to an
+estimator. The callback records only the metrics and the booster.
 """
 
 from __future__ import annotations
@@ -44,14 +44,17 @@ class _Trainings(Trainings):
 
 
 def autolog() -> None:
-    """Record what XGBoost reports in the active run, as ``provml run`` does. Idempotent."""
+    """Start to record what XGBoost reports, as ``provml run`` does. Idempotent.
+
+    A training is recorded in the run that is active when the training begins.
+    """
     from provml.integrations import autolog
 
     autolog(name)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Record each training that the package runs."""
+    """Wrap XGBoost's functions, so that trainings and saved models are recorded."""
     sklearn = getattr(module, "sklearn", None)
     for function in ("train", "cv"):
         surround_function(calls, (module.training, module, sklearn), function, _begin_training)
@@ -103,7 +106,7 @@ def _log_history(fit: Fit, history: Mapping[str, Mapping[str, Any]], epoch: int)
 
 
 def _saved(result: None, booster: Any, fname: Any, *_: Any, **__: Any) -> None:
-    """Record a file that the booster's own code has written, which no audit hook sees."""
+    """Record a file that XGBoost's C++ code has written, because no audit hook sees the file."""
     run = find_active_run()
     if run is not None and not run.closed and os.path.isfile(fname):
         run.log_model(os.path.basename(fname), fname, Context.TRAINING)
@@ -112,7 +115,7 @@ def _saved(result: None, booster: Any, fname: Any, *_: Any, **__: Any) -> None:
 class ProvMLCallback(TrainingCallback):
     """A callback that records the values of the evaluation sets and the booster.
 
-    It records in the active run, or starts a run if none is active.
+    The callback records in the active run, or starts a run if none is active.
 
     Args:
         experiment: the experiment of the run to start; by default the name of the script.
@@ -123,7 +126,7 @@ class ProvMLCallback(TrainingCallback):
         self._fit: Fit | None = None
 
     def before_training(self, model: Any) -> Any:
-        """Choose the run."""
+        """Find the run to record in, or start one."""
         self._begin()
         return model
 
@@ -133,7 +136,7 @@ class ProvMLCallback(TrainingCallback):
         self._fit = STATE.part(_Trainings).current or begin_fit(name, name)
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-        """Record the values of this round."""
+        """Record the metrics of all evaluation sets after a round of training."""
         self._log(evals_log, epoch)
         return False
 
@@ -143,7 +146,7 @@ class ProvMLCallback(TrainingCallback):
             _log_history(self._fit, history, epoch)
 
     def after_training(self, model: Any) -> Any:
-        """Record the booster as a model."""
+        """Record the trained booster as a model."""
         self._end(model)
         return model
 

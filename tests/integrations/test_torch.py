@@ -105,7 +105,7 @@ def test_watch_records_norms_and_rates(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"every": 0}, "every must be a positive whole number, not 0"),
+        ({"every": 0}, "every= must be a positive whole number, not 0"),
         ({"model": 3}, "watch takes a torch module that has parameters, not int"),
         ({"model": torch.nn.ReLU()}, "watch takes a torch module that has parameters, not ReLU"),
         ({"optimizer": None}, "watch takes a torch optimizer as its second argument, not NoneType"),

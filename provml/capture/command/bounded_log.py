@@ -106,7 +106,7 @@ class BoundedLog:
             The facts about the joined file, such as its digest and size; None if nothing was kept.
 
         Raises:
-            OSError: the files can't be joined. They stay in the run's folder.
+            OSError: the files can't be joined. Both files stay in the run's folder.
         """
         if self._head < 0:
             return None
@@ -144,7 +144,7 @@ class BoundedLog:
 
 
 def find_leftover_logs(run_folder: Path) -> list[tuple[str, list[Path]]]:
-    """Return the name of each log that was never finished, with the one or two files it left."""
+    """Return the name of each log that was never finished, and the paths of its files."""
     root, artifacts = store_files.store_root(run_folder), run_folder / layout.ARTIFACTS_FOLDER
     try:
         entries = store_files.list_folder(root, artifacts)

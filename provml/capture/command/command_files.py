@@ -1,8 +1,8 @@
 """Watches the files of a command: with strace if possible, else by comparing folders.
 
-In Python processes, the audit hook notes files in either case. It hashes a file just before the
-process overwrites it, which no other process can do. A file that is noted in both ways is recorded
-once.
+In Python processes, provml's audit hook notes files in both cases. The audit hook can also hash a
+file just before the process overwrites that file, which no other process can do. A file that is
+noted by the audit hook and by strace, or by the audit hook and the comparison, is recorded once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from provml.recording.run import Run
 
 _UNSEEN_BY_STRACE: Final = (
     "files that a program opens through io_uring or lets another service open",
-    "what processes do after the end of the command that started them",
+    "files that a process uses after the command that started it has ended",
 )
 _UNSEEN_BY_COMPARISON: Final = (
     "files that programs other than Python read, unless the command line names them",
@@ -45,7 +45,10 @@ _UNSEEN_BY_COMPARISON: Final = (
 
 
 class NamedPlaces:
-    """The paths that a command line names, and all paths below the folders that it names."""
+    """The paths that a command line names, and all paths below the folders that it names.
+
+    Folders that contain the working folder or the user's home folder are ignored.
+    """
 
     def __init__(self, paths: NamedPaths, working_folder: str) -> None:
         self._files = frozenset(paths.files)
@@ -104,7 +107,8 @@ class CommandFiles:
         """Prepare the watch before the command starts.
 
         Hashes the files that the command names, which takes at most about 30 ms. If the command is
-        not traced, also lists the files of its folders, which takes at most 50 ms.
+        not traced, also lists the files in the working folder and in the folders that the command
+        names, which takes at most 50 ms.
 
         Args:
             run: the run that records the command.
@@ -112,10 +116,10 @@ class CommandFiles:
             words: the command line to execute.
 
         Returns:
-            The command line that starts strace with the command; None if it is not traced.
+            The command line that runs the command under strace; None if the command is not traced.
 
         Raises:
-            OSError: the trace or the working folder can't be used.
+            OSError: the working folder was removed, or the file for the trace can't be created.
         """
         folder = self._folder = os.getcwd()
         settings, program = self._settings, self._program
@@ -142,7 +146,7 @@ class CommandFiles:
         return self.plan.command_line(words, self._follower.output)
 
     def _note_redirections(self, log: AccessLog, rules: IgnoreRules) -> None:
-        """Note the files that are the command's standard input and output."""
+        """Note the files to which the command's standard input and output are redirected."""
         for number in (0, 1):
             path = find_open_file(number)
             if path is None:
@@ -155,7 +159,7 @@ class CommandFiles:
                 log.add(NoteKind.DIGEST, f"{file.sha256}:{file.size} {path}")
 
     def start(self, run: Run, pid: int) -> None:
-        """Follow the trace, and record how the files are watched.
+        """Start to follow the trace, if there is one, and record how files are watched.
 
         Args:
             run: the run that records the command.
@@ -173,7 +177,7 @@ class CommandFiles:
         run.log_event(FILES_WATCHED, source=SOURCE, metadata=metadata)
 
     def discard(self) -> None:
-        """Remove the trace, because the command was not started."""
+        """Remove the trace. Call this method if the command could not be started."""
         if self._follower is not None:
             self._follower.discard()
 
@@ -185,16 +189,17 @@ class CommandFiles:
         milliseconds.
 
         Args:
-            link: where the links in ``/proc/<pid>/fd`` lead.
+            link: the target of the links in ``/proc/<pid>/fd`` that lead to the pipe or terminal,
+                for example ``pipe:[1234]``.
         """
         tracer = 0 if self._follower is None else self._follower.tracer
         return bool(tracer) and find_processes_with_file(link) == {tracer}
 
     def finish(self, run: Run, token: str) -> list[tuple[str, str]]:
-        """Record the files, after the command has ended.
+        """Record the files that the command used. Call this method after the command has ended.
 
         Returns:
-            What could not be recorded, each with the reason.
+            A name for each thing that could not be recorded, with the reason.
         """
         missed: list[tuple[str, str]] = []
         if self._follower is not None and self._tracker is not None:
@@ -211,10 +216,10 @@ class CommandFiles:
         return find_named_paths(arguments, self._program.script)
 
     def _note_changes(self, before: FolderSnapshot) -> None:
-        """Note the files that have changed in the command's folders, and the inputs it names.
+        """Note the files that the command changed or removed in the watched folders.
 
-        If the program is not Python, a file that the command line names counts as used if it
-        existed before and is unchanged or was moved.
+        If Python does not run the program, also notes the files that the program seems to have
+        read: the files that the command line names and that were left unchanged or were moved.
         """
         log, rules = self._log, self._rules
         if log is None or rules is None:
@@ -236,16 +241,19 @@ class CommandFiles:
 
 
 def _finish_trace(follower: TraceFollower, tracker: AccessTracker) -> list[tuple[str, str]]:
-    """Read the rest of the trace; return what it does not show, each with the reason."""
+    """Read the rest of the trace.
+
+    Returns a name for each thing that the trace does not show, with the reason.
+    """
     missed: list[tuple[str, str]] = []
     if not follower.finish():
-        missed.append(("files", "written by processes that the command left running"))
+        missed.append(("files", "processes that the command left running may use more files"))
     if follower.trouble is not None:
         missed.append(("files", f"the trace could not be read: {follower.trouble}"))
     if follower.damage:
         missed.append(("files", f"part of the trace could not be read: {follower.damage}"))
     for path in sorted(tracker.privileged):
-        reason = "it ran without its privileges, because it was traced: use --trace off"
+        reason = "this program ran without its privileges, because of strace: use --trace off"
         missed.append((printable_path(path), reason))
     for way in sorted(tracker.unseen):
         missed.append(("files", f"the command used {way}, which the trace does not show"))

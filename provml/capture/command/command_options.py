@@ -11,12 +11,13 @@ from provml.errors import InvalidArgumentError
 
 
 class CommandOptions(NamedTuple):
-    """Options that choose what to record. Only ``provml run`` has them, not `start_run`."""
+    """The options of ``provml run`` that choose what to record. `start_run` has none of them."""
 
     patterns: tuple[str, ...] = ()
     """Templates and regular expressions for lines with metrics; see `provml.capture.lines`."""
     output: bool = True
-    """Whether to read and keep the output. If False, the command uses the caller's streams."""
+    """Whether to read the command's output and keep a copy. If False, the command writes to the
+    caller's streams directly."""
     trackers: bool = True
     """Whether to record the command's calls to other experiment trackers, such as MLflow."""
     frameworks: bool = True
@@ -24,12 +25,13 @@ class CommandOptions(NamedTuple):
     files: bool = True
     """Whether to record the files that the command reads and writes."""
     trace: str | None = None
-    """Whether to trace the command with strace: ``auto``, ``strace`` or ``off``; None for the value
-    of ``PROVML_TRACE``."""
+    """Whether to trace the command with strace: ``auto`` traces it if possible, ``strace`` raises
+    an error if it can't be traced, and ``off`` never traces it. None stands for the value of
+    ``PROVML_TRACE``."""
     include: tuple[str, ...] = ()
-    """Patterns of the files to record in any case, besides those in ``PROVML_INCLUDE``."""
+    """Patterns for files to record always, in addition to the patterns in ``PROVML_INCLUDE``."""
     exclude: tuple[str, ...] = ()
-    """Patterns of the files to leave out in any case, besides those in ``PROVML_EXCLUDE``."""
+    """Patterns for files to leave out always, in addition to the patterns in ``PROVML_EXCLUDE``."""
     code: bool = True
     """Whether to record the code and configuration files that the command uses."""
     settings: bool = True
@@ -40,9 +42,9 @@ class CommandOptions(NamedTuple):
     """The maximum number of bytes to keep of each output stream."""
 
     def apply_to(self, settings: Settings) -> Settings:
-        """Return the settings with the options that have a setting of the same name.
+        """Return a copy of the settings, changed by the options trace, include and exclude.
 
-        Raises InvalidArgumentError if a pattern of files is invalid.
+        Raises InvalidArgumentError if a pattern for files is invalid.
         """
         changed = settings._replace(
             trace=self.trace or settings.trace,

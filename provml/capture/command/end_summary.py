@@ -41,27 +41,31 @@ class RunEnd(NamedTuple):
     """The experiment and the id of the run, such as ``train/20260102T030405-abcdefgh``."""
     status: str
     reason: str | None
-    """Why the run did not finish, as text."""
+    """Why the run failed or was interrupted; None if it finished."""
     duration_s: float
 
 
 class RecordedNames(NamedTuple):
-    """The names of what a run has recorded, each in the order of its first record."""
+    """The names of the metrics, files and other things that a run has recorded.
+
+    Each list is in the order in which the names were first recorded.
+    """
 
     metrics: dict[tuple[str, ...], dict[str, LastSample | None]]
-    """The last sample of each metric, by context. None if its last sample was not looked for."""
+    """The last sample of each metric, by context and name. None if the part of the samples file
+    that was read has no sample of the metric."""
     read: list[str]
     written: list[str]
     parameters: int
     """The number of parameters."""
     missed: list[str]
-    """What could not be recorded."""
+    """The names of the things that could not be recorded."""
 
 
 def can_print() -> bool:
-    """Return whether standard error is a terminal that shows text of this process at once.
+    """Return whether standard error is a terminal to which this process can write at once.
 
-    A terminal may stop a process in the background that writes to it.
+    Returns False in a background process, because a terminal may stop such a process if it writes.
     """
     try:
         if not os.isatty(_ERROR_FD) or os.tcgetpgrp(_ERROR_FD) != os.getpgrp():
@@ -77,7 +81,9 @@ def print_lines(lines: Sequence[str], starts_line: bool) -> None:
     """Print the lines on standard error.
 
     Args:
-        starts_line: whether the cursor is at the start of a line.
+        lines: the lines, without line breaks.
+        starts_line: whether the cursor is at the start of a line. If not, a line break is printed
+            first.
 
     Raises:
         OSError: the terminal is gone.
@@ -96,14 +102,14 @@ def find_width() -> int:
 
 
 def read_names(run_folder: Path, missed_event: str, logs: Sequence[str]) -> RecordedNames | None:
-    """Read from the journal what a run has recorded. Returns None if the journal is too large.
+    """Return the names in a run's journal; None if the events take more than 64 MiB.
 
-    Reads all events of up to 64 MiB, and the last 64 MiB of the samples.
+    Reads all events, and the last 64 MiB of the samples.
 
     Args:
         run_folder: the run's folder.
         missed_event: the name of the events that say what could not be recorded.
-        logs: the names of the kept output, which is not counted as files.
+        logs: the names of the logs of the command's output, which are not counted as files.
     """
     writers = list_writer_files(run_folder)
     if sum(files.events_size() for files in writers) > _MAX_EVENTS_BYTES:
@@ -140,7 +146,7 @@ def _add_metrics(
     files: WriterFiles,
     limit_bytes: int,
 ) -> int:
-    """Add the metrics of one writer, and return how many bytes of samples it has."""
+    """Add the metrics of one writer to ``metrics``; return the size of its samples in bytes."""
     series = {number: one for number, one in files.series().items() if _is_shown(one)}
     if not series:
         return 0
@@ -163,14 +169,14 @@ def _is_shown(series: Series) -> bool:
 
 
 def build_hint(missed: Sequence[Suggestion], width: int) -> str | None:
-    """Build the sentence on lines that look like metrics but gave none; None if there are none.
+    """Return a hint on how to record lines that look like metrics; None if there are no such lines.
 
-    Masks the secrets in the pattern, which contains parts of the lines.
+    Masks the secrets in the suggested pattern, which contains parts of the lines.
 
     Args:
-        missed: a pattern for each shape of these lines.
-        width: the number of columns of the terminal. If the pattern does not fit, the sentence
-            names the command that shows it.
+        missed: a suggested pattern for each shape of lines that were not recorded.
+        width: the number of columns of the terminal. If the pattern does not fit, the hint names
+            the command that shows the pattern.
     """
     if not missed:
         return None
@@ -194,8 +200,8 @@ def build_lines(
 
     Args:
         end: how the run ended.
-        found: what it recorded; None if unknown.
-        hint: a sentence on metrics in the output that were not recorded; None if there are none.
+        found: what the run recorded; None if unknown.
+        hint: the hint that `build_hint` returned, or None.
         width: the number of columns of the terminal.
     """
     lines = [_describe_end(end, width)]
@@ -219,7 +225,7 @@ def build_lines(
 
 
 def _describe_end(end: RunEnd, width: int) -> str:
-    """Return the first line, without its less important parts if it is too long."""
+    """Return the first line of the summary, without its least important parts if it is too long."""
     name = printable(end.name)
     duration = format_duration(end.duration_s)
     reason = "" if end.reason is None else f": {printable(end.reason)}"
@@ -235,7 +241,12 @@ def _describe_end(end: RunEnd, width: int) -> str:
 
 
 def _describe_metrics(found: RecordedNames, room: int) -> str:
-    """Return the metrics by context with their last values, as many as there is room for."""
+    """Return the names and last values of as many metrics as fit, grouped by context.
+
+    Args:
+        found: what the run recorded.
+        room: the maximum length of the text.
+    """
     if not found.metrics:
         return "no metrics"
     total = sum(map(len, found.metrics.values()))
@@ -270,7 +281,14 @@ def _value_text(value: Any) -> str:
 
 
 def _describe_files(found: RecordedNames, room: int) -> str:
-    """Return the names of the files, or only how many there are if the names don't fit."""
+    """Return the names of the files, or only their numbers if the names don't fit.
+
+    The text also has the number of parameters, and says what could not be recorded.
+
+    Args:
+        found: what the run recorded.
+        room: the maximum length of the text.
+    """
     for most in (5, 3, 2, 1):
         parts = _list_rest(found)
         if found.written:

@@ -34,8 +34,8 @@ def probe_environment(
     Args:
         program: the program that the command runs.
         run_folder: the run's folder.
-        note_missed: a function to call with the name of each record that can't be created, and
-            with the reason.
+        note_missed: a function to call for each record that can't be created, with the name of
+            the record and the reason.
     """
     try:
         if program.script is not None:
@@ -53,11 +53,11 @@ def probe_environment(
 
 
 def _ask_interpreter(interpreter: str) -> dict[str, Any]:
-    """Start another Python and return the facts that it prints about itself.
+    """Start another Python once, and return its version, implementation, path and packages.
 
     Raises:
         OSError, SubprocessError: the other Python can't be started, or it failed.
-        ValueError, LookupError: its output is not in the expected form.
+        ValueError, LookupError: the output of the other Python is not in the expected form.
     """
     import subprocess  # slow to import
 
@@ -72,8 +72,8 @@ def _ask_interpreter(interpreter: str) -> dict[str, Any]:
     )
     if done.returncode:
         last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        raise OSError(f"{interpreter} could not describe itself: {last[:200]}")
-    found = json.loads(done.stdout.splitlines()[-1])  # startup files may print lines first
+        raise OSError(f"can't find the version and packages of {interpreter}: {last[:200]}")
+    found = json.loads(done.stdout.splitlines()[-1])  # Python's startup files may print lines first
     packages = list_packages(found.pop("path"))
     return {key: found[key] for key in ("python", "implementation", "executable")} | {
         "packages": packages

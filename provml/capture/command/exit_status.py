@@ -1,4 +1,4 @@
-"""Describes how a command ended, and how each script that joined its run ended."""
+"""Describes how a command ended, and how each script that joined the command's run ended."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CommandExit(NamedTuple):
 
     @property
     def reason(self) -> str | None:
-        """Why the command failed, as text; None if it succeeded."""
+        """Why the command failed, for example ``exit status 2``; None if it succeeded."""
         if self.signal is not None:
             return f"killed by {describe_signal(self.signal)}"
         return f"exit status {self.exit_status}" if self.exit_status else None
@@ -69,7 +69,7 @@ def read_script_ends(run_folder: Path) -> list[dict[str, Any]]:
 
 
 def _find_ends(file: BinaryIO) -> Iterator[dict[str, Any]]:
-    """Find the events in a file that record the end of a script, and yield their metadata."""
+    """Yield the metadata of each event in a file that records the end of a script."""
     name = f'"{RUN_FINISHED}"'.encode()
     while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
         if name not in line:

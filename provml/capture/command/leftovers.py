@@ -1,7 +1,7 @@
-"""Records what a killed ``provml run`` left behind: notes of opened files, and printed output.
+"""Records what a killed ``provml run`` left behind: notes on files and code, and printed output.
 
-Until this module records them, both are only files in the run's folder: the run's documents do not
-mention these files.
+The notes and the printed output are in files in the run's folder. The run's documents mention them
+only after this module has recorded them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from provml.recording.joined_run import join_run
 from provml.recording.run import Run
 
 _CLOCK_LAG_NS: Final = 50_000_000
-"""The maximum time by which a file's time of change may differ from the time of a trace."""
+"""The maximum difference between a file's modification time and the time of a write in a trace."""
 _RING_ORDER: Final = "a ring buffer: the first bytes in the file may be the last ones printed"
 
 
@@ -42,16 +42,17 @@ def record_leftovers(run_folder: Path) -> list[str]:
 
     Computes the digest of each file that the run's processes opened. Files that have changed since
     the run ended get no digest. If one of the processes is still running, this function records
-    nothing: call it again later. The notes of a command that ran on another machine or in another
-    container stay in the folder, because their paths and process numbers mean something else here.
+    nothing, and must be called again later. The notes of a command that ran on another machine or
+    in another container stay in the folder, because paths and process numbers have another meaning
+    here.
 
     Returns:
-        A message for each log of printed output, and one message that says whether the notes of
-        opened files were recorded or stay in the folder.
+        Messages that say which printed output and which notes were recorded, and which notes stay
+        in the folder.
 
     Raises:
-        StoreError, OSError: something can't be recorded. Call this function again to record
-            the rest.
+        StoreError, OSError: some notes or output can't be recorded. Call this function again to
+            record the rest.
     """
     with lock_journal(run_folder):
         return _record_all(run_folder)
@@ -66,9 +67,9 @@ def _record_all(run_folder: Path) -> list[str]:
     messages = []
     if (notes or traces or code_notes) and not _ran_here(run_folder):
         messages.append(
-            f"files: left the notes of {max(len(notes), len(code_notes)):,} processes, because "
-            "they ran on another machine or in another container: to record them, run this "
-            "command there"
+            f"files: the notes of {max(len(notes), len(code_notes)):,} processes were not "
+            "recorded, because the processes ran on another machine or in another container: "
+            "run this command there"
         )
         notes = traces = code_notes = []
     every = [*notes, *traces, *code_notes]
@@ -86,7 +87,7 @@ def _record_all(run_folder: Path) -> list[str]:
                 store_files.remove_file(root, file)
             store_files.remove_empty_folder(root, files[0].parent)
             messages.append(f"{name}: recorded the printed output")
-        for trace in traces:  # the command went on after `provml run` was killed
+        for trace in traces:  # the command may have gone on after `provml run` was killed
             ended_ns = max(ended_ns or 0, note_rest_of_trace(run_folder, trace) + _CLOCK_LAG_NS)
         if code_notes:
             CodeRecorder(run, "", _find_script(run_folder)).finish()
@@ -131,7 +132,7 @@ def _is_running(notes: Path) -> bool:
 
 
 def _record_printed(run: Run, file: Path) -> None:
-    """Record a file of printed output as an artifact, and copy it into the run."""
+    """Record a file of printed output as an artifact, with a copy in the run's folder."""
     record: dict[str, Any] = {"record": "artifact", "name": file.name, "context": None}
     if file.suffix == ".end":
         record["metadata"] = {"order": _RING_ORDER}

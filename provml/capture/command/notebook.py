@@ -9,7 +9,7 @@ process only controls the kernel, so nothing is captured here.
   plain text.
 - If a cell fails, the notebook ends with exit status 1.
 - The first Ctrl-C interrupts the cell, and the second one stops the kernel.
-- The notebook with its outputs becomes an artifact of the outer run.
+- The notebook, with its outputs, becomes an artifact of the run that ``provml run`` started.
 
 Requires nbclient and nbformat, which the extra ``notebook`` installs.
 """
@@ -36,7 +36,7 @@ def run_notebook(path: str) -> int:
     """Run a notebook in the folder that contains it.
 
     Returns:
-        The exit status; if a signal interrupted the notebook, the negative signal number.
+        The exit status, or the negative number of the signal that interrupted the notebook.
     """
     import nbformat
 
@@ -70,7 +70,7 @@ def _create_client(notebook: Any, folder: str) -> Any:
         signals: list[int] = []  # noqa: RUF012 - a process runs only one notebook
 
         async def async_start_new_kernel(self, **options: Any) -> None:
-            """Start the kernel, without the client's signal handlers, which would kill it."""
+            """Start the kernel. Replace nbclient's signal handlers, which would kill the kernel."""
             await super().async_start_new_kernel(**options)
             for number in _HANDLED_SIGNALS:
                 asyncio.get_running_loop().add_signal_handler(number, self._interrupt, number)

@@ -45,8 +45,8 @@ class CommandOutputRecorder:
             streams: the command's output streams.
             limit_bytes: the maximum number of bytes to keep of each stream; 0 keeps nothing.
             patterns: templates and regular expressions for lines with metrics.
-            note_missed: a function to call with the name of each output that could not be
-                recorded, and with the reason.
+            note_missed: a function to call for each output that could not be recorded, with the
+                name of the output and the reason.
         """
         self._run = run
         self._note_missed = note_missed
@@ -102,7 +102,10 @@ class CommandOutputRecorder:
                     self._change.notify_all()
 
     def _take_next(self) -> tuple[int, bytes, int]:
-        """Take the first block off the queue, joined with later blocks of the same stream."""
+        """Remove the first block from the queue, with the blocks of the same stream that follow it.
+
+        Returns the index of the stream, the joined blocks, and the time when the first one arrived.
+        """
         index, block, time_ns = self._waiting.popleft()
         blocks, size = [block], len(block)
         while self._waiting and self._waiting[0][0] == index and size < _MAX_JOINED_BYTES:
@@ -132,8 +135,8 @@ class CommandOutputRecorder:
         """Wait until all blocks are recorded. Then record each stream's log as an artifact.
 
         Args:
-            keep_marks: whether to keep the marks of the frameworks, which the commands of other
-                ranks may need.
+            keep_marks: whether to keep the files that mark which frameworks are recorded. The
+                ``provml run`` of another rank may need these files.
         """
         with self._change:
             self._is_over = True
@@ -156,9 +159,9 @@ class CommandOutputRecorder:
             self._framework_lines.remove_marks()
 
     def list_missed(self) -> list[Suggestion]:
-        """Return a pattern for each shape of lines that looks like metrics but gave none.
+        """Return a pattern for each shape of lines that look like metrics but were not recorded.
 
-        Call this method after `finish`. Costs nothing if every line was read.
+        Call this method after `finish`. Costs almost nothing if there are no such lines.
         """
         readers = [reader for reader in self._readers if reader is not None]
         if not any(reader.list_missed() for reader in readers):

@@ -1,6 +1,6 @@
 """Finds the script that a command line runs, with its name and interpreter.
 
-The functions read the command line and the files that it names, but run nothing.
+The functions read the command line and the files that it names, but start no process.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Program(NamedTuple):
     arguments: list[str]
     """The arguments of the script, or of the command if no script was found."""
     interpreter: str | None
-    """The path of the Python that runs the program; None if it is unknown, or no Python does."""
+    """The path of the Python that runs the program; None if no Python runs it, or if the path is
+    unknown."""
     is_notebook: bool = False
 
     def describe(self) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class Program(NamedTuple):
 
 
 def find_program(command: Sequence[str]) -> Program:
-    """Find the program that a command line runs. Looks at a few files, but runs nothing.
+    """Return the program that a command line runs. Looks at a few files, but starts no process.
 
     If the command line starts with a ``.py`` or ``.ipynb`` file that is not executable, the Python
     of this process runs the file; notebooks run through `provml.capture.command.notebook`.
@@ -103,7 +104,8 @@ def find_program(command: Sequence[str]) -> Program:
 def _notebook_program(words: list[str]) -> Program:
     if len(words) > 1:
         raise InvalidArgumentError(
-            f"a notebook can't take arguments: run only the notebook, not {' '.join(words)!r:.200}"
+            "a notebook can't take arguments: remove everything after the notebook's name in the "
+            f"command {' '.join(words)!r:.200}"
         )
     run = [sys.executable, "-m", "provml.capture.command.notebook", *words]
     return Program(run, _base_name(words[0]), words[0], words[1:], sys.executable, is_notebook=True)
@@ -152,7 +154,10 @@ def _find_module_script(module: str, rest: list[str]) -> tuple[str | None, str, 
 
 
 def _find_module_file(module: str) -> str | None:
-    """Return the path of a module, without importing its packages; None if it is not found."""
+    """Return the path of the file that ``python -m`` runs for a module; None if no file is found.
+
+    Does not import the packages that contain the module.
+    """
     places: Sequence[str] | None = [os.curdir, *sys.path]
     spec = None
     for part in module.split("."):

@@ -1,6 +1,6 @@
-"""Passes on to the command the signals that ``provml run`` receives.
+"""Passes the signals that ``provml run`` receives on to the command.
 
-The signals are blocked, and the main thread waits for them, so they never interrupt Python code.
+These signals are blocked, and the main thread waits for them, so they never interrupt Python code.
 If the terminal or another process sends a signal to the whole process group, the command receives
 it directly. Only a signal that is sent to this process alone has to be passed on. Imports nothing
 else from provml.
@@ -37,7 +37,8 @@ class ReceivedSignal(NamedTuple):
 
     number: int
     by_kernel: bool
-    """Whether the terminal sent the signal, and therefore sent it to our whole process group."""
+    """Whether the kernel sent the signal, for example because the user pressed Ctrl-C. The kernel
+    sends such a signal to our whole process group."""
 
 
 class SignalQueue:
@@ -50,9 +51,9 @@ class SignalQueue:
     def __init__(self) -> None:
         """Block the signals, so that `wait` can receive them.
 
-        Signals that the caller ignores stay ignored.
+        Signals that this process already ignores stay ignored.
         """
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # otherwise, exit statuses are lost
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it is ignored, exit statuses are lost
         handled = {getattr(signal, name) for name in _HANDLED_NAMES.split()}
         if hasattr(signal, "SIGRTMIN"):
             handled |= set(range(signal.SIGRTMIN, signal.SIGRTMAX + 1))
@@ -161,8 +162,11 @@ class SignalQueue:
 
 
 def stop_by_signal(number: int) -> None:
-    """Stop this process with a signal, as its caller expects. Return once SIGCONT resumes it."""
-    # block the signal first, so that it merges with a pending one from the terminal
+    """Stop this process with a signal such as SIGTSTP. Return after SIGCONT has resumed it.
+
+    The parent of this process then sees which signal stopped it.
+    """
+    # block the signal first, so that it merges with a pending signal from the terminal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
     os.kill(os.getpid(), number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
@@ -179,7 +183,7 @@ def die_by_signal(number: int) -> NoReturn:
         signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     os.kill(os.getpid(), number)
-    os._exit(128 + number)  # the signal does not kill a process by default
+    os._exit(128 + number)  # reached only if the signal does not kill a process by default
 
 
 def describe_signal(number: int) -> str:
@@ -191,7 +195,7 @@ def describe_signal(number: int) -> str:
 
 
 def poll_child(pid: int) -> tuple[int, Any] | None:
-    """Return a child's status and resource usage, as `os.wait4` does; None if the child runs.
+    """Return a child's status and resource usage, as `os.wait4` does; None if it is still running.
 
     A stopped child is reported only once.
     """

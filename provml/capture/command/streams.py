@@ -31,12 +31,14 @@ _STREAM_BLOCK_BYTES: Final = 2**18
 _PIPE_BYTES: Final = 2**20
 _TAIL_BYTES: Final = 64
 _WAIT_S: Final = 0.5
-"""How many seconds to read from processes that the command left running when it ended."""
-_LINE_END: Final = re.compile(rb"\n(?:\x1b\[[0-9;?]*[A-Za-z])*\Z")  # colours may be reset after it
+"""How many seconds to keep reading after the command has ended, because processes that the command
+left running may still write."""
+_LINE_END: Final = re.compile(rb"\n(?:\x1b\[[0-9;?]*[A-Za-z])*\Z")  # colour codes may follow
 _F_SETPIPE_SZ: Final = getattr(fcntl, "F_SETPIPE_SZ", None)
 
 BlockCallback = Callable[[bytes, int], None]
-"""A function that receives a block and its arrival time, in nanoseconds since the epoch."""
+"""A function that receives a block of output and its arrival time, in nanoseconds since the epoch.
+"""
 
 
 class CommandStream:
@@ -47,12 +49,14 @@ class CommandStream:
         numbers: the command's file descriptors that write to this stream: 1, 2 or both.
         command_fd: the descriptor of the command's end of the pipe or pseudo-terminal.
         is_terminal: whether the stream is a pseudo-terminal rather than a pipe.
-        link: where the links in ``/proc/<pid>/fd`` of a process that writes to the stream lead.
-        trouble: the error that stopped the thread, such as a failure to write our own output; None
-            if no error occurred.
+        link: the target of the links in ``/proc/<pid>/fd`` that lead to this stream, for example
+            ``pipe:[1234]``. It identifies the processes that write to the stream.
+        trouble: the error that stopped the thread, for example because provml's own output can't be
+            written; None if no error occurred.
         unread: whether a process that the command left running may still write to the stream.
         tail: the end of the last block that was passed on.
-        last_block_ns: when the last block arrived, in nanoseconds since the epoch; 0 before that.
+        last_block_ns: when the last block arrived, in nanoseconds since the epoch; 0 if no block
+            has arrived.
         is_done: whether the thread has finished. When it finishes, it sends SIGCHLD to this
             process, to wake the main thread, which waits for signals.
     """
@@ -108,7 +112,7 @@ class CommandStream:
         try:
             self._thread.start()
         except RuntimeError as error:  # the system allows no more threads
-            self.trouble = OSError(f"{error}: passed on by another process, and not recorded")
+            self.trouble = OSError(f"{error}; a cat process passes it on, and it is not recorded")
             self.hand_over()
             self.is_done = True
 
@@ -124,7 +128,7 @@ class CommandStream:
         return not self.tail or _LINE_END.search(self.tail) is not None
 
     def discard(self) -> None:
-        """Close all descriptors, after the command has failed to start."""
+        """Close all descriptors. Call this method if the command could not be started."""
         for fd in (self._source, self.command_fd, self._woken, self._waker):
             os.close(fd)
 
@@ -139,13 +143,16 @@ class CommandStream:
             self._waker = -1
 
     def stop(self) -> None:
-        """Close our end after the thread has finished, because no process will write any more."""
+        """Close our end of the stream. Call this method after the thread has finished.
+
+        Use `hand_over` instead if another process may still write to the stream.
+        """
         self._close_source()
 
     def hand_over(self) -> None:
         """Start a ``cat`` process that passes on the rest of the output.
 
-        The process keeps running after this process has ended.
+        The ``cat`` process keeps running after this process has ended.
         """
         try:
             os.posix_spawnp(
@@ -179,10 +186,13 @@ class CommandStream:
             os.kill(os.getpid(), signal.SIGCHLD)  # wake the main thread, which waits for signals
 
     def _pass_on_blocks(self, take: BlockCallback) -> bool:
-        """Pass on blocks; return True if the stream has ended, False if only the command has.
+        """Pass blocks on until the stream or the command has ended.
+
+        Returns:
+            True if the stream has ended; False if other processes may still write to the stream.
 
         Raises:
-            OSError: our own output can't be written.
+            OSError: the output can't be read, or can't be passed on.
         """
         source, sink, woken = self._source, self._sink, self._woken
         poller = select.poll()
@@ -251,7 +261,7 @@ def _write_all(fd: int, view: memoryview) -> None:
 
 
 def open_streams() -> list[CommandStream]:
-    """Create the streams for the command's output. Skip descriptors that the caller has closed.
+    """Create the streams for the command's output, except those that the caller has closed.
 
     Raises:
         OSError: the system has no free descriptors or pseudo-terminals.

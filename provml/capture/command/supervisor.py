@@ -81,7 +81,7 @@ def record_command(
     formats: tuple[str, ...] = ("provjson",),
     sample_interval_s: float | None = None,
 ) -> CommandExit:
-    """Run a command, record it as a run, and return how it ended.
+    """Run a command, record it as a run, and return the command's exit status or signal.
 
     Call this function from the main thread of a process that does nothing else. It handles the
     process's signals, and passes the command's output on to standard output and error. The command
@@ -241,7 +241,7 @@ class _CommandRecording:
         self._code: CodeRecorder | None = None
 
     def follow(self) -> CommandExit:
-        """Start the command, wait for it to end, record it, and return how it ended."""
+        """Start the command, record it until it ends, and return its exit status or signal."""
         early = self._signals.list_pending() & TERMINATING_SIGNALS
         if early:
             self._run.end_run("interrupted", reason="before the command was started")
@@ -319,7 +319,11 @@ class _CommandRecording:
             )
 
     def _prepare_files(self, words: list[str]) -> list[str] | None:
-        """Prepare the watch on files; return the command line that traces the command, if any."""
+        """Prepare to watch the command's files.
+
+        Returns:
+            The command line that runs the command under strace; None if the command is not traced.
+        """
         if self._files is None:
             return None
         try:
@@ -360,7 +364,7 @@ class _CommandRecording:
         return environment
 
     def _begin_recording(self) -> None:
-        """Start all parts that record while the command runs. Note each part that can't start."""
+        """Start everything that records while the command runs. Note what can't be started."""
         self._try_part("output", self._open_output)
         # pass the output on even if it can't be recorded
         for index, stream in enumerate(self._streams):
@@ -435,7 +439,7 @@ class _CommandRecording:
     # -- while it runs ------------------------------------------------------------------------
 
     def _wait_for_end(self) -> CommandExit:
-        """Wait until the command has ended and its output is passed on; return how it ended."""
+        """Wait until the command has ended and its output is passed on; return its exit status."""
         command_exit: CommandExit | None = None
         while True:
             received = self._signals.wait()
@@ -501,7 +505,7 @@ class _CommandRecording:
 
     def _record_end(self, command_exit: CommandExit) -> None:
         """Record the command's exit, output and files, and note what could not be recorded."""
-        # the readings are of the command, not of what provml does after its end
+        # end the readings now: they describe the command, not what provml does after its end
         self._try_part("readings", self._run._end_sampling)
         used = self._usage
         metadata: dict[str, Any] = {
@@ -518,10 +522,10 @@ class _CommandRecording:
             elif stream.unread or not stream.is_done:
                 stream.hand_over()
                 self._note_missed(
-                    stream.name, "written after the command's end by a process that it left running"
+                    stream.name, "output of processes that the command left running when it ended"
                 )
             if stream.trouble is not None:
-                self._note_missed(stream.name, f"could not be passed on: {stream.trouble}")
+                self._note_missed(stream.name, f"provml could not pass it on: {stream.trouble}")
                 if stream.trouble.errno != errno.EPIPE:  # the command may not have seen this error
                     _print_message(f"{stream.name}: {stream.trouble.strerror or stream.trouble}")
                     self._lost_output = True
@@ -532,7 +536,7 @@ class _CommandRecording:
         if self._environment_thread is not None and self._environment_thread.ident is not None:
             self._environment_thread.join(_ENVIRONMENT_WAIT_S)
             if self._environment_thread.is_alive():
-                reason = f"they took more than {_ENVIRONMENT_WAIT_S} s after the command's end"
+                reason = f"still being read {_ENVIRONMENT_WAIT_S} s after the end of the command"
                 self._note_missed("source code and environment", reason)
         was_installed = bootstrap.was_installed(
             self._run.path, keep=self._settings.rank is not None
@@ -540,8 +544,8 @@ class _CommandRecording:
         if self._program.interpreter is not None and not was_installed:
             self._note_missed(
                 "calls and files of the script",
-                f"{self._program.interpreter} did not import provml: it is older than Python 3.11, "
-                "or was started with -E, -I or -S",
+                f"{self._program.interpreter} did not import provml: this Python is older than "
+                "3.11, or was started with -E, -I or -S",
             )
         if self._code is not None:
             self._try_part("code", self._code.finish)
@@ -551,11 +555,11 @@ class _CommandRecording:
         self._end_run(command_exit, command_exit.reason)
 
     def _is_only_traced(self, stream: CommandStream) -> bool:
-        """Return whether strace alone keeps a stream open, for processes that do not use it."""
+        """Return whether only strace keeps a stream open, so that no more output can arrive."""
         return self._files is not None and self._files.is_only_writer(stream.link)
 
     def _record_options(self) -> None:
-        """Record the options on the command line, if no library has recorded any settings."""
+        """Record the options on the command line as parameters, unless a library has done so."""
         if self._run.events(SETTINGS_READ):
             return
         options = read_options(self._program.arguments)
@@ -565,7 +569,7 @@ class _CommandRecording:
             self._run.log_event(SETTINGS_READ, source=SOURCE, metadata=metadata)
 
     def _end_run(self, command_exit: CommandExit, reason: str | None) -> None:
-        """End the run with the worst status among the command and the scripts that joined it."""
+        """End the run with the worst status of the command and the scripts that joined the run."""
         status, exception = command_exit.status, None
         for joined in read_script_ends(self._run.path):
             if _WORST_FIRST.index(joined["status"]) < _WORST_FIRST.index(status):

@@ -1,7 +1,9 @@
-"""Decides whether strace can trace a command without changing it, and builds strace's command line.
+"""Decides whether strace can trace a command without changing how the command runs.
+
+Also builds strace's command line.
 
 strace stops the command only at the system calls that open or change files: a seccomp filter lets
-all other calls pass. It runs in a separate process that is not the command's parent (``-DDD``), so
+all other calls pass. strace runs in a process that is not the command's parent (``-DDD``), so
 the command stays our direct child, and keeps its process group, terminal and exit status.
 
 A traced process can't be traced again, and gains no privileges when it executes a program such as
@@ -42,7 +44,7 @@ _COMMAND_WORD: Final = re.compile(
     rb"(?:(?:/[\w.-]+)*/)?([\w-]+)(?=$|[\s;|&)`])",
     re.MULTILINE,
 )
-"""A word of a shell script that names a program."""
+"""A pattern for the words of a shell script that name a program."""
 _QUOTED_WORD: Final = re.compile(rb"""["'](?:(?:/[\w.-]+)*/)?([\w-]+)(?=["'\s])""")
 _COMMENT: Final = re.compile(rb"(?:^|(?<=\s))#.*$", re.MULTILINE)
 _PYTHON_SUFFIXES: Final = (".py", ".ipynb")
@@ -54,17 +56,17 @@ class TracePlan(NamedTuple):
 
     Attributes:
         strace: the path of strace; None if the command is not traced.
-        reason: why the command is not traced; empty if it is.
+        reason: why the command is not traced; empty if it is traced.
     """
 
     strace: str | None
     reason: str = ""
 
     def command_line(self, words: list[str], output: str) -> list[str]:
-        """Return the command line that traces a command.
+        """Return the command line that runs a command under strace.
 
         Args:
-            words: the command line of the command.
+            words: the command line of the command to trace.
             output: the path of the file to write the trace to.
         """
         return [self.strace or "strace", *_OPTIONS, "-o", output, "--", *words]
@@ -73,7 +75,7 @@ class TracePlan(NamedTuple):
 class TracerProbe:
     """A short run of strace that shows whether this system allows tracing.
 
-    It takes about 10 ms and runs while the run is being opened.
+    The probe takes about 10 ms, and runs while provml opens the run.
     """
 
     def __init__(self) -> None:
@@ -104,7 +106,7 @@ class TracerProbe:
             os.close(writer)
 
     def finish(self) -> TracePlan:
-        """Wait for the run of strace, and return a plan to trace, or why tracing is impossible."""
+        """Wait for the probe to end. Return a plan that says whether tracing is possible."""
         if self._strace is None:
             system = "strace is not installed" if sys.platform == "linux" else "strace needs Linux"
             return TracePlan(None, system)
@@ -120,11 +122,11 @@ class TracerProbe:
         return TracePlan(self._strace)
 
     def _read_errors(self) -> bytes:
-        """Return what strace prints. If it takes too long, kill it; the probe then has failed."""
+        """Return the errors that strace prints. Kill strace if it prints one or takes too long."""
         import select
 
         ready, _, _ = select.select([self._errors], [], [], _PROBE_TIMEOUT_S)
-        found = os.read(self._errors, 1000) if ready else b"it does not end"
+        found = os.read(self._errors, 1000) if ready else b"strace does not end"
         if found:
             os.kill(self._pid, signal.SIGKILL)
         self.close()
@@ -140,7 +142,7 @@ class TracerProbe:
 def find_obstacle(program: Program, reads_output: bool = True) -> str | None:
     """Return why strace would change how a command runs; None if it would not.
 
-    Reads the beginning of the files that start the program, and at most 1 MiB of its script.
+    Reads the beginning of the executed files, and at most 1 MiB of the program's script.
 
     Args:
         program: the program that the command runs.
@@ -189,7 +191,7 @@ def _is_open(number: int) -> bool:
 
 
 def _check_executable(path: str) -> str | None:
-    """Return why the system might not execute a file under strace as it would without strace."""
+    """Return why a file might not run under strace as it would without strace; None if it would."""
     for _ in range(_MAX_INTERPRETERS):
         try:
             status = os.stat(path)
@@ -205,13 +207,13 @@ def _check_executable(path: str) -> str | None:
         if head.startswith(b"#!"):
             words = head[2:].partition(b"\n")[0].split()
             if not words:
-                return f"{path} names no interpreter"
+                return f"the #! line of {path} names no interpreter"
             path = os.path.realpath(os.fsdecode(words[0]))
         elif _is_native(head):
             return None
         else:
-            return f"{path} is not a program of this machine"
-    return "too many interpreters"
+            return f"{path} is not a program for this machine"
+    return "the command leads through too many #! lines"
 
 
 def _has_capabilities(path: str) -> bool:
@@ -222,7 +224,11 @@ def _has_capabilities(path: str) -> bool:
 
 
 def _is_native(head: bytes) -> bool:
-    """Return whether a file begins like the Python of this process, and its loader exists."""
+    """Return whether a file is a program for the same platform as this Python, and can be loaded.
+
+    Args:
+        head: the first 4096 bytes of the file.
+    """
     own = _read_beginning("/proc/self/exe", 64)
     if head[:6] != own[:6] or head[18:20] != own[18:20] or head[4:6] != b"\x02\x01":
         return False
