@@ -36,7 +36,7 @@ _PROCESS_FUNCTIONS: Final = (
     "nvmlDeviceGetComputeRunningProcesses",
     "nvmlDeviceGetComputeRunningProcesses_v2",
 )
-"""The names of one function in different versions of NVML, newest first."""
+"""The names in NVML of the function that lists the processes on a GPU, newest first."""
 
 
 class Nvml:
@@ -194,8 +194,8 @@ def load_nvml(module: Any = None, visible: str | None = None) -> Nvml:
 
     Args:
         module: a module with pynvml's functions; by default pynvml itself.
-        visible: a value in the format of ``CUDA_VISIBLE_DEVICES``; by default the value of
-            that variable.
+        visible: the GPUs to read, in the format of ``CUDA_VISIBLE_DEVICES``; by default the value
+            of that variable.
     """
     if module is None:
         if not any(path.exists() for path in _DRIVER_FILES):
@@ -231,8 +231,8 @@ class GpuCollector:
 
         Args:
             nvml: a module with pynvml's functions; by default pynvml itself.
-            visible: a value in the format of ``CUDA_VISIBLE_DEVICES``; by default the value of that
-                variable.
+            visible: the GPUs to read, in the format of ``CUDA_VISIBLE_DEVICES``; by default the
+                value of that variable.
             pid: the id of the process whose GPU memory is read; by default this process.
         """
         self._module = nvml
