@@ -435,8 +435,8 @@ def _view_as_numpy(tensor: Any) -> Any:
 def _summarize_tensor(tensor: Any, array: Any) -> dict[str, float | int]:
     """Return the summary of a dense tensor; an empty dict if its values can't be summarised.
 
-    Floats of a type that numpy lacks are converted to float32. If there are too many of them, the
-    tensor is not summarised.
+    Floats of a type that numpy lacks are converted to float32. A tensor with too many such floats
+    is not summarised.
     """
     name = str(tensor.dtype).removeprefix("torch.")
     if name in _NUMPY_TENSORS:

@@ -293,7 +293,7 @@ class CodeFolder:
             self._folder.create_file(name, content)
         except FileExistsError:
             if self._folder.read_status(name).st_size != len(content):
-                # another process was killed before the file was complete
+                # the file is incomplete, because a process was killed while writing it
                 with store_files.replacing(self._root, self._path / name, sync=False) as file:
                     file.write(content)
 

@@ -63,12 +63,12 @@ class Nvml:
                 module.NVML_ERROR_LIBRARY_NOT_FOUND,
                 module.NVML_ERROR_DRIVER_NOT_LOADED,
             )
-            raise UnavailableError(f"NVML: {error}", expected=absent) from None
+            raise UnavailableError(f"NVML can't be used: {error}", expected=absent) from None
         try:
             self.devices = list(self._find_visible(visible))
         except module.NVMLError as error:
             self.close()
-            raise UnavailableError(f"NVML: {error}", expected=False) from None
+            raise UnavailableError(f"NVML can't be used: {error}", expected=False) from None
         if not self.devices:
             self.close()
             reasons = "; ".join(self.problems.values())
@@ -95,10 +95,10 @@ class Nvml:
         return code in (module.NVML_ERROR_GPU_IS_LOST, module.NVML_ERROR_RESET_REQUIRED)
 
     def call_first(self, names: tuple[str, ...], *arguments: Any) -> Any:
-        """Call the first of several functions that both pynvml and the driver provide.
+        """Call an NVML function by the first of its names that both pynvml and the driver know.
 
-        NVML renames functions: newer versions of pynvml lack old names, and older drivers lack new
-        names. If none of the functions exists, raises the error of the last one.
+        New versions of NVML rename functions: newer versions of pynvml lack the old names, and
+        older drivers lack the new names. If no name is known, raises an error of pynvml.
         """
         module = self.module
         known = [function for name in names if (function := getattr(module, name, None))]

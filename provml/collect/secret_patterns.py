@@ -1,9 +1,9 @@
 """Builds the regular expressions that find the places in a text where a secret may be.
 
-Each expression begins with one rare character, because `re` can then skip other text quickly. Each
-can backtrack only over a limited number of characters. Therefore a search takes linear time. An
-expression is compiled when a text first contains its character. A short text is searched with one
-combined expression instead. Imports only `secret_formats` from provml.
+Each expression begins with one rare character, because `re` can then skip other text quickly. An
+expression is compiled when a text first contains this character. For a short text, all expressions
+are combined into one. Each expression can backtrack only over a limited number of characters, so a
+search takes linear time. Imports only `secret_formats` from provml.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _STEMS: Final = {
 """The parts of names that suggest a secret, in lower case.
 
 Each key is a rare character. Each value lists regular expressions for the text after the key. An
-expression begins with a literal letter if it can, because `_join_tails` then dismisses most
+expression begins with a literal letter if possible, because `_join_tails` then dismisses most
 positions at once.
 """
 _URL: Final = (
@@ -200,7 +200,7 @@ def _may_have_tokens(content: bytes) -> bool:
 
 @lru_cache(maxsize=4)
 def _compile_prefixes(last: bytes) -> re.Pattern[bytes]:
-    """Compile a pattern for the end of a prefix that a token may follow."""
+    """Compile a pattern that finds the tokens whose known prefix ends with ``last``."""
     prefixes = dict.fromkeys(re.escape(known.prefix) for known in _prefixes()[last.decode()])
     before = "|".join(f"(?<={prefix})" for prefix in prefixes)
     return _compile(f"{re.escape(last.decode())}{_TOKEN_START}(?:{before})")
@@ -209,8 +209,8 @@ def _compile_prefixes(last: bytes) -> re.Pattern[bytes]:
 def _group_formats(known_formats: list[secret_formats.TokenFormat]) -> str:
     """Join the patterns of formats whose prefixes end with the same character.
 
-    Groups them by the second-last characters. At each position, `re` then tries only the few
-    formats of one group.
+    Groups the formats by the second-last character of the prefix, so that `re` tries only the few
+    formats of one group at each position.
     """
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for known in known_formats:
