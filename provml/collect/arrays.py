@@ -3,14 +3,14 @@ r"""Describes numpy arrays, tensors and sparse matrices by their digests, shapes
 Digests
 -------
 The digest of an array or tensor is the SHA-256 of the line ``<type> <shape>\n``, followed by the
-bytes of the elements in C order and little-endian. The type is numpy's ``dtype.str``, such as
+elements as bytes, in C order and little-endian. The type is numpy's ``dtype.str``, such as
 ``<f4``, or the name of a type that numpy lacks, such as ``bfloat16``. The digest does not depend on
 the array's own byte order, strides, device or ``requires_grad``.
 
 Some arrays are not a single block of bytes. Their digests cover several parts:
 
 - structured array: the names, offsets and digests of the fields;
-- masked array: the mask, and the elements with masked ones set to zero;
+- masked array: the mask, and the elements, with the masked elements set to zero;
 - text of variable width: the lengths of the elements, and their text in UTF-8;
 - sparse matrix or tensor: the sorted coordinates, and the values that are not zero;
 - quantized tensor: the scales, the zero points and the stored integers.
@@ -164,10 +164,11 @@ def digest_array(array: Any) -> str:
 
 
 def _name_dtype(dtype: Any) -> str:
-    """Return the name of an element type: ``dtype.name`` if another library defines it.
+    """Return the name of an element type, as it appears in the digest.
 
-    Returns ``dtype.str`` for numpy's own types. All types of other libraries have the ``dtype.str``
-    of untyped bytes, so ``dtype.str`` can't distinguish them.
+    For numpy's own types, this name is the little-endian ``dtype.str``. For types that another
+    library defines, it is ``dtype.name``, because numpy gives all these types the ``dtype.str`` of
+    untyped bytes.
     """
     name: str = dtype.name if dtype.isbuiltin == 2 else dtype.newbyteorder("<").str
     return name
@@ -181,8 +182,8 @@ def _update(digest: Any, array: Any) -> None:
         return
     if 0 in array.strides and array.nbytes > _MAX_REPEATED_BYTES:
         raise UnreadableError(
-            f"it repeats its elements and has a size of {array.nbytes:,} bytes, which is more than "
-            "provml reads"
+            f"its elements share memory and have {array.nbytes:,} bytes in total, which is more "
+            "than provml reads"
         )
     wanted = array.dtype.newbyteorder("<")
     padded = array.dtype.kind in "fc" and array.dtype.char in "gG"
@@ -193,7 +194,7 @@ def _update(digest: Any, array: Any) -> None:
 
 
 def _split_blocks(array: Any) -> Iterator[Any]:
-    """Yield the parts of an array in C order. Parts that must be copied are at most 16 MiB."""
+    """Split an array into parts, in C order. A part that must be copied has at most 16 MiB."""
     is_plain = array.dtype.isbuiltin == 2 or array.dtype == array.dtype.newbyteorder("<")
     is_whole = is_plain and array.flags.c_contiguous and array.dtype.char not in "gG"
     if is_whole or array.nbytes <= _BLOCK_BYTES or not array.ndim:
@@ -294,8 +295,8 @@ def _digest_sparse(dtype: str, shape: Any, coordinates: Any, values: Any) -> tup
         dtype: the name of the values' type.
         shape: the shape of the sparse array.
         coordinates: the positions of the values, with one row for each sparse dimension.
-        values: the values, as an array. For a type that numpy lacks, they are integers with the
-            same bytes.
+        values: the values, as an array. If numpy lacks the type, the array contains integers with
+            the same bytes.
     """
     import numpy as np
 
@@ -357,7 +358,7 @@ def _refuse_tensor_without_data(facts: Facts, tensor: Any) -> None:
     lazy = getattr(torch.nn.parameter, "UninitializedTensorMixin", ())
     if lazy and issubclass(type(tensor), lazy):
         raise UnreadableError(
-            "it is a parameter without values yet: call the module once, then log it"
+            "it is a parameter that has no values yet: call the module once before you log it"
         )
     facts["dtype"] = str(tensor.dtype).removeprefix("torch.")
     if tensor.is_nested:
@@ -434,8 +435,8 @@ def _view_as_numpy(tensor: Any) -> Any:
 def _summarize_tensor(tensor: Any, array: Any) -> dict[str, float | int]:
     """Return the summary of a dense tensor; an empty dict if its values can't be summarised.
 
-    Floats of a type that numpy lacks are converted to float32. If there are too many of them, the
-    tensor is not summarised.
+    Floats of a type that numpy lacks are converted to float32. A tensor with too many such floats
+    is not summarised.
     """
     name = str(tensor.dtype).removeprefix("torch.")
     if name in _NUMPY_TENSORS:

@@ -31,7 +31,8 @@ class Arguments(NamedTuple):
     """The arguments of a module call: the shape and type of each tensor, optionally with the data.
 
     Attributes:
-        args, kwargs: the arguments, with each tensor replaced by a `TensorSpec`.
+        args, kwargs: the positional and keyword arguments, with each tensor replaced by a
+            `TensorSpec`.
         data: the same arguments with the tensors themselves; None if they were not kept.
     """
 
@@ -146,8 +147,8 @@ def call_arguments(module: Any, batch: object) -> Arguments:
     """Work out the arguments with which a training loop would call a module for a batch.
 
     - A mapping becomes keyword arguments. Keys that ``forward`` does not accept are left out.
-    - The first members of a list or tuple become positional arguments, because inputs come before
-      targets. There are as many as ``forward`` requires.
+    - The first members of a list or tuple become positional arguments, as many as ``forward``
+      requires. The other members are left out, because targets follow the inputs.
     - Any other batch becomes the only argument.
 
     Raises:

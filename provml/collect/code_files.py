@@ -91,9 +91,9 @@ class ProjectFiles:
     """Distinguishes the files of the user's project from files of Python, packages and the system.
 
     A file is local if it is inside one of the anchors: the folder of the script, the root of its
-    git repository, the working folder, or a folder on ``sys.path``. Other files are local unless
-    they are in a folder of Python, the system, temporary files or provml's store, or in a hidden
-    folder of the home folder. Installed packages are never local.
+    git repository, the working folder, or a folder on ``sys.path``. A file outside the anchors is
+    local unless it is in a folder of Python or the system, in a folder for temporary files, in
+    provml's store, or hidden in the home folder. Installed packages are never local.
     """
 
     def __init__(self, script: str | None, run_folder: str | os.PathLike[str]) -> None:
@@ -111,7 +111,7 @@ class ProjectFiles:
         git = _find_git_root(start)
         within_working = f"{start}/".startswith(_with_slash(self._working))
         self.root: str = git or (self._working if within_working else start)
-        """The folder to which the names of files are relative."""
+        """The folder that the recorded names of files are relative to."""
         self._anchors = {_with_slash(folder) for folder in (start, self._working, self.root)}
         self._project = tuple(self._anchors)
         self._python = tuple(_python_folders())
@@ -138,16 +138,19 @@ class ProjectFiles:
         return not path.startswith(left_out)
 
     def is_certainly_installed(self, path: str) -> bool:
-        """Return whether a file belongs to Python or a package. Costs a fraction of `is_local`."""
+        """Return whether a file clearly belongs to Python or to an installed package.
+
+        If the result is False, call `is_local`, which takes longer.
+        """
         if "-packages/" in path:
             return True
         return path.startswith(self._python) and not path.startswith(self._project)
 
     def _prefixes_below(self, anchor: str) -> tuple[str, ...]:
-        """Return the folders to leave out that are inside an anchor."""
+        """Return the left-out folders that are inside an anchor."""
         found = self._accepted.get(anchor)
         if found is None:
-            # an anchor in a folder of Python itself, such as the standard library, accepts nothing
+            # no file below an anchor in a folder of Python, such as the standard library, is local
             python = anchor.startswith(self._python)
             below = (f for f in self._left_out if f.startswith(anchor) and f != anchor)
             is_project = anchor in self._anchors
@@ -163,9 +166,10 @@ class ProjectFiles:
             self._accepted.clear()
 
     def name_file(self, path: str) -> str:
-        """Return a file's name in the record, which does not depend on where the project is.
+        """Return the name under which to record a file.
 
-        This is the path relative to the root. For a module outside the root, it is the path
+        For a file of the project, this is the path relative to the root or the working folder, so
+        the name stays the same if the project is moved. For any other module, it is the path
         relative to the folder that contains the outermost package. For other files, it is the
         absolute path.
         """
@@ -205,7 +209,7 @@ def read_code_file(path: str, role: str, found_by: str, time_ns: int) -> CodeFil
             return None
         facts = {"size": status.st_size, "modified": status.st_mtime_ns}
         is_env = is_env_file(path)
-        # code contains secrets only by accident, and they are masked
+        # a code file is not secret: if it contains secrets, they are masked in the copy
         is_secret = role == CONFIGURATION and is_secret_file(path)
         if is_secret and not is_env:
             return CodeFile(path, role, found_by, time_ns, facts | {"unread": SECRET}, None)
@@ -255,7 +259,7 @@ class CodeFolder:
         """Copy a file with its secrets masked, and describe it.
 
         If the copy can't be written, the description contains the reason. Does not write a copy
-        that is there already.
+        that already exists.
         """
         facts: Facts = {"kind": "file", "path": printable_path(file.path), **file.facts}
         if file.content is None:
@@ -289,7 +293,7 @@ class CodeFolder:
             self._folder.create_file(name, content)
         except FileExistsError:
             if self._folder.read_status(name).st_size != len(content):
-                # another process was killed before the file was complete
+                # the file is incomplete, because a process was killed while writing it
                 with store_files.replacing(self._root, self._path / name, sync=False) as file:
                     file.write(content)
 
@@ -330,7 +334,7 @@ def mask_env_values(content: bytes) -> bytes:
 def list_named_files(words: Iterable[str]) -> list[str]:
     """List the existing files that a command line names, as ``config.yaml`` or ``--config=a.yaml``.
 
-    Only names with the suffix of code or configuration count.
+    Leaves out names without the suffix of a code or configuration file.
     """
     found: list[str] = []
     for word in words:
@@ -382,7 +386,12 @@ def _temporary_prefixes() -> tuple[str, ...]:
 
 
 def _list_left_out(run_folder: str) -> tuple[str, ...]:
-    """List the folders whose files are not local, each with a slash at its end."""
+    """List the path prefixes of files that are not the user's own code.
+
+    These are the folders of the system and of Python, the folders for temporary files, the run's
+    folder and its store, each with a slash at its end. Another prefix covers the hidden files and
+    folders in the home folder.
+    """
     folders = {_with_slash(folder) for folder in _SYSTEM_FOLDERS}
     folders |= _list_stores(run_folder) | _python_folders() | set(_temporary_prefixes())
     home = os.path.expanduser("~")
@@ -392,7 +401,7 @@ def _list_left_out(run_folder: str) -> tuple[str, ...]:
 
 
 def _list_stores(run_folder: str) -> set[str]:
-    """List the paths of a run's folder and of its store, each with a slash at its end."""
+    """Return the paths of a run's folder and of its store, each with a slash at its end."""
     store = os.path.dirname(os.path.dirname(run_folder))
     folders = [folder for folder in (run_folder, store) if folder.strip("/")]
     return {_with_slash(own) for folder in folders for own in (folder, os.path.realpath(folder))}

@@ -2,8 +2,8 @@
 
 ``import provml`` installs the hook, because a script often reads its configuration before it starts
 a run. Until then, the hook only notes the paths of opened files that have the suffix of code or
-configuration. Once a run has set a listener, the hook tells it about each such file at once, and
-also about each file that Python executes, which includes imported modules.
+configuration. Once a run has set a listener, the hook calls the listener at once for each such
+file, and also for each file that Python executes, which includes imported modules.
 
 An event that is not noted costs about 0.2 microseconds. The hook raises no exceptions of its own,
 but exceptions from signal handlers pass through it. Imports nothing else from provml.
@@ -72,13 +72,16 @@ class CodeWatch:
         self._is_installed = False
 
     def install(self) -> None:
-        """Start to watch this process. Idempotent. Python can't remove an audit hook again."""
+        """Start to watch this process. Idempotent.
+
+        The watch lasts until the process ends, because Python can't remove an audit hook.
+        """
         if not self._is_installed:
             self._is_installed = True
             try:
                 sys.addaudithook(self._build_hook())
             except Exception:  # noqa: BLE001 - another audit hook may refuse it with any error
-                pass  # modules are still recorded
+                pass  # provml still finds the imported modules, without the hook
 
     def _build_hook(self) -> Callable[[str, tuple[Any, ...]], None]:
         watch, seen = self, self._seen
@@ -141,7 +144,10 @@ class CodeWatch:
 
 
 def _find_opener() -> str:
-    """Return the name of the module that opens a file; empty if it is the interpreter itself."""
+    """Return the name of the module that opens the file.
+
+    Returns an empty string if the interpreter itself opens the file.
+    """
     frame: Any = sys._getframe(1)
     while frame is not None and frame.f_globals is globals():
         frame = frame.f_back
@@ -154,10 +160,10 @@ def find_suffix(path: str) -> str:
 
 
 def is_env_file(path: str) -> bool:
-    """Return whether a path is that of a ``.env`` file, such as ``.env.local`` or ``dev.env``."""
+    """Return whether a path has the name of a ``.env`` file, as ``.env.local`` or ``dev.env``."""
     name = path.rpartition("/")[2]
     return name.startswith(".env") or name.endswith(".env")
 
 
 WATCH: Final = CodeWatch()
-"""The watch of this process."""
+"""The only watch of this process, which ``import provml`` installs."""

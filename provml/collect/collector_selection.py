@@ -44,7 +44,7 @@ def check_collectors(chosen: object) -> tuple[str | Collector, ...]:
     """
     if isinstance(chosen, str) or not isinstance(chosen, Iterable):
         raise InvalidArgumentError(
-            f"collect must be a tuple of collector names and collector objects, not {chosen!r:.80}"
+            f"collect= must be a tuple of collector names and collector objects, not {chosen!r:.80}"
         )
     found: list[str | Collector] = []
     for one in chosen:

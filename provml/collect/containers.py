@@ -76,7 +76,7 @@ def find_container_limits(
         proc: the folder of the ``proc`` file system.
         cgroup: the folder of the control groups, usually ``/sys/fs/cgroup``.
         cpus: the machine's number of CPUs; a limit that is not lower is ignored.
-        memory_bytes: the machine's memory; a limit that is not lower is ignored.
+        memory_bytes: the machine's memory in bytes; a limit that is not lower is ignored.
     """
     unified, by_controller = _read_groups(proc)
     cpu_limits: list[CpuLimit] = []

@@ -174,7 +174,7 @@ def _add_content(
 
 
 def _find_store_inside(path: str, run_folder: Path | None) -> str | None:
-    """Return the path of the run's store if it is inside the folder, else None.
+    """Return the path of the run's store if the store is inside this folder, else None.
 
     The folder's digest does not cover the store, because the store changes during the run.
     """
@@ -271,7 +271,7 @@ def digest_manifest(lines: list[tuple[bytes, str]]) -> str:
 def build_manifest(lines: list[tuple[bytes, str]]) -> bytes | None:
     """Return a folder's manifest, or None if the folder has more than `MAX_LISTED_FILES` files.
 
-    The argument is that of `digest_manifest`.
+    Takes the same argument as `digest_manifest`.
     """
     if not 0 < len(lines) <= MAX_LISTED_FILES:
         return None
@@ -279,10 +279,11 @@ def build_manifest(lines: list[tuple[bytes, str]]) -> bytes | None:
 
 
 def write_manifest(run_folder: Path, manifest: bytes | None) -> Facts:
-    """Keep a folder's manifest with the run, so that lineage finds the folder by a file in it.
+    """Write a folder's manifest to a file in the run's folder.
 
-    Returns the fact ``manifest``, the path of the manifest relative to the run's folder. Returns no
-    facts if there is no manifest, or if it can't be written.
+    Lineage reads the manifest to find the folders that contain a given file. Returns the fact
+    ``manifest``, which is the path of this file relative to the run's folder. Returns no facts if
+    the manifest is None or the file can't be written.
     """
     if manifest is None:
         return {}

@@ -21,7 +21,7 @@ from provml.collect.user_files import FolderFiles, open_user_file
 def write_copy(run_folder: Path, relative: str) -> Iterator[BinaryIO]:
     """Open a new file in the run's folder for writing, and create missing parent folders.
 
-    Raises OSError if the file can't be written. No partial file remains.
+    Raises OSError if the file can't be written. After an error, no partial file remains.
     """
     root = store_files.store_root(run_folder)
     target = run_folder / relative

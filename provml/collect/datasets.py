@@ -196,7 +196,7 @@ def _describe_members(data: Any, named: dict[str, Any]) -> Facts:
 
 
 def _combine_facts(described: dict[str, Facts]) -> Facts:
-    """Combine the facts about several datasets. The digest covers their names and digests."""
+    """Combine the facts about several datasets. The digest covers each name and digest."""
     facts: Facts = {"members": {printable_text(name): own for name, own in described.items()}}
     sizes = [member["size"] for member in described.values() if "size" in member]
     if len(sizes) == len(described):

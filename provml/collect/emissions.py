@@ -2,7 +2,7 @@
 
 The estimate depends on the country, so pass a collector object instead of a collector name:
 ``start_run(collect=[*names, EmissionsCollector("FRA")])``. Imports only `readings` from provml, and
-codecarbon only when needed, because that import takes about a second.
+codecarbon only when needed, because importing codecarbon takes about a second.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from provml.collect.readings import UnavailableError
 class _RaplZone(NamedTuple):
     """A part of the machine with a RAPL energy counter.
 
-    The counter is in microjoules. When it reaches ``range_uj``, it starts again from 0.
+    The counter is in microjoules. When the counter reaches ``range_uj``, it restarts from 0.
     """
 
     key: str
@@ -47,8 +47,8 @@ class EnergyCollector:
 
         Args:
             nvml: a module with pynvml's functions; by default pynvml itself.
-            visible: a value in the format of ``CUDA_VISIBLE_DEVICES``; by default the value of that
-                variable.
+            visible: the GPUs to read, in the format of ``CUDA_VISIBLE_DEVICES``; by default the
+                value of that variable.
             powercap: the folder with the kernel's power capping zones.
         """
         self._module = nvml

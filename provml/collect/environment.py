@@ -126,7 +126,10 @@ def _find_cpu_model() -> str | None:
 
 
 def _find_gpu_models(root: str) -> list[str]:
-    """Return the models of all NVIDIA GPUs that the driver lists, including unusable GPUs."""
+    """Return the models of all NVIDIA GPUs that the driver lists.
+
+    The list includes GPUs that this process can't use.
+    """
     import glob
 
     found = []
@@ -156,7 +159,7 @@ def _find_cuda_versions(root: str) -> dict[str, str]:
 
 
 def _describe_container(root: str) -> dict[str, str]:
-    """Describe the container that this process runs in, as far as a process inside can see it.
+    """Describe the container that this process runs in, using what is visible inside it.
 
     Podman and Apptainer reveal the image. Docker and Kubernetes reveal only the container's id.
     """

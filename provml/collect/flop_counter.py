@@ -53,12 +53,12 @@ _NO_ARITHMETIC_NAMES: Final = """
     device pin_memory resize_ set_ repeat flip roll tril triu
     """
 _NO_ARITHMETIC: Final = frozenset(_NO_ARITHMETIC_NAMES.split())
-"""Operators that only move or create numbers. The result does not list them as uncounted."""
+"""Operators that only move or create numbers. `CountedFlops.uncounted` does not list them."""
 
 
 @dataclass(frozen=True, slots=True)
 class CountedFlops:
-    """The number of floating-point operations (FLOPs) of a pass of a module or of a block of code.
+    """The number of floating-point operations (FLOPs) in a module's pass or in a block of code.
 
     Attributes:
         flops: the number of operations.
@@ -190,10 +190,10 @@ def _count_on_batch(torch: Any, module: Any, arguments: Arguments, backward: boo
 
 
 def find_device_and_dtype(module: Any) -> tuple[Any, Any]:
-    """Return the device of a module's first parameter, and the first floating-point type.
+    """Return the device of the first parameter, and the type of the first floating-point parameter.
 
-    The first floating-point parameter determines the type. The device is None if the module has no
-    parameters, and the type is None if no parameter has a floating-point type.
+    The device is None if the module has no parameters. The type is None if the module has no
+    floating-point parameters.
     """
     device = dtype = None
     for parameter in module.parameters():

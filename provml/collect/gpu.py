@@ -36,7 +36,7 @@ _PROCESS_FUNCTIONS: Final = (
     "nvmlDeviceGetComputeRunningProcesses",
     "nvmlDeviceGetComputeRunningProcesses_v2",
 )
-"""The names of one function in different versions of NVML, newest first."""
+"""The names in NVML of the function that lists the processes on a GPU, newest first."""
 
 
 class Nvml:
@@ -63,12 +63,12 @@ class Nvml:
                 module.NVML_ERROR_LIBRARY_NOT_FOUND,
                 module.NVML_ERROR_DRIVER_NOT_LOADED,
             )
-            raise UnavailableError(f"NVML: {error}", expected=absent) from None
+            raise UnavailableError(f"NVML can't be used: {error}", expected=absent) from None
         try:
             self.devices = list(self._find_visible(visible))
         except module.NVMLError as error:
             self.close()
-            raise UnavailableError(f"NVML: {error}", expected=False) from None
+            raise UnavailableError(f"NVML can't be used: {error}", expected=False) from None
         if not self.devices:
             self.close()
             reasons = "; ".join(self.problems.values())
@@ -95,10 +95,10 @@ class Nvml:
         return code in (module.NVML_ERROR_GPU_IS_LOST, module.NVML_ERROR_RESET_REQUIRED)
 
     def call_first(self, names: tuple[str, ...], *arguments: Any) -> Any:
-        """Call the first of several functions that both pynvml and the driver provide.
+        """Call an NVML function by the first of its names that both pynvml and the driver know.
 
-        NVML renames functions: newer versions of pynvml lack old names, and older drivers lack new
-        names. If none of the functions exists, raises the error of the last one.
+        New versions of NVML rename functions: newer versions of pynvml lack the old names, and
+        older drivers lack the new names. If no name is known, raises an error of pynvml.
         """
         module = self.module
         known = [function for name in names if (function := getattr(module, name, None))]
@@ -194,8 +194,8 @@ def load_nvml(module: Any = None, visible: str | None = None) -> Nvml:
 
     Args:
         module: a module with pynvml's functions; by default pynvml itself.
-        visible: a value in the format of ``CUDA_VISIBLE_DEVICES``; by default the value of
-            that variable.
+        visible: the GPUs to read, in the format of ``CUDA_VISIBLE_DEVICES``; by default the value
+            of that variable.
     """
     if module is None:
         if not any(path.exists() for path in _DRIVER_FILES):
@@ -231,8 +231,8 @@ class GpuCollector:
 
         Args:
             nvml: a module with pynvml's functions; by default pynvml itself.
-            visible: a value in the format of ``CUDA_VISIBLE_DEVICES``; by default the value of that
-                variable.
+            visible: the GPUs to read, in the format of ``CUDA_VISIBLE_DEVICES``; by default the
+                value of that variable.
             pid: the id of the process whose GPU memory is read; by default this process.
         """
         self._module = nvml

@@ -36,7 +36,7 @@ from provml.collect.user_files import (
 BACKGROUND_BYTES: Final = 64 * 2**20
 """The minimum size of the content that provml hashes in the background."""
 
-DIGEST_PENDING: Final = "its digest was not yet computed when this was written"
+DIGEST_PENDING: Final = "its digest was not yet computed when this record was written"
 
 _HASH_BLOCK_BYTES: Final = 4 * 2**20
 _MAX_FILES_CHECKED: Final = 1000
@@ -173,8 +173,8 @@ class _HashJob:
     def _list_files(self, folder: FolderFiles) -> Iterator[tuple[str, str]]:
         """Yield the names and paths of a folder's files.
 
-        Also adds the links that are not followed to the folder's digest. Raises UnreadableError if
-        a file was removed.
+        A link that is not followed is not yielded, but added to the folder's digest here. Raises
+        UnreadableError if a file was removed.
         """
         for file in folder:
             if file.target is None:
@@ -380,8 +380,8 @@ class BackgroundHasher:
         with self._lock:
             job.add_digest(file)
             if not job.is_listed or job.open_files or job.is_over:
-                # the job of a single file is not marked as listed yet: `_next_file` does that, and
-                # then ends the job
+                # if this was the last file, but the job is not yet marked as listed, `_next_file`
+                # marks the job and ends it
                 return
             facts = job.facts()
         self._end_job(job, facts)

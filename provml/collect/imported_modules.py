@@ -1,4 +1,4 @@
-"""Lists the local modules that this process has imported, and finds those changed since then.
+"""Lists the local modules that this process has imported, and finds files changed since the import.
 
 Imports `code_files`, `base.clock` and `journal.process` from provml.
 """
@@ -17,8 +17,11 @@ from provml.collect.code_files import ProjectFiles
 from provml.journal.process import read_start_ticks
 
 _STARTUP_NS: Final = 20_000_000
-"""The time that Python needs at least before it reads the script. The start of a process is known
-only to 10 ms, and a file is often written just before."""
+"""The least time from the start of a Python process until Python reads the script.
+
+The start of a process is known only to within 10 ms, and a script is often written just before its
+process starts. Without this additional time, such a script would count as changed.
+"""
 _HEADER_BYTES: Final = 16
 
 
@@ -27,7 +30,7 @@ class ImportedFile(NamedTuple):
 
     Attributes:
         path: the absolute path of the file.
-        cached: the path of the module's bytecode; None if it has none.
+        cached: the path of the module's bytecode; None if the module has no bytecode file.
         is_script: whether the module is the script.
     """
 
@@ -64,8 +67,8 @@ def list_imported_files(project: ProjectFiles) -> Iterator[ImportedFile]:
 def may_have_changed(file: ImportedFile) -> bool:
     """Return whether a module's file may have changed since this process imported the module.
 
-    If the file is newer than the process, its bytecode decides, which contains the size and the
-    modification time of the file that was imported.
+    A file that is older than the process has not changed. For a newer file, provml compares the
+    size and modification time with those in the module's bytecode, which are from the import.
     """
     started_ns = _find_process_start_ns()
     try:
@@ -90,7 +93,7 @@ def may_have_changed(file: ImportedFile) -> bool:
 
 @lru_cache(maxsize=1)
 def _find_process_start_ns() -> int | None:
-    """Return the time before which Python can't have read the script; None if it is unknown."""
+    """Return the earliest time at which Python can have read the script; None if unknown."""
     ticks = read_start_ticks(os.getpid())
     if ticks is None:
         return None

@@ -1,8 +1,8 @@
 """Remembers which files contain no secrets, so that the next run need not search them again.
 
-The digests of these files are in the user's cache, in a file for each version of the search. If the
-cache can't be read or written, every file is searched. Imports `secret_names` and `base` from
-provml.
+The user's cache contains the digests of these files. Each version of the modules that search for
+secrets has its own file of digests. If the cache can't be read or written, provml searches every
+file. Imports `secret_names` and `base` from provml.
 """
 
 from __future__ import annotations
@@ -21,18 +21,22 @@ _DIGEST_BYTES: Final = 32
 _MAX_BYTES: Final = 2**18
 _FOLDER: Final = "contents-without-secrets"
 _SEARCH: Final = "secret*.py"
-"""The modules that decide what a secret is."""
+"""A pattern for the modules that search for secrets. If one changes, a new file is used."""
 
 
 class KnownContents:
-    """The digests of the files in which the search found no secrets."""
+    """The digests of the files in which provml found no secrets."""
 
     def __init__(self) -> None:
         self._known: set[bytes] | None = None
         self._new: list[bytes] = []
 
     def has(self, sha256: str) -> bool:
-        """Return whether the file with this digest was searched before, and has no secrets."""
+        """Return whether provml has searched this content before and found no secrets.
+
+        Args:
+            sha256: the digest of the content.
+        """
         if not is_default_masking():
             return False
         if self._known is None:
@@ -58,7 +62,7 @@ class KnownContents:
                 with store_files.replacing(root, path, sync=False) as file:
                     file.write(b"".join(new))
                 return
-            # one write appends whole digests, so processes can add theirs at the same time
+            # a single write appends whole digests, so several processes can append at the same time
             fd = store_files.open_file(root, path, os.O_WRONLY | os.O_APPEND)
             try:
                 if os.fstat(fd).st_size > _MAX_BYTES:
@@ -92,4 +96,4 @@ def _find_cache() -> tuple[Path, Path]:
 
 
 KNOWN_CONTENTS: Final = KnownContents()
-"""The digests that this process knows."""
+"""The known digests, shared by all runs of this process."""

@@ -18,17 +18,17 @@ from provml.collect.readings import UnavailableError
 
 _SECTOR_BYTES: Final = 512
 _NOT_DISKS: Final = ("loop", "ram", "zram", "dm-", "md", "sr", "fd")
-"""Prefixes of the names of devices to skip.
+"""Prefixes of the names of block devices that do not count as disks.
 
-Some of these devices store their data on other disks, whose traffic would count twice. The others
-exist only in memory.
+Some of these devices store their data on other disks, so their traffic would count twice. The
+others are in memory, or are optical and floppy drives.
 """
 
 
 class CpuTimes(NamedTuple):
     """The CPU time of one CPU, or of all CPUs together, since boot.
 
-    The unit depends on the platform, which does not matter if only shares are computed.
+    The unit depends on the platform, so use these values only to compute shares.
     """
 
     busy: float
@@ -54,7 +54,7 @@ class NetworkTraffic(NamedTuple):
 
 
 class ProcessTimes(NamedTuple):
-    """A process, with its CPU time in seconds since its start and its resident memory in bytes."""
+    """A process, the CPU time that it has used in seconds, and its resident memory in bytes."""
 
     pid: int
     name: str
@@ -124,7 +124,8 @@ class LinuxMachine:
     def cpu_counts(self) -> tuple[int | None, int | None]:
         """Return the numbers of logical and physical CPUs.
 
-        Counts the lists of sibling CPUs, because CPUs of the same physical core have the same list.
+        The number of physical CPUs is the number of different sibling lists, because all logical
+        CPUs of one core have the same list.
         """
         cores: set[str] = set()
         for topology in (self.sys / "devices/system/cpu").glob("cpu[0-9]*/topology"):
@@ -143,7 +144,7 @@ class LinuxMachine:
 
         try:
             available = size(b"MemAvailable")
-        except KeyError:  # before version 3.14, Linux does not provide this line
+        except KeyError:  # Linux before version 3.14 does not provide MemAvailable
             available = size(b"MemFree")
             available += sum(size(name) for name in _RECLAIMABLE if name + b":" in fields)
         try:

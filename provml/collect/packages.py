@@ -23,11 +23,11 @@ _FIELDS: Final = ("name", "version")
 def list_packages(path: Iterable[str] | None = None) -> dict[str, str]:
     """Return the version of each installed package, by name. Packages are sorted by name.
 
-    If a package is installed twice, the copy that Python imports counts.
+    If a package is installed twice, returns the version of the copy that Python would import.
 
     Args:
-        path: the folders to search, such as ``sys.path`` of another Python; the default is the
-            ``sys.path`` of this one.
+        path: the folders to search, such as the ``sys.path`` of another Python; by default the
+            ``sys.path`` of this process.
     """
     packages: dict[str, str] = {}
     for entry in sys.path if path is None else path:
@@ -82,7 +82,7 @@ def _read_fields(path: str) -> tuple[str, str] | None:
 
 
 def _parse_fields(content: bytes) -> tuple[str, str] | None:
-    """Return the name and version in the header of a metadata file; None if one is missing."""
+    """Return the name and version in the header of a metadata file; None if either is missing."""
     found: dict[str, str] = {}
     for line in content.splitlines():
         if not line.strip():

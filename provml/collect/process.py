@@ -47,7 +47,9 @@ class ProcessCollector:
         """Find the process. Raises UnavailableError if ``proc`` has no folder for the process."""
         self._folder = self._proc / str(os.getpid() if self._pid is None else self._pid)
         if not (self._folder / "stat").exists():
-            raise UnavailableError(f"the file {self._folder / 'stat'} does not exist")
+            raise UnavailableError(
+                f"can't read the process, because {self._folder / 'stat'} does not exist"
+            )
         self._last_cpu_time = (time.monotonic_ns(), self._sum_cpu_time_s(self._read_all_stats()))
 
     def collect(self) -> dict[str, Any]:

@@ -120,7 +120,7 @@ class ReadingWriter:
             taken = (layout.SAMPLING, name, context, None, "i64")
             journal.sample(taken, time_ns, step, epoch, min(start_ns, time_ns))
         if journal.dropped != lost:
-            return time_ns  # the sampling activity of these values was lost
+            return time_ns  # the sample for the sampling activity was lost, so leave out its values
         units: Mapping[str, str] = getattr(collector, "units", {})
         constants = getattr(collector, "constants", ())
         unrecorded = getattr(collector, "unrecorded", ())

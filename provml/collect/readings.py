@@ -61,7 +61,8 @@ class Collector(Protocol):
       ``_bytes``, ``_joules``, ``_watts``, ``_s``, ... needs no unit;
     - ``missing``: a mapping from the names of metrics that can't be read to the reasons; each
       reason is recorded once;
-    - ``devices``: mappings with a ``name``, each recorded once as something that the run used;
+    - ``devices``: mappings that each describe one device and have a ``name``; the run records each
+      device once;
     - ``settings``: a mapping of settings, recorded once;
     - ``constants``: the names of metrics that are recorded only when their values change;
     - ``unrecorded``: keys of the last reading that provml does not record, because they repeat
@@ -127,7 +128,7 @@ def is_number(value: object) -> TypeGuard[int | float]:
 def flatten_reading(reading: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the numbers of a reading with dotted names: ``cpu_per_core.0``, ``gpu.1.temperature``.
 
-    Yields a `ReadingTable` as one value. Leaves out all other values.
+    Yields a `ReadingTable` as one value. Leaves out text and other values that are not numbers.
     """
     yield from islice(_flatten("", reading, 0), MAX_VALUES)
 
@@ -148,7 +149,7 @@ def _flatten(prefix: str, value: object, depth: int) -> Iterator[tuple[str, Any]
 
 
 class ReadingTable(list[dict[str, Any]]):
-    """A list of rows that forms a single value of a reading, such as the top processes."""
+    """A list of rows that is a single value of a reading, such as the list of top processes."""
 
 
 def find_unit(name: str, units: Mapping[str, str]) -> str | None:

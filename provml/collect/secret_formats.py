@@ -304,7 +304,7 @@ VARIABLE: Final = (
     r"[ \t]+(?i:\w*(?:pass(?:word|wd)?|pwd|secret|token|(?:api|access|secret|private)_?key"
     r"|credentials?))[ \t]+['\"]?(?P<variable>[^\s'\"]+)"
 )
-"""A variable whose name suggests a secret, and its value."""
+"""A regular expression for a variable whose name suggests a secret, and the variable's value."""
 
 PHRASES: Final = (
     Phrase(
@@ -375,15 +375,15 @@ PASSWORD_OPTIONS: Final = {
     "-P": ("zip", "unzip", "sqlcmd", "bcp", "ssh-keygen"),
     "-N": ("ssh-keygen",),
 }
-"""The short options that a password follows, and the programs that have them."""
+"""The short options that are followed by a password, and the programs that have them."""
 
 JOINED_OPTIONS: Final = {
     "-p": ("mysql", "mysqldump", "mysqladmin", "mariadb", "7z", "7za", "sshpass"),
     "-P": ("zip", "unzip", "sqlcmd"),
 }
-"""The short options that a password follows without a space, and the programs that have them."""
+"""The short options that are joined to a password, as in ``-psesame``, and their programs."""
 
 LOGIN_OPTIONS: Final = {"-a": ("http", "https"), "-U": ("smbclient",)}
-"""The short options that a user name and a password follow, and the programs that have them."""
+"""The short options that are followed by a user name and a password, and their programs."""
 
 SHORT_OPTIONS: Final = frozenset((*PASSWORD_OPTIONS, *JOINED_OPTIONS, *LOGIN_OPTIONS))

@@ -1,9 +1,9 @@
 """Builds the regular expressions that find the places in a text where a secret may be.
 
-Each expression begins with one rare character, because `re` can then skip other text quickly. Each
-can backtrack only over a limited number of characters. Therefore a search takes linear time. An
-expression is compiled when a text first contains its character. A short text is searched with one
-combined expression instead. Imports only `secret_formats` from provml.
+Each expression begins with one rare character, because `re` can then skip other text quickly. An
+expression is compiled when a text first contains this character. For a short text, all expressions
+are combined into one. Each expression can backtrack only over a limited number of characters, so a
+search takes linear time. Imports only `secret_formats` from provml.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _STEMS: Final = {
 """The parts of names that suggest a secret, in lower case.
 
 Each key is a rare character. Each value lists regular expressions for the text after the key. An
-expression begins with a literal letter if it can, because `_join_tails` then dismisses most
+expression begins with a literal letter if possible, because `_join_tails` then dismisses most
 positions at once.
 """
 _URL: Final = (
@@ -56,12 +56,12 @@ _FISH: Final = r"(?:x|gx|ux|Ux)(?<=set -x|et -gx|et -ux|et -Ux)" + secret_format
 _TOKEN_START: Final = "(?=[a-z_-]{0,15}+[A-Za-z0-9_-])(?=[A-Za-z0-9_+/=.-]{8})"
 """A pattern for the beginning of a token, after its known prefix.
 
-Within 16 characters, a token contains a digit or a capital letter, or no other character than
-lower-case letters and dashes.
+A token has at least eight characters. It begins with 16 lower-case letters, dashes and underscores,
+or with fewer of them and then a digit or a capital letter.
 """
 
 SCHEME_TOKEN: Final = rb"[ \t]{1,20}+(?=[a-z0-9._~+/=-]{8})"
-"""What must follow an authentication scheme, in lower case."""
+"""A pattern for the text between an authentication scheme and its token, in lower case."""
 ASSIGNMENT: Final = (
     rb"[A-Za-z0-9_.\x80-\xff-]{0,40}+(?P<close>[\\\"'`\]]{0,6}+)[ \t]{0,20}+"
     rb"(?P<mark>:?=>?(?!=)|==+|!==?|:|(?<=[\"'])[ \t]*,(?=[ \t]*[bBrR]?[\"'])|>"
@@ -70,14 +70,20 @@ ASSIGNMENT: Final = (
     # a number of up to three digits is a count and not a secret
     rb"(?!-?\d{0,3}(?:\.\d*)?(?:e[+-]?\d+)?[km%]?(?:[\s,;)}\]/]|$))"
 )
-"""What must follow the part of a name that suggests a secret, in lower case."""
+"""A pattern for the text after the part of a name that suggests a secret.
+
+This text is the rest of the name, and the sign between the name and the value, in lower case.
+"""
 
 compile_pattern = lru_cache(maxsize=128)(re.compile)
 
 
 @lru_cache(maxsize=1)
 def _name_tails() -> dict[str, list[str]]:
-    """Return the patterns for names, schemes and phrases, without their first character."""
+    """Return the patterns for names, schemes and phrases, keyed by their first character.
+
+    The patterns match the text after that character.
+    """
     tails: defaultdict[str, list[str]] = defaultdict(list)
     for number, phrase in enumerate(secret_formats.PHRASES):
         tails[phrase.first].append(f"(?P<phrase{number}>{phrase.word})")
@@ -89,8 +95,11 @@ def _name_tails() -> dict[str, list[str]]:
 def list_name_patterns(content: bytes) -> list[re.Pattern[bytes]]:
     """Return the patterns for the names and phrases that a text in lower case may contain.
 
-    The group that matches tells what must follow: ``scheme`` and a token, ``phrase<number>`` and
-    the rest of that phrase, or no group and an assignment.
+    The group that matches tells what must follow the match:
+
+    - ``scheme``: a token;
+    - ``phrase<number>``: the rest of the phrase with this number;
+    - no group: a sign and a value.
     """
     if len(content) < _SHORT_TEXT_BYTES:
         return [_compile_names(b"")]
@@ -104,7 +113,7 @@ def _name_firsts() -> list[bytes]:
 
 @lru_cache(maxsize=32)
 def _compile_names(first: bytes) -> re.Pattern[bytes]:
-    """Compile the pattern for the names that begin with a character; for all names if empty."""
+    """Compile the pattern for names that begin with ``first``; for all names if it is empty."""
     tails = _name_tails()
     letters = [first.decode("latin-1")] if first else list(tails)
     return _compile("|".join(f"{re.escape(own)}(?:{_join_tails(tails[own])})" for own in letters))
@@ -130,7 +139,8 @@ def _first_letter(pattern: str) -> str:
 def _format_tails() -> dict[str, list[str]]:
     """Return the patterns for all formats except tokens with a known prefix.
 
-    The keys are first characters, the values are patterns for the text after them.
+    The keys are the first characters of the formats. The values are patterns for the text after
+    the first character.
     """
     tails: defaultdict[str, list[str]] = defaultdict(list)
     tails[":"].append(_URL)
@@ -143,7 +153,7 @@ def _format_tails() -> dict[str, list[str]]:
 
 def list_format_patterns(content: bytes) -> list[re.Pattern[bytes]]:
     """Return the patterns for the formats of secrets that a text may contain."""
-    # compiling all formats of tokens takes long, and most short texts have no known prefix
+    # don't compile the formats of all tokens for a short text that has no known prefix
     with_tokens = len(content) >= _LONG_TEXT_BYTES or _may_have_tokens(content)
     if len(content) < _SHORT_TEXT_BYTES and not with_tokens:
         return [_compile_formats(b"", False)]
@@ -159,7 +169,7 @@ def _format_firsts(with_tokens: bool) -> list[bytes]:
 
 @lru_cache(maxsize=64)
 def _compile_formats(first: bytes, with_tokens: bool) -> re.Pattern[bytes]:
-    """Compile the pattern for the formats that begin with a character; for all formats if empty.
+    """Compile the pattern for formats that begin with ``first``; for all formats if it is empty.
 
     Takes less than a millisecond, or up to 10 ms with the tokens that have a known prefix.
     """
@@ -190,7 +200,7 @@ def _may_have_tokens(content: bytes) -> bool:
 
 @lru_cache(maxsize=4)
 def _compile_prefixes(last: bytes) -> re.Pattern[bytes]:
-    """Compile a pattern for the end of a prefix that a token may follow."""
+    """Compile a pattern that finds the tokens whose known prefix ends with ``last``."""
     prefixes = dict.fromkeys(re.escape(known.prefix) for known in _prefixes()[last.decode()])
     before = "|".join(f"(?<={prefix})" for prefix in prefixes)
     return _compile(f"{re.escape(last.decode())}{_TOKEN_START}(?:{before})")
@@ -199,8 +209,8 @@ def _compile_prefixes(last: bytes) -> re.Pattern[bytes]:
 def _group_formats(known_formats: list[secret_formats.TokenFormat]) -> str:
     """Join the patterns of formats whose prefixes end with the same character.
 
-    Groups them by the second-last characters. At each position, `re` then tries only the few
-    formats of one group.
+    Groups the formats by the second-last character of the prefix, so that `re` tries only the few
+    formats of one group at each position.
     """
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for known in known_formats:
@@ -218,9 +228,9 @@ def _group_formats(known_formats: list[secret_formats.TokenFormat]) -> str:
 
 
 def _compile(pattern: str) -> re.Pattern[bytes]:
-    """Compile a pattern. Replace the character classes in its sets with their characters.
+    """Replace the character classes in a pattern's sets with their characters, and compile it.
 
-    `re` can then test a set with a single look-up in a table.
+    After the replacement, `re` can test a set with a single look-up in a table.
     """
     pattern = pattern.replace("[\\w", "[A-Za-z0-9_").replace("[^\\s", "[^ \\t\\n\\r\\f\\v")
     return re.compile(pattern.encode("latin-1"))

@@ -2,8 +2,8 @@
 
 `secret_patterns` finds the places where a secret may be: names that are followed by a value
 (``password = ...``) and known formats (``ghp_...``, ``://user:...@``). The functions here and in
-`secret_values` decide. The search takes linear time. Imports only `secret_formats`, `secret_names`,
-`secret_patterns` and `secret_values` from provml.
+`secret_values` decide whether there is a secret at such a place. The search takes linear time.
+Imports only `secret_formats`, `secret_names`, `secret_patterns` and `secret_values` from provml.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LONG_TEXT_BYTES: Final = 4096
 _MAX_COMMAND_BYTES: Final = 300
 _TOKEN_BYTES: Final = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.~"
 _NEXT_PASSWORD: Final = rb"[\"',]{0,3}[ \t=]+[\"']?(?!\d{1,5}(?:[\s\"']|$))([^\s'\"-][^\s'\"]*)"
-"""A password after an option. Digits are a port."""
+"""A pattern for the password after an option. A number of up to five digits is a port instead."""
 _NEXT_LOGIN: Final = rb"[\"',]{0,3}[ \t=]+[\"']?([^\s:%'\"]+[:%][^\s'\"]{2,})"
 _JOINED_PASSWORD: Final = rb"([^\s'\"-][^\s'\"]*)"
 _KEY_BODY: Final = rb"(?:[^-]|-(?!----))++"
@@ -84,10 +84,10 @@ def _search_names(content: bytes) -> list[Span]:
 
 
 def _find_value(content: bytes, lower: bytes, name: re.Match[bytes]) -> tuple[Span | None, int]:
-    """Return the position of the secret after a name, an authentication scheme or a phrase.
+    """Find the secret after a name, an authentication scheme or a phrase.
 
-    The position is None if no secret follows. The second item is where the text after the name, and
-    after the sign between name and value, begins; 0 if there is no such sign.
+    Returns the position of the secret, or None if no secret follows. Also returns the offset at
+    which the text after the name and its sign begins; 0 if this sign is missing.
     """
     kind = name.lastgroup
     if kind is None:

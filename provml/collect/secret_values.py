@@ -118,7 +118,7 @@ def find_named_value(
         assignment = _Assignment(name, strength, mark, is_loose, previous, start)
         return _find_bare_value(content, found, assignment)
     if kind == "list":
-        # the tokens of a text are words
+        # a list with a name such as tokens usually contains the words of a text
         return None if strength < STRONG and name.endswith("tokens") else _find_list(content, found)
     if kind == "call":
         return _find_call(content, found, strength)
@@ -214,9 +214,9 @@ def _find_bare_value(content: bytes, found: re.Match[bytes], how: _Assignment) -
     if how.strength == WEAK:
         return start, end
     if text.decode("utf-8", "replace") == how.name.rpartition(".")[2]:
-        return None  # the text is a variable with the name of its field
+        return None  # the value is a variable with the same name, as in token=token
     if how.is_loose and text.endswith(b":"):
-        return None  # the text is the next name and not a value
+        return None  # the text is not the value, but the next name
     is_word = _match_all(rb"[A-Za-z_][A-Za-z_-]*[.,;:!?]?", text)
     if not is_word:
         is_code = _match_all(rb"[A-Za-z_]\w*", text) and name_strength(text.decode())
@@ -273,7 +273,7 @@ def _is_quoted_secret(text: bytes, name: str, strength: int) -> bool:
         and text.isalpha()
         and len(text) <= _MAX_WORD_BYTES
     ):
-        return False  # people choose words as passwords; tokens and keys are generated
+        return False  # a word can be a password, but not a token or key, which are generated
     if _match_all(_ADDRESS, text) or (strength < STRONG and _match_all(_PATH, text)):
         return False
     if _match_all(_NUMBER, text):
@@ -285,7 +285,7 @@ def _is_quoted_secret(text: bytes, name: str, strength: int) -> bool:
 
 
 def is_placeholder(text: bytes) -> bool:
-    """Return whether a text is a word or mark that takes the place of a value."""
+    """Return whether a text is empty or stands in for a value, such as ``none`` or ``<token>``."""
     if not text or len(text) >= 300:
         return not text
     lower = text.lower()
@@ -293,7 +293,7 @@ def is_placeholder(text: bytes) -> bool:
 
 
 def is_generated(name: str) -> bool:
-    """Return whether a name is that of a token or key, which machines generate."""
+    """Return whether a name is the name of a token or key, whose values machines generate."""
     return name.lower().endswith(("token", "key"))
 
 

@@ -37,9 +37,10 @@ MEDIUM_WORDS: Final = _words(
     pass pw token tokens key cred dsn pat pin otp totp auth cookie cookies bearer
     """
 )
-"""Words that make a name secret if they are its last word.
+"""Words that make a name medium if they are its last word.
 
-Exceptions are names whose second-last word is in `PLAIN_QUALIFIERS`.
+Exceptions are names whose second-last word is in `PLAIN_QUALIFIERS`, which are ordinary, and names
+that consist only of a word in `WEAK_WORDS`, which are weak.
 """
 
 WEAK_WORDS: Final = _words(
@@ -47,7 +48,7 @@ WEAK_WORDS: Final = _words(
     key auth pin pat otp bearer
     """
 )
-"""Words that are weak if they are the whole name.
+"""Words that make a name weak if they are the whole name.
 
 In running text, the value of such a name is a secret only if it looks random.
 """
@@ -57,7 +58,7 @@ PIN_QUALIFIERS: Final = _words(
     user card sim security login account door my bank auth device phone unlock
     """
 )
-"""Words before ``pin`` that make the name secret. Other pins usually belong to a connector."""
+"""Words before ``pin`` that make a name medium. Other pins usually belong to a connector."""
 
 KEY_QUALIFIERS: Final = _words(
     """

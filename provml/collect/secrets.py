@@ -91,8 +91,8 @@ class OutputMasker:
     """Masks the secrets in a stream, line by line.
 
     `mask` returns the complete lines and keeps the rest for the next call, because a secret can
-    begin in one block and end in the next. It also keeps back a private key until the end of
-    the key arrives.
+    begin in one block and end in the next. `mask` also keeps back a private key until the end
+    of the key arrives.
     """
 
     def __init__(self) -> None:

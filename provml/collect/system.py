@@ -54,7 +54,7 @@ class SystemMetricsCollector:
 
         collector = SystemMetricsCollector(collect_interval=5.0)
         collector.initialize()
-        collector.start()        # in the background; the active run, if any, records it
+        collector.start()        # in the background; the active run, if any, records the readings
         now = collector.collect()
         collector.stop()
 
@@ -426,7 +426,7 @@ def _disk_usage(path: str) -> tuple[int, int, int]:
 
 
 def _percent_busy(before: CpuTimes, now: CpuTimes) -> float | None:
-    """Return the percentage of CPU time that was busy between two readings.
+    """Return the percentage of the time between two readings in which the CPUs were busy.
 
     The result is kept between 0 and 100, because the counters of virtual machines can decrease.
     Returns None if no CPU time has passed.

@@ -85,7 +85,7 @@ def describe_table(data: object, digest_cell: DigestCell) -> Facts:
     kind: Any = type(data)
     read_columns = _find_reader(kind)
     if read_columns is None:
-        raise UnreadableError(f"{describe_type(data)} is not a supported class of tables")
+        raise UnreadableError(f"provml can't read tables of the class {describe_type(data)}")
     columns = read_columns(data)
     facts: Facts = {"kind": "table", "python": describe_type(data)}
     digest = hashlib.sha256()

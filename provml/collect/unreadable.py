@@ -1,7 +1,7 @@
-"""Defines the error for content that can't be read, and finds the reason for a run to record.
+"""Defines the error for unreadable content, and turns exceptions into reasons that a run records.
 
-Reading a user's object runs the code of other libraries, which can raise any exception. This
-package records such an exception as the reason why the content has no digest.
+Reading a user's object runs the code of other libraries, which can raise any exception. provml
+records such an exception as the reason why the content has no digest.
 
 Imports only `secrets` from provml.
 """
@@ -25,7 +25,7 @@ def explain_failure(error: BaseException) -> str:
 
     Call this function in an ``except BaseException`` block, because exceptions of libraries written
     in Rust don't inherit from `Exception`. If the exception interrupts the program, as
-    KeyboardInterrupt does, it is raised again.
+    KeyboardInterrupt does, this function raises the exception again.
     """
     if isinstance(error, _INTERRUPTS):
         raise error

@@ -41,15 +41,15 @@ class UsedCode:
     """Reports each code and configuration file of the project once, with its content.
 
     Attributes:
-        project: tells which files belong to the user's project.
-        left_out: the number of files that were not reported, by the reason.
+        project: decides which files belong to the user's project.
+        left_out: the number of files that were not reported, keyed by the reason.
     """
 
     def __init__(self, project: ProjectFiles, report: Callable[[CodeFile], None]) -> None:
         """Prepare the collection. Call `start` to begin.
 
         Args:
-            project: tells which files belong to the user's project.
+            project: decides which files belong to the user's project.
             report: a function that receives each file. It is called in any thread and at any point
                 of the program, so it must not wait.
         """
@@ -61,13 +61,14 @@ class UsedCode:
         self._by_folder: Counter[str] = Counter()
         self._beyond: set[str] = set()
         self._named: dict[str, CodeFile] = {}
-        """The files that the arguments name, until it is known whether the process reads them."""
+        """The files that the script's arguments name, and that the process has not read so far."""
         self._module_count = 0
 
     def start(self, arguments: Sequence[str]) -> None:
-        """Report the files used so far. `CodeWatch.listener` reports later files, through `take`.
+        """Report the modules imported and the files opened so far.
 
-        Costs about half a microsecond for each imported module, and the reading of the files.
+        To report later files too, `CodeWatch.listener` must call `take`. Takes about half a
+        microsecond for each imported module, plus the time to read the files.
 
         Args:
             arguments: the arguments of the script. Files that they name count as used, unless the
@@ -79,7 +80,7 @@ class UsedCode:
             self.take(file)
 
     def report_named(self) -> None:
-        """Report the files that the arguments name, and that have not changed since the start.
+        """Report the files that the script's arguments name, unless they changed after `start`.
 
         Call this at the end of a run, because an argument may also name a file to write.
         """
@@ -101,7 +102,7 @@ class UsedCode:
                 self._add(file.path, SOURCE_CODE, found_by, changed)
 
     def is_data(self, file: CodeFile) -> bool:
-        """Return whether a reported file has turned out to be one of many opened in its folder."""
+        """Return whether a reported file is probably data: one of many opened files in a folder."""
         folder = os.path.dirname(file.path)
         return file.found_by == OPENED and self._by_folder[folder] > MAX_FILES_PER_FOLDER
 
@@ -131,10 +132,11 @@ class UsedCode:
         self._add(path, role, OPENED, changed)
 
     def _add(self, path: str, role: str, found_by: str, changed: str | None = None) -> None:
-        """Report a file, unless it was reported in the same state.
+        """Report a file, unless it has already been reported in its present state.
 
         Args:
-            changed: the reason why the content is no longer the one that was used, or None.
+            changed: the reason why the file may no longer have the content that was used; None if
+                the file still has that content.
         """
         try:
             status = os.stat(path)

@@ -39,7 +39,10 @@ _KINDS: Final = (
 
 
 class FileState(NamedTuple):
-    """The size, times and inode of a file. A change to the content also changes this state."""
+    """The size, times and inode of a file. A change to the content also changes this state.
+
+    Two changes within one clock tick can be an exception; see `wait_for_file_clock`.
+    """
 
     size: int
     modified_ns: int
@@ -72,10 +75,10 @@ def wait_for_file_clock(since_ns: int) -> None:
 
 
 def has_fine_timestamps(device: int) -> bool:
-    """Return whether a change to a file always changes its timestamps if they were read before.
+    """Return whether a file system gives a file a new timestamp at each change.
 
-    From version 6.13 on, Linux gives such a change a timestamp of nanoseconds instead of ticks, on
-    some file systems.
+    From version 6.13 on, Linux does this on some file systems: if a file's timestamps have been
+    read since its last change, the next change gets an exact time instead of the time of a tick.
 
     Args:
         device: the number of the file system, as `os.stat` returns it.

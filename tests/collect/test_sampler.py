@@ -254,7 +254,7 @@ def test_the_environment_sets_interval_and_collectors(start, monkeypatch) -> Non
     ("options", "message"),
     [
         ({"collect": ("system", "moon")}, "unknown collector 'moon': choose from system, disk"),
-        ({"collect": "system"}, "collect must be a tuple"),
+        ({"collect": "system"}, "collect= must be a tuple"),
         ({"collect": [object()]}, "must be an object with a name and a collect"),
         ({"collect": [Counting]}, "must be an object with a name and a collect"),
         ({"collect": [Counting("two words")]}, "must start with a letter"),
