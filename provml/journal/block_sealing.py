@@ -21,11 +21,11 @@ from provml.journal.checksums import (
 
 _READ_BLOCKS: Final = 128
 _LINE_BLOCKS: Final = 4096
-"""The maximum number of checksums in a line, which is then 32 KiB long."""
+"""The maximum number of checksums in a line. A line with 4096 checksums is 32 KiB long."""
 
 
 class SealedBlocks:
-    """The checksums that one pass computed, and the blocks that it left for later.
+    """The checksums that one pass computed, and the blocks that the pass left for later.
 
     Attributes:
         checksums: the checksum of each block, keyed by block number.
@@ -63,8 +63,9 @@ class BlockSealer:
     def seal_complete(self, fd: int, stop: threading.Event) -> SealedBlocks:
         """Compute the checksums of the blocks that were completed or changed since the last pass.
 
-        Call `record_pass` after writing the result. Takes no lock, and reads 1 MiB at a time. Holds
-        the GIL for about a millisecond per MiB. Raises OSError if the file can't be read.
+        Call `record_pass` after writing the result. Stops early if ``stop`` is set. Takes no lock,
+        and reads 1 MiB at a time. Holds the GIL for about a millisecond per MiB. Raises OSError if
+        the file can't be read.
         """
         found = SealedBlocks(next_block=self._next_block)
         late_series = native_numbers(tuple(self.late_series))
@@ -81,7 +82,10 @@ class BlockSealer:
     def _seal_blocks(
         self, fd: int, first: int, count: int, late_series: frozenset[int], found: SealedBlocks
     ) -> int:
-        """Compute the checksums of up to ``count`` blocks. Return how many of them are in use."""
+        """Add the checksums of up to ``count`` blocks to ``found``.
+
+        Returns the number of blocks before the first block without records.
+        """
         offset = layout.HEADER_SIZE + first * BLOCK_BYTES
         series = series_of(memoryview(os.pread(fd, count * BLOCK_BYTES, offset)))
         # the first read may contain half-written records; a record's series is written last, so

@@ -72,12 +72,12 @@ def seal_line(content: bytes, number: int, seed: int, after_torn: bool = False) 
 
 
 def is_sealed(line: bytes) -> bool:
-    """Return whether a line ends in a number and a checksum, whether or not they are correct."""
+    """Return whether a line ends in a line number and a checksum, even if these are wrong."""
     return _LINE_END.search(line, max(0, len(line) - 64)) is not None
 
 
 def follows_torn(line: bytes) -> bool:
-    """Return whether an intact line says that the line before it was written only in part."""
+    """Return whether an intact line says that the preceding line was written only in part."""
     found = _LINE_END.search(line, max(0, len(line) - 64))
     return found is not None and line.endswith(_TORN, 0, found.start())
 
@@ -136,18 +136,19 @@ def check_header(header: bytes) -> bool | None:
 
 
 def block_checksum(block: memoryview) -> int:
-    """Return the checksum of a block or of a part of it.
+    """Return the checksum of a block or of a part of a block.
 
-    Passes half a block at a time to `zlib.crc32`, which releases the GIL for more than 5 KiB. If
-    another thread took the GIL to log something, the caller would wait 5 ms for each block.
+    Passes only half a block at a time to `zlib.crc32`, so that `crc32` does not release the GIL, as
+    it does for more than 5 KiB. If another thread then took the GIL, the caller would wait 5 ms for
+    each block.
     """
     return crc32(block[_HALF_BLOCK:], crc32(block[:_HALF_BLOCK]))
 
 
 def late_checksum(block: memoryview, series: Collection[int]) -> int:
-    """Return the checksum of a block as if the samples of some series had no step and no epoch.
+    """Return the checksum of a block as if the samples of these series had no step and no epoch.
 
-    If the writer fills in these steps and epochs later, this checksum stays the same.
+    The checksum stays the same if the writer fills in these steps and epochs later.
     """
     masked = bytearray(block)
     own = native_numbers(series)

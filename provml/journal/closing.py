@@ -20,15 +20,16 @@ _COPY_BYTES: Final = 2**20
 
 
 def describe_run_file(run_folder: Path) -> Record:
-    """Return a field with the checksum of ``run.json``; an empty dict if it can't be read."""
+    """Return the field ``run_file``, the checksum of ``run.json``; {} if the file can't be read."""
     checksum = find_description_checksum(run_folder)
     return {} if checksum is None else {"run_file": checksum}
 
 
 def name_other_writers(journal_folder: Path, own_name: str) -> Record:
-    """Return a field with the names of the run's other writers, so that lost files are noticed.
+    """Return the field ``writers``, the names of the run's other writers.
 
-    The result is empty if there are more than 256 other writers.
+    The names let a reader notice lost files. Returns an empty dict if there are no other writers
+    or more than 256.
     """
     try:
         names = [
@@ -51,7 +52,7 @@ def build_removal_event() -> Record:
 
 
 def restore_file(root: Path, path: Path, fd: int) -> None:
-    """Write the content of an open file to its path again if the path is no longer a file."""
+    """If a file was removed, write its content, read from its open descriptor, to its path."""
     if store_files.is_file(root, path):
         return
     store_files.make_folder(root, path.parent)

@@ -25,7 +25,7 @@ class RunReference(NamedTuple):
     Attributes:
         id: the run's id.
         experiment: the name of the run's experiment; None if it is not known.
-        namespace: the base IRI of the run's PROV identifiers; None if the run has no own namespace.
+        namespace: the base IRI of the run's PROV identifiers; None if it has no namespace.
         store_id: the id of the store that contains the run; None if it is not known.
     """
 
@@ -51,7 +51,10 @@ class RunReference(NamedTuple):
         return {key: value for key, value in self._asdict().items() if value is not None}
 
     def is_run(self, description: dict[str, Any]) -> bool:
-        """Return whether this reference names the run with a description."""
+        """Return whether this reference refers to a run, given the content of its ``run.json``.
+
+        An experiment or store that only one of them names is ignored.
+        """
         facts = ((description.get(key), getattr(self, key)) for key in ("experiment", "store_id"))
         return description.get("id") == self.id and all(
             None in (other, own) or other == own for other, own in facts
@@ -59,7 +62,7 @@ class RunReference(NamedTuple):
 
 
 def read_reference(content: object) -> RunReference | None:
-    """Return the run that a JSON object identifies; None if the object is damaged or missing."""
+    """Return the reference that a JSON object contains; None if it is damaged or missing."""
     if not isinstance(content, dict):
         return None
     facts = {key: content.get(key) for key in RunReference._fields}

@@ -1,8 +1,8 @@
-"""Reads the fields of configuration objects, and describes other objects in stable text.
+"""Reads the fields of configuration objects, and describes other objects in text.
 
 Recognises mappings, dataclasses, named tuples, `argparse.Namespace`, `types.SimpleNamespace`, attrs
-classes, pydantic models and OmegaConf configurations, without importing their packages. If the
-user's class raises an error when a field is read, the field becomes an `Opaque`.
+classes, pydantic models and OmegaConf configurations, without importing their packages. If a field
+raises an error when it is read, an `Opaque` object replaces its value.
 
 Imports only `errors` from provml.
 """
@@ -46,7 +46,7 @@ def read_fields(value: object) -> dict[Any, Any] | None:
     """
     try:
         names, read = _find_fields(value)
-    except Exception:  # the object only looks like one of these types
+    except Exception:  # the object only resembles a supported type
         return None
     return None if names is None else {name: _read_field(read, name) for name in names}
 
@@ -63,7 +63,7 @@ def is_sequence(value: object) -> bool:
 
 
 def read_members(value: Any) -> list[Any]:
-    """Return a sequence's members. Unreadable members of an OmegaConf list become `Opaque`."""
+    """Return the members of a sequence. Unreadable members of OmegaConf lists become `Opaque`."""
     config = _omegaconf_of(value)
     if config is None:
         return list(value)
@@ -85,7 +85,7 @@ def _find_fields(value: Any) -> tuple[Iterable[Any] | None, Callable[[Any], Any]
     get = functools.partial(getattr, value)
     if isinstance(value, type):
         return None, get
-    dataclasses = sys.modules.get("dataclasses")  # an import would load inspect, too
+    dataclasses = sys.modules.get("dataclasses")  # importing it would also load inspect
     if dataclasses is not None and dataclasses.is_dataclass(value):
         return [field.name for field in dataclasses.fields(value)], get
     if isinstance(value, tuple) and isinstance(getattr(kind, "_fields", None), tuple):
@@ -103,7 +103,7 @@ def _find_fields(value: Any) -> tuple[Iterable[Any] | None, Callable[[Any], Any]
 
 
 def _omegaconf_of(value: object) -> Any:
-    """Return the ``omegaconf`` package if a value is one of its configurations, else None."""
+    """Return the ``omegaconf`` package if a value is an OmegaConf configuration, else None."""
     package = sys.modules.get("omegaconf")
     if package is None or not hasattr(package, "OmegaConf"):
         return None

@@ -1,9 +1,9 @@
 """Reads one writer's pair of journal files, during the run or after it.
 
-Skips and counts torn, unwritten and damaged content. Opens only regular files, follows no links,
-and limits the size of each read. Checks lines and samples against their checksums, and leaves out
-damaged ones. Imports only `journal`, `base` and `errors` from provml, and imports numpy only to
-read samples.
+Skips and counts incomplete, unwritten and damaged content. Opens only regular files, follows no
+links, and limits the size of each read. Checks lines and samples against their checksums, and
+leaves out damaged lines and samples. Imports only `journal`, `base` and `errors` from provml, and
+imports numpy only to read samples.
 """
 
 from __future__ import annotations
@@ -51,9 +51,10 @@ if TYPE_CHECKING:
 
 CHUNK_RECORDS: Final = 131_072
 _END_SEARCH_BYTES: Final = (2**16, 2**20)
-"""How many bytes at the end of an events file to search for the end line, in order of attempts.
+"""How many bytes at the end of an events file are searched for the ``end`` line.
 
-The second attempt is for end lines that contain a long traceback.
+The second number is used if the first search fails, because an ``end`` line that contains a long
+traceback can be longer than 64 KiB.
 """
 _END_RECORD: Final = b'"end"'
 IRREGULAR_FILES: Final = {
@@ -74,7 +75,7 @@ class WriterFiles:
         index: the writer's position among the run's writers, ordered by start time.
         damage: how many pieces of content were skipped, keyed by reason.
         located: the damage whose place in the files is known, keyed by reason, like ``damage``.
-        unchecked: the number of samples for which the last pass found no checksum.
+        unchecked: the number of samples that had no checksum when the samples were last read.
         on_damage: a function that receives each piece of damage whose place is known.
     """
 
@@ -130,10 +131,10 @@ class WriterFiles:
         return self._open(layout.EVENTS_SUFFIX)
 
     def hold_folder(self, folder: OpenFolder | None) -> None:
-        """Open the files in this open folder from now on; by their paths again if it is None.
+        """From now on, open the files through an open folder or, if ``folder`` is None, by path.
 
-        While the folder is open, the first and the last record come from one read of a small events
-        file.
+        While a folder is held, `first_record` and `end_record` share the content of an events file
+        that is smaller than 64 KiB, so the file is read only once.
         """
         self._held_folder = folder
         self._held_events = None
@@ -149,7 +150,7 @@ class WriterFiles:
             raise
 
     def _view_events(self) -> BinaryIO:
-        """Open the events file or, while its folder is held, the content that was read before."""
+        """Open the events file. While its folder is held, read a small file only once."""
         if self._held_folder is None:
             return self.open_events()
         if self._held_events is None:
@@ -200,7 +201,7 @@ class WriterFiles:
             return 0
 
     def header(self) -> Header:
-        """Read the header of the samples file. Each call reads the file again.
+        """Return the header of the samples file. Each call reads the file again.
 
         Raises JournalError if the file's format is newer than the installed provml can read.
         """
@@ -212,7 +213,7 @@ class WriterFiles:
         return self._parse_header(content)
 
     def measure_samples(self) -> tuple[Header, int]:
-        """Read the header of the samples file, and find the number of records up to the last one.
+        """Return the samples file's header, and the number of slots up to the last written record.
 
         Raises JournalError if the file's format is newer than the installed provml can read.
         """
@@ -301,7 +302,10 @@ class WriterFiles:
         return {} if line.endswith(b"\n") else None
 
     def _is_intact(self, line: bytes, record: Record, offset: int | None = None) -> bool:
-        """Return whether a line is intact and in its place. Remove the checksum from ``record``."""
+        """Return whether a line is intact. If the line names an offset, it must be ``offset``.
+
+        Removes the checksum, the line number and the offset from ``record``.
+        """
         at = record.get("at")
         checksums.remove_seal(record)
         number = checksums.check_line(line, checksums.seed_of(self.name))
@@ -313,7 +317,7 @@ class WriterFiles:
         Searches only the last MiB of the file. Notes the damage in that part of the file.
         """
         if self._held_events is not None and _END_RECORD not in self._held_events:
-            self._held_events = None  # the writer may have ended in the meantime
+            self._held_events = None  # the writer may have ended since the read
         for size in _END_SEARCH_BYTES:
             try:
                 with self._view_events() as file:
@@ -367,14 +371,14 @@ class WriterFiles:
         self._finish_lines(checker, sum(map(len, torn)))
 
     def closed_record(self) -> Record:
-        """Return the record in the ``closed`` line; an empty dict if the file has none yet."""
+        """Return the record in the ``closed`` line; an empty dict if there is no intact one."""
         sums = self.read_checksums()
         return {} if sums is None or sums.closed is None else sums.closed
 
     def records(self) -> Iterator[tuple[int, Record]]:
         """Yield the offset and the record of each readable line, in the order of writing.
 
-        Counts unreadable lines in `damage`.
+        Leaves out the lines that contain checksums, and counts unreadable lines in `damage`.
         """
         try:
             file = self.open_events()
@@ -452,7 +456,7 @@ class WriterFiles:
 
     def _note_damage(self, damaged: Counter[str]) -> None:
         for reason, count in damaged.items():
-            self.damage[reason] = max(self.damage[reason], count)  # a later pass may repeat it
+            self.damage[reason] = max(self.damage[reason], count)  # a later pass may find it again
 
     def series(self) -> dict[int, Series]:
         """Return the series that this writer has declared so far, keyed by number."""
@@ -478,12 +482,15 @@ class WriterFiles:
             yield from split_chunk(chunk, records)
 
     def parts(self, records: int, first: int = 0) -> Iterator[Part]:
-        """Yield parts of the samples file, in which unused and damaged records have no series.
+        """Yield the records of the samples file in parts.
+
+        An unused slot has the series 0. An abandoned slot or a damaged record has the series
+        `layout.ABANDONED_SLOT`.
 
         Args:
             records: the number of records in a part.
-            first: the number of records to skip at the beginning of the file. Use the ``first`` of
-                an earlier part.
+            first: the number of records to skip at the beginning of the file. Use `Part.first` of
+                a part that an earlier call yielded.
         """
         try:
             file = self.open_samples()
@@ -532,7 +539,7 @@ class WriterFiles:
     def _check_parts(
         self, file: BinaryIO, parts: Iterator[Part], checker: SampleChecker
     ) -> Iterator[Part]:
-        """Check parts of the samples file, and mark the records in damaged blocks as abandoned."""
+        """Check parts of the samples file. Yield them with damaged records marked as abandoned."""
         fd = file.fileno()
 
         def find_bad_blocks(part: Part) -> BlockFindings:

@@ -1,7 +1,8 @@
 """Follows a run while it is being recorded, and reads only what is new.
 
 `RunFollower.read_new` returns the lines and samples that were added to the journal since the last
-call. Reads with ``pread`` and maps no file, because a run's writer cuts its files when it ends.
+call. Reads with ``pread`` instead of mapping files, because a writer truncates its files at the
+end, and reading the lost part of a map would kill the process.
 
 Imports only `journal`, `base` and `errors` from provml; imports numpy only to read samples.
 """
@@ -50,7 +51,8 @@ class NewContent:
         series: the series that the new lines declare.
         samples: the new samples, as a structured array like those of `WriterFiles.chunks`.
         slots: the position of each new sample in the samples file.
-        changed: the samples that were read before and whose step or epoch was filled in since.
+        changed: the samples that an earlier read returned, and whose step or epoch was filled in
+            after that read.
         changed_slots: the position of each changed sample in the samples file.
         skipped: the number of damaged lines that were left out.
     """
@@ -73,7 +75,7 @@ class NewContent:
 
 
 class RunFollower:
-    """Reads the content that is added to a run's journal, each time that you ask.
+    """Reads a run's journal step by step: each read returns what was added since the last one.
 
     Keeps two open files for each writer that has not ended. A call that finds nothing new costs a
     few microseconds per writer; new samples cost about 1 ms per 100,000. Not thread-safe.
@@ -100,11 +102,11 @@ class RunFollower:
         return bool(self._writers) and all(writer.is_finished for writer in self._writers.values())
 
     def read_new(self) -> list[NewContent]:
-        """Return what was added since the last call, with one element for each writer that added.
+        """Return what was added since the last call: one element for each writer that added data.
 
         The first calls return everything recorded so far. A call returns up to a million samples of
-        each writer, so call again until nothing is returned. A sample is returned once all samples
-        before it have been written, so a thread that is still writing one delays those after it.
+        each writer, so call again until the list is empty. A sample is returned once all samples
+        before it have been written, so a sample that is being written delays the samples after it.
 
         If the run was removed, returns an empty list. Raises JournalError if the format of a file
         is newer than the installed provml can read.
@@ -114,14 +116,14 @@ class RunFollower:
         for name, writer in list(self._writers.items()):
             try:
                 found.append(writer.read_new())
-            except OSError:  # the file was removed, or its disk can't be read now
+            except OSError:  # the file was removed, or can't be read at the moment
                 writer.close()
                 del self._writers[name]
                 self._seen_ns = None
         return [one for one in found if not one.is_empty]
 
     def close(self) -> None:
-        """Close all files. A later `read_new` opens them again, and reads on."""
+        """Close all files. A later `read_new` opens them again, and continues at the same place."""
         for writer in self._writers.values():
             writer.close()
 
@@ -172,8 +174,8 @@ class _WriterFollower:
             self._open()
         elif not os.fstat(self._events.fileno()).st_nlink:
             raise FileNotFoundError(f"{self._files.events_path} was removed")
-        # samples come first: the line that declares a series is written before its first sample,
-        # and lines read after the samples include it
+        # read the samples before the lines: the line that declares a series is written before the
+        # first sample of the series, so the lines declare the series of all samples read here
         is_at_end = self._read_samples(found)
         resealed = self._read_lines(found)
         self._read_changes(found, resealed)
@@ -194,7 +196,7 @@ class _WriterFollower:
             self._samples = self._files.open_samples()
 
     def _read_lines(self, found: NewContent) -> set[int]:
-        """Add the new lines, and return the blocks for which they contain checksums."""
+        """Add the new lines. Return the open blocks for which the lines contain new checksums."""
         resealed: set[int] = set()
         for line in self._new_lines():
             record = parse_line(line)
@@ -236,16 +238,20 @@ class _WriterFollower:
                 break
 
     def _take_checksums(self, record: Record) -> set[int]:
-        """Return the open blocks for which a line has checksums: they may have been filled in."""
+        """Return the blocks in which samples may have been filled in.
+
+        These blocks contain samples that lacked a step or epoch, and the record contains new
+        checksums for the blocks.
+        """
         first, sums = record.get("first"), record.get("blocks")
         if not isinstance(first, int) or not isinstance(sums, str):
             return set()
         return self._open_blocks.intersection(range(first, first + len(sums) // _CHECKSUM_DIGITS))
 
     def _read_samples(self, found: NewContent) -> bool:
-        """Add the samples from the next slot up to the first one that is not yet written.
+        """Add the samples from the next slot up to the first slot that is not yet written.
 
-        Returns whether that sample was reached; if not, there may be more to read.
+        Returns whether that slot was reached; if not, there may be more samples to read.
         """
         if self._samples is None:
             return True
@@ -278,10 +284,11 @@ class _WriterFollower:
         return is_end
 
     def _pread(self, slot: int, count: int) -> NDArray[np.void]:
-        """Read records twice, because the first read may contain records written only in part.
+        """Return up to ``count`` records, beginning at a slot.
 
-        A record's series is written last. So a record that has a series in the first read is
-        complete in the second.
+        Reads the records twice, because the first read may contain records that are written only in
+        part. A record's series is written last. So if a record has a series in the first read, the
+        second read returns the complete record.
         """
         import numpy as np
 
@@ -318,7 +325,7 @@ class _WriterFollower:
                 if int(row["series"]) in self._late_series
             }
             incomplete = {slot for slot, row in own.items() if _lacks_position(row)}
-            # the earlier content of the samples that are no longer pending is not known
+            # if a sample is not pending, its earlier content is unknown, so it may have changed
             may_have_changed = block in resealed or not incomplete
             for slot, row in own.items():
                 before = self._pending.get(slot)
@@ -360,5 +367,5 @@ def _lacks_position(rows: NDArray[np.void]) -> NDArray[np.bool_]:
 
 
 def _whole(content: bytes) -> bytes:
-    """Return the whole records at the beginning of some bytes."""
+    """Return the complete records in the bytes read, without an incomplete last record."""
     return content[: len(content) - len(content) % layout.RECORD_SIZE]

@@ -1,7 +1,6 @@
-"""Reads events, spans, named values and metric points from a journal, even during the run.
+"""Reads events, spans, parameters, tags and metadata from a journal, even during the run.
 
-`Run` and `RecordedRun` share these queries. Imports only `journal`, `base` and `errors` from
-provml, and imports numpy only to read points.
+`Run` and `RecordedRun` both use these functions. Imports only `journal` and `base` from provml.
 """
 
 from __future__ import annotations
@@ -102,12 +101,12 @@ class RecordedSpan(NamedTuple):
 
 
 def span_started(name: str) -> str | None:
-    """Return ``X`` for an event named ``X_started`` or ``X_start``; None for any other name."""
+    """Return ``X`` for the event name ``X_started`` or ``X_start``; None for any other name."""
     return _remove_suffix(name, _START_SUFFIXES)
 
 
 def span_ended(name: str) -> str | None:
-    """Return ``X`` for an event named ``X_finish``, ``X_finished``, ``X_ended`` or ``X_end``.
+    """Return ``X`` for the event name ``X_finish``, ``X_finished``, ``X_ended`` or ``X_end``.
 
     Returns None for any other name.
     """
@@ -207,7 +206,7 @@ def _read_events(journal: Journal) -> Iterator[RecordedEvent]:
 
 
 def _read_clocked_events(journal: Journal) -> Iterator[tuple[int, int | None, RecordedEvent]]:
-    """Yield the index of the writer, the nanoseconds since boot, and the event, for each event."""
+    """For each event, yield the writer's index, the nanoseconds since boot, and the event."""
     for files in journal.writers:
         for _, record in files.records():
             name, source = record.get("name"), record.get("source")
@@ -265,7 +264,10 @@ def decode_metadata(record: Record) -> dict[str, Any]:
 
 
 class LastValues(Mapping[str, Any]):
-    """The last recorded value for each name. Reads the journal again only if it has changed."""
+    """A mapping from the names of parameters, tags or other values to the last recorded values.
+
+    Reads the journal again only if the journal has changed.
+    """
 
     def __init__(
         self, folder: Path, kind: str, open_journal: Callable[[], Journal] | None = None
@@ -296,12 +298,12 @@ class LastValues(Mapping[str, Any]):
         return len(self._encoded)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a new dict with the last value for each name."""
+        """Return a new dict with the last recorded value for each name."""
         self._refresh()
         return {name: to_logged_value(decode(value)) for name, value in self._encoded.items()}
 
     def _refresh(self) -> None:
-        # read the stamp before the records, so that the next call notices records added meanwhile
+        # read the stamp first, so that the next call notices records that are added from now on
         stamp = read_events_stamp(self._folder)
         if stamp == self._stamp and stamp is not None:
             return

@@ -47,7 +47,7 @@ def open_writer_files(run_folder: Path) -> Iterator[list[WriterFiles]]:
 
 @contextmanager
 def hold_writers_in(folder: OpenFolder) -> Iterator[list[WriterFiles]]:
-    """Provide the files of every writer in an open journal folder; close the folder at the end."""
+    """Provide the files of every writer in an open journal folder, and then close the folder."""
     with folder:
         writers = list_writers_in(folder)
         for files in writers:

@@ -29,11 +29,17 @@ class LastPosition:
         self._last_look = (0, 0)
 
     def add_metric(self, number: int, context: tuple[str, ...] | None) -> None:
-        """Take the samples of this series into account from now on."""
+        """Treat the samples of this series, which has this context, as metrics from now on."""
         self._metrics[number] = context
 
     def update(self, samples: SampleFile, most: int | None = None) -> None:
-        """Look for the last metric in the last segment, among at most this many records."""
+        """Search the last segment of a samples file for the last metric, and update ``value``.
+
+        Args:
+            samples: the writer's samples file.
+            most: the maximum number of records to search; None for all records that were written
+                since the last update.
+        """
         begins = samples.segment_start
         seen = self._last_look[1] if self._last_look[0] == begins else 0
         end, records = samples.read_latest(seen)

@@ -30,7 +30,7 @@ def find_last_samples(
 ) -> dict[int, LastSample]:
     """Return the last sample of each of these series of a writer.
 
-    Leaves out a series that has no sample in the last ``limit_bytes`` of the file.
+    Leaves out a series that has no sample in the last ``limit_bytes`` of the samples file.
 
     Raises OSError if the file can't be read.
     """
@@ -59,7 +59,7 @@ def find_last_samples(
 
 
 def _read_text(files: WriterFiles, offset: int) -> Any:
-    """Return the value of a sample that is a line in the events file; None if it is damaged."""
+    """Return a sample's text value, stored in the events file at this offset; None if damaged."""
     for record in files.records_at([offset]):
         try:
             return None if record is None else decode(record.get("value"))

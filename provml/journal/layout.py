@@ -32,9 +32,9 @@ offset type   meaning
 24     u64    samples dropped because the disk was full or gone
 32     u64    events dropped for the same reasons
 40     i64    time the writer ended; 0 if it has not ended
-48     u32    how it ended: 0 not yet, 1 finished, 2 failed, 3 interrupted, 4 crashed
+48     u32    how the writer ended: 0 not yet, 1 finished, 2 failed, 3 interrupted, 4 crashed
               (closed later by recovery), 5 a helper process closed its files
-52     u32    checksum of the 52 bytes before; 0 if the writer has not ended
+52     u32    checksum of the first 52 bytes; 0 if the writer has not ended
 56     8x     reserved, zero
 ====== ====== ==================================================================
 
@@ -51,11 +51,12 @@ offset type   meaning
               Readers skip holes and abandoned slots
 ====== ====== ==================================================================
 
-The fields of a record are stored in this order. The series comes last: it commits the record. A
-slot is reserved before it is filled, so a killed process leaves at most one hole for each thread. A
-file that was not closed is filled with zeros up to its preallocated length. An incomplete record
-at the end of the file is ignored. If a sample of a series with the role ``row`` was written
-without a step or epoch, the writer may fill them in later; nothing else in a record ever changes.
+The fields of a record are written in this order. The series is written last: a record counts only
+if it has a series. A thread reserves a slot before it fills the slot, so a killed process leaves at
+most one hole for each thread. A file that was not closed is filled with zeros up to its
+preallocated length. An incomplete record at the end of the file is ignored. If a sample of a
+series with the role ``row`` was written without a step or epoch, the writer may fill them in later.
+Nothing else in a record ever changes.
 
 ``*.events.jsonl``
 ------------------
@@ -64,10 +65,12 @@ kind of the line; ``schemas/journal.schema.json`` describes every kind. The firs
 ``writer``. The file gets its final name after this line is written. If the line has a ``lock``
 field, the process holds an exclusive ``flock`` on the file until it closes the file.
 
-A ``series`` line declares a series and comes before the first sample of that series. Its
-``storage`` is ``f64``, ``i64`` or ``text``. If it is ``text``, the value in the binary record is
+A ``series`` line declares a series and comes before the first sample of that series. The line's
+field ``storage`` is ``f64``, ``i64`` or ``text``. For ``text``, the value in the binary record is
 the offset of a ``sample`` line in the same events file. The binary record still contains the step
-and epoch. Readers skip and count every line that does not end in a line feed or can't be parsed.
+and epoch.
+
+Readers skip and count every line that does not end in a line feed or can't be parsed.
 ``provml.journal.checksums`` describes the checksums of lines and samples; files of early versions
 have none.
 
@@ -122,7 +125,10 @@ reading, and its value is the start of that reading, both in nanoseconds since t
 STORAGES: Final = {"f64": RECORD_F64, "i64": RECORD_I64, "text": RECORD_TEXT}
 
 MAX_EVENT_LINE_BYTES: Final = 16 * 2**20
-"""The maximum length of a line in bytes. The writer refuses longer lines; the reader skips them."""
+"""The maximum length of a line of an events file, in bytes.
+
+The writer refuses to write longer lines, and the reader skips them.
+"""
 
 STATUS_CODES: Final = {
     "finished": 1,
@@ -142,7 +148,7 @@ def pack_header(created_ns: int) -> bytes:
 
 
 def encode_folder_name(name: str) -> str:
-    """Return the name of an experiment's folder: unique, portable, and not hidden.
+    """Return the name of an experiment's folder, which is unique, portable and not hidden.
 
     Keeps letters and digits of any script and the characters ``-_. ``, and percent-encodes all
     others. A long name is shortened and ends in ``~`` and a digest; ``run.json`` contains the full

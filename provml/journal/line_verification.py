@@ -45,7 +45,7 @@ class LineChecker:
         closed: whether the ``closed`` line was read, which ends the file.
         ended: whether the ``end`` line was read, which says how the run ended.
         ends_open: whether the ``end`` line is the last line, because the process was killed before
-            it wrote the ``closed`` line. Nothing that was recorded is missing then.
+            it wrote the ``closed`` line. In that case, no recorded line is missing.
         torn: the number of lines that were written only in part.
     """
 
@@ -122,7 +122,7 @@ class LineChecker:
             last = self._next + self._unreadable - 1
             self._note(self._next, last, self._unreadable, "damaged or missing")
         if must_be_closed and not self.closed:
-            problem = f"the lines from line {self._next:,} on are damaged or missing"
+            problem = f"line {self._next:,} and all later lines are damaged or missing"
             self._damage.append(Damage(self._file_name, problem, 1, "lines", self._next))
         return limit_damage(self._damage)
 

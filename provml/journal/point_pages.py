@@ -30,15 +30,15 @@ _POINT_ROLES: Final = ("row", "summary")
 
 
 class PointPages:
-    """The pages of one metric group's points.
+    """Reads the points of one metric group, one page at a time.
 
     Remembers where points begin in the samples files. So reading all pages, one after another,
-    costs about two passes over the files. In a run that is being recorded, each page also costs a
-    look at the samples that were written since the last page.
+    costs about two passes over the files. While the run is being recorded, reading a page also
+    reads the samples that were written since the last page was read.
     """
 
     def __init__(self, path: tuple[str, ...]) -> None:
-        """Read no page yet.
+        """Prepare to read pages. Reads nothing yet.
 
         Args:
             path: the context path of the group.
@@ -175,7 +175,7 @@ class _WriterPoints:
             if not found or found[-1][0] != row:
                 found.append((row, {}))
             data = found[-1][1]
-            data.pop("step", None), data.pop("epoch", None)  # the step and epoch stay last
+            data.pop("step", None), data.pop("epoch", None)  # keep the step and epoch last
             data[self._declared[int(record["series"])].name] = value
             if int(record["step"]) != layout.NO_STEP:
                 data["step"] = int(record["step"])
@@ -184,15 +184,16 @@ class _WriterPoints:
 
 
 def validate_count(value: object, what: str, most: int) -> int:
-    """Check a count, and return it as an int.
+    """Return a count as an int.
 
-    Raises InvalidArgumentError if the value is not an int between 0 and ``most``.
+    Raises InvalidArgumentError if the value is not an int between 0 and ``most``. The message calls
+    the argument ``what``.
     """
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise InvalidArgumentError(f"{what} must be a non-negative int, not {value!r:.80}")
+        raise InvalidArgumentError(f"{what}= must be a non-negative int, not {value!r:.80}")
     number = value.__index__()
     if not 0 <= number <= most:
-        raise InvalidArgumentError(f"{what} must be between 0 and {most:,}, not {value!r:.80}")
+        raise InvalidArgumentError(f"{what}= must be between 0 and {most:,}, not {value!r:.80}")
     return int(number)
 
 

@@ -17,7 +17,7 @@ _MACHINE_ID_LENGTH: Final = 32
 
 
 def read_boot_id() -> str | None:
-    """Return an id of the time since the machine's last start; None if it can't be read."""
+    """Return the id that the machine got when it last booted; None if the id can't be read."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()
@@ -28,7 +28,7 @@ def read_boot_id() -> str | None:
 def read_start_ticks(pid: int) -> int | None:
     """Return a process's start time in clock ticks since boot; None if it can't be read.
 
-    A different start time shows that another process now has the same pid.
+    If the start time for a pid has changed, another process now has that pid.
     """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -39,7 +39,7 @@ def read_start_ticks(pid: int) -> int | None:
 
 
 def read_parent(pid: int) -> int:
-    """Return the pid of a process's parent; 0 if it can't be read."""
+    """Return the pid of a process's parent; 0 if that pid can't be read."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -87,7 +87,7 @@ def describe_process() -> dict[str, Any]:
 
 
 def identify_process(pid: int) -> str:
-    """Return a digest that no other process has, on this machine or on another one."""
+    """Return a digest that identifies a process: no other process, on any machine, has it."""
     import hashlib
 
     facts = (read_boot_id() or os.uname().nodename, _read_pid_namespace(), pid)
@@ -123,20 +123,24 @@ def check_process(writer: dict[str, Any], is_lock_held: bool | None) -> Liveness
             return Liveness(False)
         if _is_same_pid_namespace(writer):
             return Liveness(_is_pid_alive(writer))
-        return Liveness(None, "it ran in another container, which has its own process numbers")
+        return Liveness(None, "the process ran in another container, which has its own pids")
     if host != os.uname().nodename:
-        return Liveness(None, f"it ran on {host}, but this machine is {os.uname().nodename}")
+        return Liveness(
+            None, f"the process ran on {host}, but this machine is {os.uname().nodename}"
+        )
     if _is_same_machine(writer):
         return Liveness(False)  # the machine has restarted since
     return Liveness(
-        None, f"either {host} has restarted since, or it ran on another machine with the same name"
+        None,
+        f"either {host} has restarted since, or the process ran on another machine with the same "
+        "name",
     )
 
 
 def ran_here(writer: dict[str, Any]) -> bool:
     """Return whether a process ran on this machine and in this process's pid namespace.
 
-    Only then do the process ids and paths that it recorded have the same meaning here.
+    Only then do the pids and paths that the process recorded have the same meaning here.
     """
     if _is_same_boot(writer):
         return _is_same_pid_namespace(writer)

@@ -34,7 +34,8 @@ class Journal:
     Attributes:
         folder: the run's folder.
         description: the contents of ``run.json``. If the id is missing, the name of the run's
-            folder replaces it. If the experiment is missing, the parent folder's name does.
+            folder replaces it. If the experiment is missing, the name of the parent folder replaces
+            it.
         writers: the files of all writers that had started when the journal was opened, ordered by
             start time.
     """
@@ -80,7 +81,7 @@ class Journal:
         self._cached: list[tuple[WriterFiles, int, Record]] | None = None
 
     def state(self) -> RunState:
-        """Read the run's current state."""
+        """Return the run's current state. Each call reads the journal again."""
         state = read_run_state(self.folder)
         self._report(state.damage)
         return state
@@ -181,7 +182,7 @@ class RunFiles(NamedTuple):
         folder: the run's folder.
         description: see `Journal`.
         writers: see `Journal`.
-        run_file: the content of ``run.json``.
+        run_file: the content of ``run.json``, and the result of checking it.
         own_damage: the damage in files that do not belong to a writer.
     """
 
@@ -199,7 +200,10 @@ class RunFiles(NamedTuple):
         return total
 
     def verify_ownership(self) -> None:
-        """Compare ``run.json`` and the writers with the journal, and add damage to `own_damage`."""
+        """Check that ``run.json`` and all writers belong to the run, and that no writer is missing.
+
+        Adds the damage that is found to `own_damage`.
+        """
         found = {
             *_check_run_file(self.run_file, self.writers),
             *_find_lost_writers(self.writers),
@@ -214,8 +218,9 @@ def open_run(folder: OpenFolder, is_strict: bool = False) -> Iterator[RunFiles]:
 
     Args:
         folder: the run's folder.
-        is_strict: whether to compare ``run.json`` with the journal even if it matches its own
-            checksum and names this folder's run. This reads at least the first line of one file.
+        is_strict: whether to compare ``run.json`` with the journal even if ``run.json`` matches its
+            own checksum and names the run in this folder. The comparison reads the first line of
+            at least one events file.
 
     Raises:
         FileNotFoundError: the folder contains no run.

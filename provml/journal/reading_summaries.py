@@ -84,5 +84,5 @@ def _list_readings(files: WriterFiles) -> set[str]:
 
 
 def _is_number(value: object) -> bool:
-    """Return whether a record's value is a number. Objects count, because they encode NaN."""
+    """Return whether a record's value is a number. Objects count: NaN becomes an object."""
     return isinstance(value, (int, float, dict)) and not isinstance(value, bool)

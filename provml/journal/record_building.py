@@ -13,7 +13,7 @@ from provml.base.clock import boot_ns
 from provml.journal.layout import Record
 
 CLOCK_CHANGED: Final = "clock changed"
-"""The name of the event that is recorded if the machine's clock was set during the run."""
+"""The name of the event that is recorded if the machine's clock was adjusted during the run."""
 
 
 def build_event(

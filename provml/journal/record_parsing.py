@@ -1,7 +1,7 @@
 """Parses the lines of an events file into records.
 
-A line may come from anyone, so a function returns None for everything that provml does not write.
-Imports only `layout` from provml.
+Anyone may have written a line, so these functions return None for content that provml would not
+write. Imports only `layout` from provml.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def parse_series(record: Record) -> Series | None:
 
 
 def series_number(record: Record) -> int | None:
-    """Return the ``id`` that links a record to a later one; None if the record has no ``id``."""
+    """Return the ``id`` that links a record to a later record; None if it has no ``id``."""
     number = record.get("id")
     return number if isinstance(number, int) else None
 

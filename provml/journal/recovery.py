@@ -43,7 +43,7 @@ _END_LINE_STATUSES: Final = (*layout.END_STATUSES, "crashed")
 
 
 class _OpenWriter(NamedTuple):
-    """A writer whose files do not record how it ended."""
+    """A writer whose files do not record how the writer ended."""
 
     files: WriterFiles
     header: Header
@@ -66,10 +66,10 @@ class _OpenWriter(NamedTuple):
 
 
 def recover(run_folder: Path, force: bool = False) -> list[str]:
-    """Close the files of all dead writers of a run, and return one message for each writer.
+    """Close the files of all dead writers of a run, and return messages that say what was done.
 
-    Costs one pass over the dead writers' files. Does not change a run whose owners have all ended.
-    Idempotent, and safe to run concurrently.
+    Costs one pass over the dead writers' files. If all owners have ended, writes only missing
+    ``closed`` lines. Idempotent, and safe to run concurrently.
 
     Args:
         run_folder: the run's folder.
@@ -168,18 +168,18 @@ def _lock_within(fd: int, folder: Path, wait_s: float) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:  # the other process may be suspended
                 raise StoreError(
-                    f"another process has locked {folder} for more than {wait_s:g} s: it may be "
-                    "recovering the run, so wait for it or end it"
+                    f"another process has locked {folder} for more than {wait_s:g} s: that process "
+                    "may be recovering the run, so wait until it ends, or end it"
                 ) from None
             time.sleep(_LOCK_PAUSE_S)
         except OSError:
-            return  # harmless: if two recoveries write an end line, only one of them counts
+            return  # no locks here: if two recoveries each write an end line, only one counts
         else:
             return
 
 
 def _find_open_writer(files: WriterFiles) -> Iterator[_OpenWriter]:
-    """Yield the writer of these files, unless the files record how it ended."""
+    """Yield the writer of these files, unless the files record how the writer ended."""
     header, end = files.header(), files.end_record()
     time_ns = end.get("time")
     ended = (
@@ -195,7 +195,7 @@ def _find_open_writer(files: WriterFiles) -> Iterator[_OpenWriter]:
 
 
 def _close_ended(files: WriterFiles) -> Iterator[str]:
-    """Write the missing ``closed`` line of a writer that was killed just before it wrote the line.
+    """Write the ``closed`` line of a writer that was killed just before it would have done so.
 
     Yields a message if the line was missing.
     """
@@ -216,7 +216,7 @@ def _close_ended(files: WriterFiles) -> Iterator[str]:
     closed: Record = {"record": "closed", **sizes}
     closed["header"] = _mark_ended(root, files.samples_path, time_ns, status)
     _append_lines(root, files.events_path, files, [closed])
-    yield f"closed the files of {describe_writer(files)}, which died while it ended the run"
+    yield f"closed the files of {describe_writer(files)}, which died while it was ending the run"
 
 
 def _close_writer(run_folder: Path, writer: _OpenWriter) -> Iterator[str]:
@@ -235,7 +235,7 @@ def _close_writer(run_folder: Path, writer: _OpenWriter) -> Iterator[str]:
         end: Record = {"record": "end", "time": ended_ns, "status": "crashed"}
         lines.append(end | {"reason": f"{reason}; closed by recovery"})
     if has_events and _append_lines(root, events_path, files, lines):
-        done.append("ended a torn last line")
+        done.append("terminated an incomplete last line")
     closed: Record = {"record": "closed"}
     if has_header:
         status = "crashed" if writer.is_owner else "helper closed"
@@ -293,7 +293,7 @@ def _measure_samples(root: Path, files: WriterFiles) -> Record:
 
 
 def _append_lines(root: Path, path: Path, files: WriterFiles, records: list[Record]) -> bool:
-    """Terminate a torn last line, append records, and return whether the last line was torn."""
+    """Append records. First, terminate an incomplete last line; return whether there was one."""
     has_checksums = files.has_checksums()
     fd = store_files.open_file(root, path, os.O_RDWR | os.O_APPEND)
     with open(fd, "r+b", buffering=0) as file:

@@ -189,7 +189,7 @@ class SampleFile:
         )
 
     def mark_ended(self, time_ns: int, status: str) -> None:
-        """Write the writer's end time and status into the header, and update its checksum."""
+        """Write the writer's end time and status, and a new checksum, into the header."""
         layout.ENDED_FIELDS.pack_into(
             self._header, layout.ENDED_OFFSET, time_ns, layout.STATUS_CODES[status]
         )
@@ -209,9 +209,9 @@ class SampleFile:
         self._segment.close()
         if self._ahead is not None:
             self._ahead.close()
-        for segment in list(self._used_up):  # a slow thread may still be writing to one
+        for segment in list(self._used_up):  # slow threads may still write to them
             segment.close()
-        # reserve a slot only now, so that all records written before the map was closed precede it
+        # reserve a slot only now, so that it follows all records written before the map was closed
         used = min(self._reserve(), end_of_segment)
         self._length += used - end_of_segment
         os.ftruncate(self._fd, self._length)

@@ -23,7 +23,7 @@ _FIRST_READ_BYTES: Final = 64 * layout.RECORD_SIZE
 _READ_BYTES: Final = 2**20
 _MAX_HOLE_BYTES: Final = 2**30
 MAX_SLOTS: Final = 2**63 // layout.RECORD_SIZE
-"""The number of records that the largest possible file contains."""
+"""The number of records that the largest possible file can contain."""
 
 
 class Header(NamedTuple):
@@ -63,7 +63,7 @@ class Part(NamedTuple):
     skipped: int
 
     def rows_of(self, block: int) -> NDArray[np.void]:
-        """Return a view of the records that belong to a block."""
+        """Return a view of the records in this part that belong to a block."""
         begin = block * layout.BLOCK_RECORDS - self.first
         return self.chunk[max(0, begin) : max(0, begin + layout.BLOCK_RECORDS)]
 
@@ -74,9 +74,13 @@ class Part(NamedTuple):
 
 
 def read_parts(file: BinaryIO, records: int, end: int, first: int = 0) -> Iterator[Part]:
-    """Yield the records before an offset in parts of up to ``records`` records, without holes.
+    """Yield the records of a samples file in parts, without the holes of a sparse file.
 
-    Skips the ``first`` records of the file.
+    Args:
+        file: the open samples file.
+        records: the maximum number of records in a part.
+        end: the offset, in bytes, at which to stop.
+        first: the number of records to skip at the beginning of the file.
     """
     if end <= layout.HEADER_SIZE:
         return
@@ -96,7 +100,15 @@ def read_parts(file: BinaryIO, records: int, end: int, first: int = 0) -> Iterat
 
 
 def read_aligned_blocks(part: Part, fd: int, end: int) -> memoryview:
-    """Return the bytes of all blocks that contain records of a part."""
+    """Return the bytes of all blocks that contain records of a part.
+
+    Reads the file only if the part does not consist of whole blocks.
+
+    Args:
+        part: the part.
+        fd: the descriptor of the samples file.
+        end: the offset, in bytes, at which the samples end.
+    """
     begin = part.first // layout.BLOCK_RECORDS * BLOCK_BYTES
     last = part.first + len(part.chunk)
     blocks_end = -(-last // layout.BLOCK_RECORDS) * BLOCK_BYTES
@@ -110,11 +122,11 @@ def read_aligned_blocks(part: Part, fd: int, end: int) -> memoryview:
 def join_parts(
     parts: Iterator[Part], note_holes: Callable[[int], None]
 ) -> Iterator[NDArray[np.void]]:
-    """Yield the samples of each part, without holes. At the end, pass on the number of holes."""
+    """Yield the samples of each part. At the end, call ``note_holes`` with the number of holes."""
     # zeros after the last record are unused space, not holes
     holes = unused = 0
     for part in parts:
-        import numpy as np  # not for a file without samples: it would double an empty run
+        import numpy as np  # for an empty run, loading numpy would double the cost
 
         chunk = part.chunk
         unused += part.skipped

@@ -57,7 +57,7 @@ class BlockChecksums:
         self._read_to = 0
 
     def update(self, file: BinaryIO) -> None:
-        """Read the lines that were added to the events file since the last call."""
+        """Read the checksums that were added to the events file since the last call."""
         file.seek(self._read_to)
         seed = seed_of(self.name)
         while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
@@ -102,9 +102,10 @@ class BlockChecksums:
             self._late[int(block)] = series, int(value, 16)
 
     def infer_size(self, last_record: layout.Record) -> None:
-        """Use the number of samples in the ``end`` line if that is the last line.
+        """Infer the size of the samples file from the ``end`` line, if that is the last line.
 
-        The process was then killed before it wrote the ``closed`` line.
+        The last line is the ``end`` line if the process was killed before it wrote the ``closed``
+        line.
         """
         slots = last_record.get("slots")
         if last_record.get("record") == "end" and isinstance(slots, int) and 0 <= slots < 2**58:
@@ -112,7 +113,7 @@ class BlockChecksums:
             self.closed = {"record": "closed", "size": size, "length": size}
 
     def matches_header(self, header: bytes) -> bool:
-        """Return whether the samples file's header has not changed since the file was closed."""
+        """Return whether a header matches the ``closed`` line. True if there is no such line."""
         if self.closed is None or "header" not in self.closed:
             return True
         own = header[: layout.HEADER_CHECKSUM_OFFSET]
@@ -136,7 +137,7 @@ class BlockChecksums:
     def match_all(self, first: int, content: memoryview) -> bool:
         """Return whether all blocks in a part of the file are complete and match their checksums.
 
-        For parts without damage, this is enough, and much faster than calling `check` per block.
+        If the result is True, `check` need not be called for each block, which takes much longer.
         """
         end = first + len(content) // BLOCK_BYTES
         if len(content) % BLOCK_BYTES or end > len(self._known) or 0 in self._known[first:end]:
@@ -194,7 +195,7 @@ class SampleChecker:
 
     @property
     def end(self) -> int:
-        """The offset at which the samples end, in bytes; taken from the ``closed`` line if any."""
+        """The offset at which the samples end, in bytes; based on the ``closed`` line if any."""
         size = self._length if self._sums.closed is None else self._sums.closed["size"]
         return min(self._length, int(size))
 
@@ -310,7 +311,7 @@ def check_ahead(
 
 
 class _Task(Generic[_Job]):
-    """A job to check, and its findings."""
+    """A job to check and, after the check, its findings."""
 
     def __init__(self, job: _Job) -> None:
         self.job = job
@@ -319,7 +320,7 @@ class _Task(Generic[_Job]):
         self._found: BlockFindings | BaseException | None = None
 
     def run(self, check: Callable[[_Job], BlockFindings]) -> None:
-        """Do the job, and keep its findings. If the check raises an exception, `wait` raises it."""
+        """Check the job, and keep the findings or the exception for `wait`."""
         try:
             self._found = check(self.job)
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
@@ -327,7 +328,10 @@ class _Task(Generic[_Job]):
         self._done.set()
 
     def wait(self, check: Callable[[_Job], BlockFindings]) -> tuple[_Job, BlockFindings]:
-        """Wait until the job is done, and return it with its findings."""
+        """Wait until the job is checked, and return the job and its findings.
+
+        Raises the exception that the check raised, if any.
+        """
         if self.queued:
             self._done.wait()
         else:

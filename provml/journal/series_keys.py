@@ -45,7 +45,7 @@ EPOCH_METRIC = "epoch"
 
 
 def build_series_record(key: SeriesKey, number: int) -> Record:
-    """Return the record that declares a series under a number."""
+    """Return the record that declares a series and gives it a number."""
     kind, name, context, unit, storage = key[:5]
     record: Record = {
         "record": "series",

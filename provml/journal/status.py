@@ -33,7 +33,7 @@ class RunState(NamedTuple):
         started_ns: the start of the run, in nanoseconds since the epoch.
         ended_ns: the end of the run, in nanoseconds since the epoch; None if the run is still
             running or its end was not written.
-        reason: why the run ended, if known; for a live run, the process that records it.
+        reason: why the run ended, or None; if the run is still running, which process records it.
         exception: the type, message and traceback of the exception that ended the run, if any.
         dropped_samples: the number of samples lost because of a full disk or a similar problem.
         dropped_events: the number of events lost for the same reasons.
@@ -56,7 +56,7 @@ class RunState(NamedTuple):
 class _WriterEnd(NamedTuple):
     status: str
     written: bool = False
-    """Whether the writer's own files record how it ended."""
+    """Whether the writer's own files record how the writer ended."""
     ended_ns: int | None = None
     reason: str | None = None
     exception: dict[str, Any] | None = None
@@ -107,7 +107,7 @@ def determine_state(writers: Sequence[WriterFiles]) -> RunState:
         # first writer or wrote an end, because only owners write an end
         if writer.get("role", "owner" if files.index == 0 or ending.written else None) == "owner":
             size = _find_world_size(writer)
-            if size is not None:  # a job that goes on with fewer ranks has lost the others
+            if size is not None:  # the job went on with fewer ranks: ignore the others
                 last_owners = {
                     rank: one for rank, one in last_owners.items() if rank in range(size)
                 }
@@ -151,7 +151,7 @@ def _find_writer_end(files: WriterFiles, header: Header) -> _WriterEnd:
         return _WriterEnd("running", reason=where)
     if liveness.is_alive is False:
         return _WriterEnd("crashed", reason=f"{where} died without ending the run")
-    doubt = f"whether it is still alive can't be checked from here: {liveness.doubt}"
+    doubt = f"whether the process is alive can't be checked from here: {liveness.doubt}"
     if any(_has_changed(one, _SILENCE_NS) for one in (files.open_events, files.open_samples)):
         return _WriterEnd("running", reason=f"{where} ({doubt})")
     silence = f"{where} has written nothing in the last {_SILENCE_NS // 10**9} s"

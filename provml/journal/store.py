@@ -35,8 +35,8 @@ class RunEntry:
     """A run in a store, with its folder, its name and its state.
 
     Attributes:
-        damage: a note about files of the run that can't be read, or None.
-        parent: the run that this run is a part of, or None.
+        damage: a note about the parts of the journal that can't be read; None if there are none.
+        parent: the run that this run is a child of; None if it is not a child run.
     """
 
     path: Path
@@ -67,7 +67,8 @@ def list_run_folders(
 
     Args:
         store: the store's folder.
-        unread: a list that receives each run or experiment that can't be opened, such as a link.
+        unread: a list that receives each run or experiment that can't be opened, for example
+            because it is a link.
     """
     runs = [
         (_find_created_ns(run), run.path.name, run.path)
@@ -78,7 +79,7 @@ def list_run_folders(
 
 
 def scan_runs(store: str | os.PathLike[str]) -> list[RunEntry | UnreadRun]:
-    """Read every run in a store, and return the runs with the oldest first.
+    """Read every run in a store, and return the runs, oldest first.
 
     The list begins with an `UnreadRun` for each run that can't be read, and for each link to a run
     or experiment. Raises OSError if the store can't be read.
@@ -112,9 +113,9 @@ def _read_entry(folder: OpenFolder) -> RunEntry:
 
 
 def list_child_folders(folder: Path, description: dict[str, Any]) -> list[Path]:
-    """Return the folders of the runs in the same store that are children of a run, oldest first.
+    """Return the folders of a run's children in the same store, oldest first.
 
-    Reads the ``run.json`` of every run in the store, which takes about 50 microseconds for each.
+    Reads the ``run.json`` of every run in the store, which takes about 50 microseconds per run.
 
     Args:
         folder: the run's folder.
@@ -134,9 +135,9 @@ def list_child_folders(folder: Path, description: dict[str, Any]) -> list[Path]:
 
 
 def _open_runs(store: Path, unread: list[UnreadRun]) -> Iterator[OpenFolder]:
-    """Open and yield each folder that may contain a run; close it when the next one is requested.
+    """Yield each folder that may contain a run, opened. It is closed when the next is requested.
 
-    Instead of yielding links, special files and unreadable folders, adds them to ``unread``.
+    Adds links, special files and unreadable folders to ``unread`` instead of yielding them.
     """
     try:
         root = OpenFolder(store, store)
@@ -235,7 +236,8 @@ def find_runs(
         The folders, oldest run first, and whether the name refers to a store.
 
     Raises:
-        RunNotFoundError: the name does not refer to exactly one run, or to a store with runs.
+        RunNotFoundError: the name refers neither to exactly one run nor to a store with runs.
+        StoreError: the name is a path that leads to a run through a link.
     """
     try:
         return [find_run(name, store)], False

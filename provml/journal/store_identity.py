@@ -1,7 +1,7 @@
-"""Creates and reads a store's random id, which makes the names in its documents unique.
+"""Creates and reads the random id of a store.
 
-The id is kept in the file ``store.json`` in the store's folder. Imports only `base.store_files`,
-`description`, `layout` and `errors` from provml.
+The id makes the names in the store's documents unique. It is kept in the file ``store.json`` in the
+store's folder. Imports only `base.store_files`, `description`, `layout` and `errors` from provml.
 """
 
 from __future__ import annotations

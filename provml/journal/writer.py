@@ -1,7 +1,7 @@
 """Writes one process's pair of journal files: series, samples and all other records.
 
 If the environment causes a problem (a full disk, a removed folder), the writer warns once, counts
-the lost records, and continues. It does not check its arguments: the caller must reject misuse.
+the lost records, and continues. The writer does not check arguments: callers must reject misuse.
 Imports only `journal`, `base.notices`, `base.store_files` and `errors` from provml.
 """
 
@@ -36,7 +36,7 @@ from provml.journal.series_keys import (
 from provml.journal.values import PartialEpoch
 
 _MOST_LOOKED_AT = 10_000
-"""The number of records in which to look for a metric before the samples file grows."""
+"""The maximum number of records to search for the last metric before the samples file grows."""
 _SYNC_JOIN_S = 0.2
 
 
@@ -64,7 +64,7 @@ class JournalWriter:
                 records unchanged.
 
         Raises:
-            OSError: a file can't be created, or the disk has no room for the first segment.
+            OSError: a file can't be created, or the disk has no room for the first samples.
         """
         created_ns = time.time_ns()
         self._lock = threading.RLock()
@@ -116,7 +116,7 @@ class JournalWriter:
         self.start_syncing()
 
     def start_syncing(self) -> None:
-        """Start the thread that syncs the files to disk, unless it is running or syncing is off."""
+        """Start the thread that syncs the files to disk, unless it runs or syncing is off."""
         with self._lock:  # not the sync lock, which an earlier thread may hold during fdatasync
             if not self._sync_interval_s or self.closed or self._sync_thread is not None:
                 return
@@ -134,8 +134,8 @@ class JournalWriter:
     def stop_syncing(self) -> None:
         """Stop the sync thread; wait at most 0.2 s for it if it is busy writing to disk.
 
-        Call this before a fork. Otherwise the child inherits any lock that the thread holds, and
-        nothing releases it.
+        Call this before a fork. Otherwise the child would inherit any lock that the thread holds,
+        and nothing would ever release that lock.
         """
         thread, self._sync_thread = self._sync_thread, None
         if thread is not None:
@@ -153,7 +153,7 @@ class JournalWriter:
         return self._dropped[0], self._dropped[1]
 
     def find_number(self, key: SeriesKey) -> int | None:
-        """Return the number of a declared series; None if it is not declared."""
+        """Return the number of the series with this key; None if it is not declared yet."""
         return self._series.get(key)
 
     def last_position(self) -> Position | None:
@@ -176,7 +176,7 @@ class JournalWriter:
         value: Any,
         slots: list[Slot] | None = None,
     ) -> None:
-        """Write one sample, and grow the file if needed. If that fails, count the sample as lost.
+        """Write one sample, or count the sample as lost if it can't be written. May grow the file.
 
         For the storage ``text``, the value must come from `values.encode`. Appends the sample's
         slot to ``slots``, so that `sample_files.fill_in` can complete the sample later.
@@ -187,17 +187,17 @@ class JournalWriter:
         self._write(sample)
 
     def append(self, record: Record) -> None:
-        """Write one record to the events file. If that fails, count the record as lost.
+        """Write one record to the events file, or count it as lost if it can't be written.
 
         Raises RunClosedError if another thread has closed the files.
         """
         self._write(record)
 
     def _write(self, item: Sample | Record) -> None:
-        """Write an item, or queue it if a signal handler that interrupted a write has logged it.
+        """Write a sample or record. If this call interrupts another write, queue the item instead.
 
-        The handler runs on the thread that it interrupts, so it can't wait for that thread. Queued
-        items are written as soon as the interrupted write is complete.
+        A signal handler that logs something interrupts a write on its own thread, so the handler
+        can't wait for that write. Queued items are written when the interrupted write is complete.
         """
         with self._lock:
             if self._busy:
@@ -231,9 +231,9 @@ class JournalWriter:
     def _sample_epoch(
         self, path: tuple[str, ...] | None, time_ns: int, step: int | None, epoch: Any
     ) -> None:
-        """Record the exact fractional epoch as a metric, unless it was the last one recorded.
+        """Record the exact fractional epoch as a metric, unless it was recorded just before.
 
-        If the step or context has changed since then, records the epoch again.
+        Records the same fractional epoch again if the step or the context has changed.
         """
         known = (path, step, epoch.exact)
         if known != self._last_epoch:
@@ -268,7 +268,7 @@ class JournalWriter:
             slots.append(slot)
 
     def _declare(self, key: SeriesKey) -> int | None:
-        """Return the number of a series. Declare a new series first; return None if that fails."""
+        """Return the number of a series, and declare a new series; None if it can't be declared."""
         number = self._series.get(key)
         if number is not None:
             return number
@@ -320,7 +320,7 @@ class JournalWriter:
         now = time.monotonic_ns()
         if now < self._retry_after_ns:
             return False
-        # later searches skip this segment
+        # search this segment now, because later searches skip it
         self._last_position.update(self._samples, _MOST_LOOKED_AT)
         try:
             self._samples.grow()
@@ -426,7 +426,7 @@ class JournalWriter:
                 return
             self.closed = True
             self._stop.set()
-            while self._deferred:  # a signal handler that interrupted a write ended the run
+            while self._deferred:  # the handler that interrupted a write ended the run
                 item = self._deferred.popleft()
                 if isinstance(item, dict):
                     self._append_or_drop(item)
@@ -471,7 +471,7 @@ class JournalWriter:
         return [(file.path, file.fd) for file in (self._samples, self._events)]
 
     def _build_closed_record(self) -> Record:
-        """Return the record that ends the events file, but without the checksum of the header."""
+        """Return the record that ends the events file, without the header's checksum."""
         size = layout.HEADER_SIZE + self._samples.slot_count * layout.RECORD_SIZE
         others = (
             closing.name_other_writers(self._folder, self.name) if self._role == "owner" else {}
@@ -491,7 +491,7 @@ class JournalWriter:
         self._append_or_drop(closing.build_removal_event())
 
     def forget(self) -> None:
-        """Stop using the files in a forked child; the parent continues to write them."""
+        """Make a forked child stop using the files, which the parent continues to write."""
         self._lock = threading.RLock()  # another thread may have held the old lock at the fork
         self._deferred.clear()
         self.closed = True

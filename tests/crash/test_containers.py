@@ -161,7 +161,7 @@ def test_without_the_lock_a_run_in_a_container_needs_force(contained):
     status, text = recover(folder)
     assert status == 1
     assert "may still be recording run" in text
-    assert "it ran in another container" in text
+    assert "the process ran in another container" in text
     assert "--force" in text
     assert content(folder) == before
     status, text = recover(folder, "--force")

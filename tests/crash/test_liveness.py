@@ -115,7 +115,7 @@ def test_a_writer_on_another_host_is_known_by_its_files(live):
         for file in run.path.glob("journal/*"):
             os.utime(file, ns=(now_ns + shift_s * 10**9, now_ns + shift_s * 10**9))
         assert run.status == status
-        assert "can't be checked from here: it ran on another" in run.reason
+        assert "can't be checked from here: the process ran on another" in run.reason
 
 
 def test_a_killed_run_can_be_resumed_and_a_live_one_not(live, tmp_path):

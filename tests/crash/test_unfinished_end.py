@@ -54,7 +54,7 @@ def test_a_run_that_was_killed_at_its_end_is_not_damaged(ended):
 
 def test_recovery_closes_the_files_of_such_a_run_once(ended):
     """The last line would stay missing, so that later damage at the end would not be noticed."""
-    assert "which died while it ended the run" in "".join(recover(ended))
+    assert "which died while it was ending the run" in "".join(recover(ended))
     assert recover(ended) == []
     assert check_run(ended) == check_run(ended)
     assert check_run(ended).damage == ()
