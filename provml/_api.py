@@ -60,14 +60,14 @@ def start_run(
     If an exception leaves the ``with`` block, the run ends as failed. If the process exits without
     calling `end_run`, provml ends the run and records how the process exited.
 
-    Under ``provml run``, the script joins the run that the command started. provml then records the
-    arguments as an event; the command ends the run and writes the documents. A run with a parent is
-    always a run of its own.
+    Under ``provml run``, the script joins the run that the command started: provml records the
+    arguments of this call as an event, and the command ends the run and writes the documents. A run
+    with a parent never joins another run.
 
     Args:
         experiment: the experiment's name.
-        store: the folder that contains the runs; by default the store of the parent. For a run
-            without a parent, ``PROVML_STORE`` or, if that is not set, ``provenance``.
+        store: the folder that contains the runs. The default is the parent's store; for a run
+            without a parent, it is ``PROVML_STORE`` or, if that is not set, ``provenance``.
         run_id: the run's id; by default ``PROVML_RUN_ID`` or, if that is not set, the current time
             and eight random characters. If torchrun, srun or mpirun started this process as a rank
             of a job, the default is an id that all ranks share, so they record the same run.

@@ -1,6 +1,7 @@
 """Reads provml's settings from environment variables.
 
-provml reads the recording settings once, when a run starts. No other module reads ``PROVML_*``.
+provml reads the recording settings once, when a run starts. No other module reads the environment
+variables ``PROVML_*``.
 Imports only `errors` from provml.
 """
 

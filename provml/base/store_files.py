@@ -301,7 +301,9 @@ def create_file(root: Path, path: Path, content: bytes) -> bool:
 
 
 def sweep_temporaries(root: Path, path: Path) -> list[Path]:
-    """Remove the temporary files and folders that ended processes left; return the removed paths.
+    """Remove the temporary files and folders that ended processes left in a folder.
+
+    Returns the paths of the removed files and folders.
 
     Removes a regular file only if `replacing` or `create_file` could have chosen its name and no
     process holds its lock. Removes a folder only if `make_temporary_folder` could have chosen its

@@ -19,7 +19,7 @@ _FRAME_HEIGHT = "600px"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Picture:
-    """A picture of charts. A notebook shows the picture if a cell returns it.
+    """A picture of charts. A notebook shows the picture if it is the value of a cell's last line.
 
     Attributes:
         format: ``svg``, ``png`` or ``html``.

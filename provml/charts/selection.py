@@ -271,7 +271,7 @@ def _list_plainly(names: Iterable[str]) -> str:
 
 
 def _name_runs(journals: Sequence[Journal]) -> list[str | None]:
-    """Return a label for each run: its id, after the parameters that differ from other runs.
+    """Return a label for each run: the parameters that distinguish the run, and the run's id.
 
     If several runs share an id, the label also contains the experiment. Returns [None] for a single
     run.
@@ -345,7 +345,7 @@ def _select_series(
     if len(journals) == 1:
         where, has, it_has = f"run {journals[0].description['id']}", "has no", "it has"
     else:
-        where, has, it_has = "no run", "has a", "they have"
+        where, has, it_has = "no run", "has a", "the runs have"
     if not all_series:
         what = f"{where} has no series" if len(journals) == 1 else "the runs have no series"
         raise SeriesNotFoundError(f"{what}: no metrics or readings were recorded")

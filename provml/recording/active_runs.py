@@ -178,7 +178,7 @@ class ActiveRuns:
         self._update_process_run()
 
     def _find_own(self) -> tuple[Any, ...] | None:
-        """Return the runs that this thread or task started or inherited; None if it has none."""
+        """Return the runs that this thread or task started or inherited; None if there are none."""
         own = _own_runs.get()
         return self._threads.find_runs() if own is None else own
 

@@ -108,7 +108,7 @@ def _explain_array_refusal(kind: str, value: object) -> str:
 
 
 def packs_exactly(value: object) -> bool:
-    """Return whether ``struct`` never rounds a value of this class: it packs exactly or raises.
+    """Return whether ``struct`` never rounds values of this class, but packs exactly or raises.
 
     If so, the fast path may pack such values, because it stores the same numbers as `encode_value`.
     """

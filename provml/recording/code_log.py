@@ -104,7 +104,7 @@ class CodeLog:
         self.record_later()
 
     def record_later(self) -> None:
-        """Start a thread that records the files found since the last call. Does not wait for it."""
+        """Start a thread that records the files found since the last call; don't wait for it."""
         if self._count == len(_process_code.files) or self._is_paused or self._is_finishing:
             return
         thread = self._thread

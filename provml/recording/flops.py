@@ -276,7 +276,7 @@ class FlopsLog:
         return seen
 
     def _find_dataset(self, dataset: Any) -> tuple[Any, str | None]:
-        """Return the dataset, and the name under which it was logged, or None for the name."""
+        """Return the dataset, and the name under which it was logged; None if it was not logged."""
         known = self._run._known
         if isinstance(dataset, str):
             found = known.get("dataset", dataset)
@@ -378,7 +378,7 @@ class FlopsLog:
         return work.module() is module and work.changes == self._run._known.changes
 
     def _model_name(self, module: Any, path: tuple[str, ...] | None) -> str:
-        """Return a module's name in the run. Log an unknown module first, without its weights."""
+        """Return a module's name in the run. If it has none, log the module without its weights."""
         known = self._run._known
         name = known.name_of("model", module)
         if name is not None:
@@ -408,7 +408,7 @@ class FlopsLog:
             "python": f"{kind.__module__}.{kind.__qualname__}",
             "unread": "only its length is known"
             if is_length
-            else "it was given to log_flops_per_epoch; log_dataset records its content",
+            else "it was only passed to log_flops_per_epoch; log_dataset records its content",
         }
         if samples is not None:
             content["length"] = samples

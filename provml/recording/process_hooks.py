@@ -98,7 +98,7 @@ class _ExitObserver:
             del thrown  # avoid a reference cycle: the traceback refers to this frame
 
     def was_kept(self) -> bool:
-        """Return whether code still refers to the exception, which an exit would have freed."""
+        """Return whether code still refers to the exception. A real exit would have freed it."""
         thrown, self._thrown = self._thrown, None
         if thrown is None or thrown() is None:
             return False
@@ -132,7 +132,10 @@ def install() -> None:
 
 
 def watch(run: Endable) -> None:
-    """Register a run to end when the process exits, after the active runs. Does not activate it."""
+    """Register a run that the exit of the process ends, after the active runs.
+
+    The run does not become active.
+    """
     install()
     _seen_runs.add(run)
     _watched.append(run)

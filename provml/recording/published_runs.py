@@ -118,11 +118,11 @@ def publish(folders: list[str], chosen: str | None, is_disabled: bool) -> None:
     try:
         _publication.write(text)
     except (OSError, AttributeError):
-        pass  # workers then record nothing, and issue a warning
+        pass  # workers will record nothing, and will warn about that
 
 
 class AncestorRuns:
-    """A reader of the runs that the nearest ancestor with active runs has published.
+    """Reads the published runs of the nearest ancestor that has active runs.
 
     Attributes:
         found: the result of the last call of `read`.

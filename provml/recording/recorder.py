@@ -73,7 +73,7 @@ class UnopenedSamples:
 
 
 class Recorder:
-    """The base class of `Run`, which opens and writes the journal files of this process."""
+    """The base class of `Run`. It opens and writes the journal files of this process."""
 
     def __init__(
         self,

@@ -245,12 +245,12 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
     # -- execution time -----------------------------------------------------------------------
 
     def log_execution_start_time(self) -> None:
-        """Record that the actual work begins, as the start of the span ``execution``."""
+        """Record that the actual work begins. This event starts the span ``execution``."""
         self._execution_clock_ns = boot_ns()
         self.log_event("execution_started", source="provml")
 
     def log_execution_end_time(self) -> None:
-        """Record that the actual work has ended, as the end of the span ``execution``."""
+        """Record that the actual work has ended. This event ends the span ``execution``."""
         self.log_event("execution_finish", source="provml")
 
     def log_current_execution_time(

@@ -2,9 +2,9 @@
 
 `find_run` chooses the run for functions such as `provml.log_metric`: an active run of this process
 or, if there is none, the run that the nearest ancestor of this process published (see
-`published_runs`). This is how worker processes of joblib, ``multiprocessing`` and PyTorch's data
-loaders, and scripts that are started as subprocesses, record into the run of the process that
-started them.
+`published_runs`). In this way, subprocesses and worker processes record into the run of the process
+that started them. Examples are the workers of joblib, ``multiprocessing`` and PyTorch's data
+loaders.
 
 Imports `run`, `disabled_run`, `run_directory`, `published_runs` and `base.settings`.
 """
@@ -169,7 +169,7 @@ class _WorkerRuns:
         return self._run
 
     def _leave(self, run: Run) -> None:
-        """Close the files of a run that has ended."""
+        """Close the files of a run that this process no longer records into."""
         self._run = None
         process_hooks.unwatch(run)
         run._end("interrupted", None, None)  # doesn't wait for datasets' digests
