@@ -1,4 +1,4 @@
-"""The functions of ``provml``: `start_run`, and functions that call methods of the active run.
+"""The functions that record: `start_run`, `active_run`, and calls to methods of the active run.
 
 Imports `recording` and the layers below it, but no modules that derive documents.
 """
@@ -49,25 +49,25 @@ def start_run(
 ) -> Run:
     """Start recording a run, and make it the active run. The run is also a context manager.
 
-    Costs a few milliseconds. If the disk cannot be written, this function raises an error. Later
-    calls only warn about the disk, so that they do not stop the training.
+    Costs a few milliseconds. If the disk can't be written to, this function raises an error. If the
+    disk fails later, provml only issues a warning, so that the training continues.
 
     The run is the active run of the thread or asyncio task that calls this function, and of
     the threads and tasks that it starts. `active_run` explains which run other threads and tasks
-    record into. If another run is active, the new run is nested in it and becomes its child. This
-    function then warns if no ``with`` block ends the other run.
+    record into. If another run is active, the new run is nested in that run and becomes its child.
+    In that case, this function warns if no ``with`` block will end the other run.
 
     If an exception leaves the ``with`` block, the run ends as failed. If the process exits without
     calling `end_run`, provml ends the run and records how the process exited.
 
-    Under ``provml run``, the script joins the run that the command started. provml then records the
-    arguments as an event; the command ends the run and writes the documents. A run with a parent is
-    always a run of its own.
+    Under ``provml run``, the script joins the run that the command started: provml records the
+    arguments of this call as an event, and the command ends the run and writes the documents. A run
+    with a parent never joins another run.
 
     Args:
         experiment: the experiment's name.
-        store: the folder that contains the runs; by default the store of the parent. For a run
-            without a parent, ``PROVML_STORE`` or, if that is not set, ``provenance``.
+        store: the folder that contains the runs. The default is the parent's store; for a run
+            without a parent, it is ``PROVML_STORE`` or, if that is not set, ``provenance``.
         run_id: the run's id; by default ``PROVML_RUN_ID`` or, if that is not set, the current time
             and eight random characters. If torchrun, srun or mpirun started this process as a rank
             of a job, the default is an id that all ranks share, so they record the same run.
@@ -92,20 +92,21 @@ def start_run(
             ``PROVML_COLLECT`` or, if that is not set, the first six of these.
         code: whether to record the code and configuration files that the script uses, with a copy
             of each. ``PROVML_CODE=off`` turns this off too. Under ``provml run``, the command's
-            option ``--no-code`` decides instead. A child has no copies of its own if this process
-            records the code of its parent.
+            option ``--no-code`` decides instead. A child run gets no copies of its own if this
+            process already records the code of the parent.
         disabled: whether to accept all calls but record nothing. ``PROVML_DISABLED=1`` has the same
             effect.
-        parent: the run that this run is a part of, such as the search that starts this trial. Pass
-            a run, or the folder, the id or ``<experiment>/<id>`` of a run. By default, the active
-            run of this process or of the process that started it or, if there is none, the run in
-            ``PROVML_PARENT_RUN``. False means no parent. If no run has the given name, this
+        parent: the run that this run is a part of: for example, the parent of a trial is the
+            hyperparameter search. Pass a run, or the folder, the id or ``<experiment>/<id>`` of a
+            run. By default, the parent is the first of these that exists: the active run of this
+            process, the active run of the process that started this process, or the run that
+            ``PROVML_PARENT_RUN`` names. False means no parent. If no run has the given name, this
             function warns and records only the name.
 
     Raises:
         InvalidArgumentError, ExportError: an argument is invalid.
         RunExistsError: the run id is taken.
-        StoreError: the folder cannot be created or written to.
+        StoreError: the run's folder can't be created or written to.
     """
     from provml.collect.source import describe_execution
 
@@ -144,7 +145,7 @@ def start_run(
         parent=found,
     )
     process_hooks.activate(run)
-    # a trial of a search runs the code that its parent, in this process, records already
+    # a trial runs the same code as its parent, and this process already records the parent's code
     is_recorded = found is not None and found.run is not None and found.run._code is not None
     if run._folder.records_code and not is_recorded:
         run._start_code()
@@ -156,7 +157,7 @@ def start_run(
 
 
 def _warn_about_open_run(enclosing: Run | None, run: Run) -> None:
-    """Warn if a run is still active and no ``with`` block will end it.
+    """Warn if the new run is nested in a run that no ``with`` block will end.
 
     This happens, for example, if a notebook cell that starts a run is executed twice.
     """
@@ -167,8 +168,8 @@ def _warn_about_open_run(enclosing: Run | None, run: Run) -> None:
     before, now = f"{enclosing.experiment}/{enclosing.id}", f"{run.experiment}/{run.id}"
     warn_without_raising(
         f"run {before} has not ended, so run {now} is nested in it: functions such as "
-        f"provml.log_metric now record into {now} and, when it has ended, into {before} again. "
-        "If you did not mean this, call provml.end_run() before you start the next run"
+        f"provml.log_metric now record into {now} and, after that run has ended, into {before} "
+        "again. If you did not intend this, call provml.end_run() before you start the next run"
     )
 
 
@@ -179,7 +180,10 @@ def _start_sampling(run: Run, start: RunStart, machine_wide: bool) -> None:
 
 
 def _join_outer_run(settings: Settings, asked: dict[str, Any], start: RunStart) -> Run:
-    """Join the run that ``provml run`` started. The command already takes the machine readings."""
+    """Join the run that ``provml run`` started, and record the arguments as an event.
+
+    Starts only the caller's own collectors, because the command already takes the other readings.
+    """
     run = join_run(settings)
     metadata = {key: value for key, value in asked.items() if value is not None}
     run.log_event(RUN_STARTED, source=SOURCE, metadata=metadata)
@@ -192,14 +196,14 @@ def _join_outer_run(settings: Settings, asked: dict[str, Any], start: RunStart) 
 
 
 def active_run() -> Run | None:
-    """Return the run that functions such as `log_metric` record into; None if there is none.
+    """Return the run that functions such as `log_metric` record into; None if no run is active.
 
-    This is the first of the following runs that exists:
+    The result is the first of these runs that exists:
 
     - the latest run that this thread or task started, or that was active in the code that started
       this thread or task,
     - the latest run of the main thread,
-    - the process's active run, if it has only one,
+    - the active run of this process, if exactly one run is active,
     - in a process that another process started: the active run of that other process.
 
     Costs about a microsecond.
@@ -226,7 +230,7 @@ def _log_metric_of_active(
 
 
 def _call_active(verb: str) -> Callable[..., Any]:
-    """Build a function that looks up the active run at each call, and calls one of its methods."""
+    """Build a function that finds the active run at each call, and calls one of its methods."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         run = active_runs.process_run
@@ -247,7 +251,7 @@ class _ActiveRun:
         method = getattr(Run, verb)
         function: Any = _log_metric_of_active if verb == "log_metric" else _call_active(verb)
         update_wrapper(function, method)
-        # inspect.signature and help() then show the method's parameters without self
+        # so that inspect.signature and help() show the method's parameters without self
         function.__wrapped__ = partial(method, None)
         function.__module__, function.__qualname__ = (
             __name__,

@@ -1,4 +1,4 @@
-"""The demo: it trains a scikit-learn network on handwritten digits, and records the training.
+"""A demo that trains a scikit-learn network on handwritten digits, and records the training.
 
 Needs the ``demo`` extra. Imports `_api` to record, and `export`, `journal.reader` and
 `recorded_run` to read the run afterwards.
@@ -39,7 +39,14 @@ _RATE: Final = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """The results of epoch `number` of `epochs`, counted from 1."""
+    """The results of one epoch of the training.
+
+    Attributes:
+        number: the number of the epoch, counted from 1.
+        epochs: the total number of epochs.
+        loss: the loss of the last training batch of the epoch.
+        validation_accuracy: the accuracy on the validation data after the epoch, from 0 to 1.
+    """
 
     number: int
     epochs: int
@@ -49,7 +56,7 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """The results of the demo, and the time that it took.
+    """The result of `run_demo`: what the demo recorded, and how long each part took.
 
     Attributes:
         results: the metrics of the evaluation, by name.
@@ -106,9 +113,10 @@ def run_demo(
     store: str | os.PathLike[str] | None = None,
     report: Callable[[Epoch], None] | None = None,
 ) -> Demo:
-    """Train a network, record the run, and write its graph as a web page. Takes a few seconds.
+    """Train a network, record the training as a run, and write the run's graph as a web page.
 
-    Every run gives the same results. If the ``html`` extra is not installed, no page is written.
+    Takes a few seconds. The results are the same every time. If the ``html`` extra is not
+    installed, no page is written.
 
     Args:
         epochs: the number of passes over the training data, 1 or more.
@@ -192,7 +200,7 @@ def _train(
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 model.partial_fit(x, y, classes=np.arange(10))
-            # scikit-learn turns Ctrl-C into this warning, and would continue training
+            # after Ctrl-C, scikit-learn only issues a warning, and would continue the training
             if any("interrupted by user" in str(warning.message) for warning in caught):
                 raise KeyboardInterrupt
             accuracy = model.score(x, y)

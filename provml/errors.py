@@ -74,7 +74,7 @@ class RunNotFoundError(ProvMLError, LookupError):
 
 
 class SeriesNotFoundError(RunNotFoundError):
-    """No series has this name and context, or several series do and the call must select one.
+    """No series has this name and context, or several series do, so the call is ambiguous.
 
     Code that reads a series of a run by name needs to catch only `RunNotFoundError`.
     """
@@ -143,5 +143,5 @@ class MissingProgramError(ProvMLError, FileNotFoundError):
 class ProvMLWarning(UserWarning):
     """A warning about a problem, such as a full disk, after which recording continues.
 
-    provml counts the records that it loses.
+    If records are lost because of the problem, provml counts them.
     """

@@ -1,7 +1,8 @@
 """Reads a recorded run, whether it is still running, has ended, or has crashed.
 
-Reading raises exceptions, whereas recording only warns. Imports `journal` and `base`; imports the
-packages that derive documents (`model`, `export`, numpy, prov) only when they are needed.
+Errors while reading raise exceptions, whereas errors while recording only cause warnings. Imports
+`journal` and `base`; imports the packages that derive documents (`model`, `export`, numpy, prov)
+only when they are needed.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def load(run: str | os.PathLike[str], store: str | os.PathLike[str] | None = Non
 class RecordedRun:
     """A recorded run, as `load` returns it. Each call reads everything recorded so far.
 
-    Parameters, tags and metadata are read again only if the run has recorded more in the meantime.
+    Parameters, tags and metadata are read again only if more was recorded in the meantime.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,7 +87,7 @@ class RecordedRun:
         return Journal(self.path, self._warn_of_damage)
 
     def _warn_of_damage(self, found: Damage) -> None:
-        """Warn about damage, but only the first time that a read finds any."""
+        """Issue a warning about damaged files, but only the first time that damage is found."""
         if self._has_warned:
             return
         self._has_warned = True
@@ -94,7 +95,7 @@ class RecordedRun:
             f"the files of run {self.path.name} are damaged, so the damaged records are left out "
             f"({found}); for the full list, run: provml check {self.path}"
         )
-        # show no source line: the call that notices the damage did not cause it
+        # show no line of source code, because the call that found the damage did not cause it
         warnings.warn_explicit(message, ProvMLWarning, "provml", 1, registry={})
 
     def __repr__(self) -> str:
@@ -133,7 +134,10 @@ class RecordedRun:
 
     @property
     def reason(self) -> str | None:
-        """The reason for the status, or None. For a live run, this names the recording process."""
+        """The reason for the status, or None.
+
+        While the run is running, the reason names the process that records the run.
+        """
         return self._journal.state().reason
 
     @property
@@ -182,8 +186,8 @@ class RecordedRun:
         """The summaries of the machine readings, such as ``system.cpu_percent.mean``.
 
         When the run ends, provml records the mean and maximum of each percentage, and the sum of
-        each energy value. If there were alerts, it also records their number. `resources` computes
-        statistics of all readings, even for a run that has not ended.
+        each energy reading. If readings raised alerts, provml also records the number of alerts.
+        `resources` computes statistics of all readings, even for a run that has not ended.
         """
         return self._settings["reading_summary"].to_dict()
 
@@ -199,9 +203,10 @@ class RecordedRun:
 
     @property
     def parent(self) -> str | None:
-        """The name of the run that this run is a part of, ``<experiment>/<id>``, or None.
+        """The name of this run's parent, as ``<experiment>/<id>``; None if it has no parent.
 
-        If only the parent's id is known, the name is the id.
+        The parent is the run that this run is a part of. If only the parent's id is known, the name
+        is that id.
         """
         found = read_reference(self._journal.description.get("parent"))
         return None if found is None else found.name
@@ -267,8 +272,8 @@ class RecordedRun:
                 this name, the first kind that has a series with this name.
             of: the name of the model or artifact that was measured; ``("model", name)`` if a model
                 and an artifact have the same name. By default, the samples that are not linked to a
-                model or artifact; if all samples are linked to the same model or
-                artifact, all samples.
+                model or artifact; if all samples are linked to the same model or artifact, all
+                samples.
 
         Raises:
             SeriesNotFoundError: no series matches, or series of several contexts or models do; the
@@ -288,7 +293,7 @@ class RecordedRun:
         since: TimeLike | None = None,
         until: TimeLike | None = None,
     ) -> list[RecordedEvent]:
-        """Return the events that match all arguments, in the order of time.
+        """Return the events that match all arguments, in order of time.
 
         Args:
             name: the event's name; None selects all names.
@@ -316,7 +321,7 @@ class RecordedRun:
         Args:
             name: the name of the span, which is the part ``X``; None selects all names.
             source: as in `events`.
-            since, until: the start and the end of a period; only spans that overlap it are
+            since, until: the start and the end of a period. Only spans that overlap the period are
                 returned. None sets no limit.
 
         Raises:
@@ -355,7 +360,7 @@ class RecordedRun:
     def artifacts(self) -> list[RecordedContent]:
         """Return the artifacts, models, datasets and inputs that the run logged.
 
-        They are grouped by process, in the order in which they were logged.
+        The list is grouped by process. Within each process, it is in the order of logging.
         """
         return find_contents(self._open_journal())
 
@@ -390,7 +395,7 @@ class RecordedRun:
         return build_prov_document(RunMapping(self._open_journal(), detail))
 
     def to_rdflib(self, detail: str | None = None) -> Graph:
-        """Build an ``rdflib`` graph of the run that uses the PROV-O vocabulary.
+        """Convert the run to an ``rdflib`` graph, in the PROV-O vocabulary.
 
         Costs about 0.2 ms and a few kilobytes of memory per sample.
 
@@ -427,7 +432,8 @@ class RecordedRun:
             answer = loaded.query(text, **parameters)
             if answer.kind != "table":
                 raise QueryError(
-                    f"the result is a {answer.kind}, not a table: use provml.sparql.load_runs"
+                    f"the query's result is a {answer.kind}, but query() only returns tables: use "
+                    "provml.sparql.load_runs for this query"
                 )
             return [dict(zip(answer.variables, row, strict=True)) for row in answer]
 
@@ -439,7 +445,7 @@ class RecordedRun:
         by: str | None = None,
         log: bool = False,
     ) -> Picture:
-        """Plot series, with one chart per name, to a file or for a notebook.
+        """Draw series, with one chart per name, and write the charts to a file if one is given.
 
         If the call is the last line of a notebook's cell, the notebook shows the charts. Costs one
         pass over the samples.
@@ -453,7 +459,7 @@ class RecordedRun:
             log: whether the vertical axis is logarithmic.
 
         Returns:
-            The picture as it was written; as SVG if no file was written.
+            The picture in the format of the file; SVG if no file is given.
 
         Raises:
             InvalidArgumentError: the file extension or the axis is unknown.
@@ -483,10 +489,10 @@ class RecordedRun:
         return run_graph(RunMapping(self._open_journal(), detail))
 
     def to_pydot(self, detail: str | None = "series", view: View | None = None) -> Dot:
-        """Build a Graphviz picture of the run that follows the PROV layout conventions.
+        """Build a Graphviz picture of the run, drawn according to the PROV layout conventions.
 
-        With ``series`` detail, large groups of similar things share one node: the series of a
-        context with their plots, the parameters, and the steps.
+        With ``series`` detail, each large group of similar elements is drawn as one node: the
+        series of a context with their plots, the parameters, and the steps.
 
         Args:
             detail: as in `statements`.
@@ -513,7 +519,7 @@ class RecordedRun:
     ) -> None:
         """Write the run to a file in one of the export formats.
 
-        The memory that the export needs does not grow with the run, except for graphs and pictures.
+        Memory use does not grow with the size of the run, except for graphs and pictures.
 
         Args:
             format: ``provjson``, or another format that ``provml formats`` lists.

@@ -31,7 +31,7 @@ class RunCheck:
 
     Attributes:
         path: the run's folder.
-        damage: the recorded parts that are damaged, missing or can't be verified.
+        damage: the recorded parts that are damaged or missing, or that can't be verified.
         not_covered: a description of each part that can't be checked, because provml recorded no
             checksum or digest for it.
     """
@@ -89,7 +89,7 @@ def _find_gaps(journal: Journal) -> Iterator[str]:
 
 
 def _check_copies(journal: Journal) -> Iterator[Damage]:
-    """Compare each copy in the run's folder with the digest that the journal contains."""
+    """Yield the copies that are missing, unreadable, or differ from their digest in the journal."""
     expected: dict[tuple[str, bool], set[str]] = {}
     for _, _, record in journal.records():
         for path, is_folder, sha256 in _find_copies(record, 0):
@@ -105,11 +105,13 @@ def _check_copies(journal: Journal) -> Iterator[Damage]:
             yield Damage(path, f"the copy can't be read: {error}")
         else:
             if digest not in digests:
-                yield Damage(path, "the copy is damaged: its digest is not the recorded one")
+                yield Damage(
+                    path, "the copy is damaged: its digest differs from the recorded digest"
+                )
 
 
 def _find_copies(content: Any, depth: int) -> Iterator[tuple[str, bool, str]]:
-    """For each copy in a record, yield its path, whether it is a folder, and its digest."""
+    """Yield the path of each copy that a record names, whether it is a folder, and its digest."""
     if depth > _MAX_DEPTH:
         return
     if isinstance(content, list):
@@ -118,7 +120,8 @@ def _find_copies(content: Any, depth: int) -> Iterator[tuple[str, bool, str]]:
     if not isinstance(content, dict):
         return
     path = content.get("copy")
-    sha256 = content.get("copy_sha256") or content.get("sha256")  # the copy may be masked
+    # if secrets in the copy are masked, the copy has a digest of its own
+    sha256 = content.get("copy_sha256") or content.get("sha256")
     if isinstance(path, str) and isinstance(sha256, str):
         yield path, content.get("kind") == "folder", sha256
     for member in content.values():
@@ -139,7 +142,7 @@ def _digest_members(folder: OpenFolder, prefix: str, depth: int) -> Iterator[tup
     Raises OSError if the folder is nested more than 100 levels deep.
     """
     if depth > _MAX_DEPTH:
-        raise OSError(f"{folder.path} is nested too deeply")
+        raise OSError(f"{folder.path} is nested more than {_MAX_DEPTH} folders deep")
     for entry in folder.list():
         name = f"{prefix}{entry.name}"
         if entry.is_folder:
@@ -157,7 +160,7 @@ def _digest_members(folder: OpenFolder, prefix: str, depth: int) -> Iterator[tup
 
 
 def _check_documents(folder: Path) -> Iterator[Damage]:
-    """Compare each document with the digest that was recorded when it was written."""
+    """Yield the documents that are missing, unreadable, or differ from their recorded digest."""
     root = store_files.store_root(folder)
     for name, digests in sorted(read_digests(folder).items()):
         try:
@@ -170,7 +173,8 @@ def _check_documents(folder: Path) -> Iterator[Damage]:
         else:
             if digest not in digests:
                 yield Damage(
-                    name, f"the document has changed: its digest is not the one in {DIGESTS_FILE}"
+                    name,
+                    f"the document has changed: its digest differs from the one in {DIGESTS_FILE}",
                 )
 
 

@@ -59,12 +59,12 @@ class Captured:
 
     @property
     def runs(self) -> list[RecordedRun]:
-        """Every run recorded in the block, oldest first, starting with the run of `capture`."""
+        """All runs recorded in the block, oldest first. A run that `capture` started is first."""
         return [RecordedRun(folder) for folder in list_run_folders(self._store)]
 
     @property
     def run(self) -> RecordedRun:
-        """The last run that the code in the block started, or else the run of `capture` itself.
+        """The last run that the code in the block started, or else the run that `capture` started.
 
         Raises:
             RunNotFoundError: no run was recorded in the block.
@@ -83,21 +83,22 @@ class Captured:
 
 @contextmanager
 def capture(start: bool = True, sample: bool = False) -> Iterator[Captured]:
-    """Record everything that the block logs; yield a `Captured` object to read the records.
+    """Record what the code in the ``with`` block logs; yield a `Captured` object to read it.
 
-    The records are in a temporary folder, which provml removes when nothing refers to the yielded
-    object any more.
+    provml records into a temporary folder, and removes the folder when nothing refers to the
+    yielded object any more.
 
     Args:
         start: whether to start a run for the block, so that functions such as `provml.log_metric`
-            work. Use False if the code under test calls `provml.start_run` itself. These runs are
-            also recorded in the temporary folder, unless the code passes ``store``.
-        sample: whether to take readings of the machine in the background, as runs outside tests do.
+            work. Use False if the code under test calls `provml.start_run` itself. The runs that
+            the code starts are also recorded in the temporary folder, unless the code passes
+            ``store``.
+        sample: whether to take readings of the machine in the background, as in a normal run.
     """
     folder = tempfile.mkdtemp(prefix="provml-capture-")
     captured = Captured(Path(folder))
     weakref.finalize(captured, shutil.rmtree, folder, ignore_errors=True)
-    # the environment may disable recording, or make the run join another run
+    # override the variables that disable recording or make the run join another run
     own = {STORE_VARIABLE: folder, DISABLED_VARIABLE: "0", JOINED_VARIABLE: ""}
     if not sample:
         own[SAMPLE_INTERVAL_VARIABLE] = "0"

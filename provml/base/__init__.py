@@ -1,4 +1,4 @@
-"""The basics that every part of provml may import: contexts, times, settings, events and sinks.
+"""The modules that every part of provml may import: contexts, times, settings, files and texts.
 
 Imports only `errors` from provml.
 """

@@ -24,8 +24,8 @@ _BOOT_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 def boot_ns() -> int:
     """Return the number of nanoseconds since the machine booted, including suspend time.
 
-    The difference between two values is a duration that changes to the machine's clock do not
-    affect.
+    Use the difference between two values to measure a duration. Changes to the machine's clock do
+    not affect this difference.
     """
     return time.clock_gettime_ns(_BOOT_CLOCK)
 

@@ -94,7 +94,7 @@ class Context:
         return cls._known.setdefault(path, self)
 
     def __setattr__(self, attribute: str, value: object) -> None:
-        raise AttributeError(f"a Context can't be changed: {attribute}")
+        raise AttributeError(f"a Context can't be changed: {attribute!r} is read-only")
 
     def __reduce__(self) -> tuple[type[Context], tuple[str, Context | None]]:
         return Context, (self.name, self.parent)
@@ -180,7 +180,7 @@ def matching_paths(context: Context | str | None) -> tuple[ContextPath, ...]:
     """Return the paths that a context in a query can mean, with the best match first.
 
     Early versions of provml recorded a context named ``train`` under that name, so this name is
-    tried first. Otherwise ``train`` means training, as in the methods that record.
+    tried first. If no such context exists, ``train`` means training, as in the methods that record.
     """
     return tuple(dict.fromkeys((given_path(context), context_path(context))))
 
@@ -197,7 +197,7 @@ def group_path(group: Context | str) -> tuple[str, ...]:
     """Return the path of the context that a metric group belongs to.
 
     Raises:
-        InvalidArgumentError: the group is None, or neither a `Context` nor a ``str``.
+        InvalidArgumentError: the group is neither a `Context` nor a ``str``.
     """
     path = context_path(group)
     if path is None:

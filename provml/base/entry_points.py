@@ -1,4 +1,4 @@
-"""Finds what other packages add to provml: formats, commands, collectors and trackers.
+"""Finds the formats, commands, collectors and trackers that other packages add to provml.
 
 Imports nothing else from provml.
 """
@@ -17,7 +17,7 @@ def find_entry_points(group: str) -> dict[str, EntryPoint]:
     If two packages use the same name, the package that comes first on Python's import path wins.
     The first call in a process costs about 30 ms.
     """
-    from importlib import metadata  # slow: takes as long as importing the rest of provml
+    from importlib import metadata  # imported here because it is as slow as the rest of provml
 
     found: dict[str, EntryPoint] = {}
     for point in metadata.entry_points(group=group):

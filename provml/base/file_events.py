@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 FILES_WATCHED: Final = "files watched"
-"""How the files of a command were found, and what this way does not see."""
+"""The event that says how a command's files were found, and which files that method misses."""
 FILES_CAPTURED: Final = "files captured"
-"""The number of files that were recorded."""
+"""The event that counts the recorded files."""
 FILES_LEFT_OUT: Final = "files left out"
-"""The number of files that the rules left out, by reason."""
+"""The event that counts the files that were left out, by reason."""

@@ -41,7 +41,7 @@ class EntryName(str):
 def open_folder_in(parent: int, name: str, path: Path) -> int:
     """Open a folder in an open folder, and return its descriptor.
 
-    Raises StoreError if the entry is not a folder. The path is for error messages.
+    Raises StoreError if the entry is not a folder. The path is used only in error messages.
     """
     try:
         return os.open(EntryName(name), _FOLDER_FLAGS, dir_fd=parent)
@@ -56,7 +56,7 @@ def open_folder_in(parent: int, name: str, path: Path) -> int:
 def open_file_in(parent: int, name: str, path: str | Path, flags: int) -> int:
     """Open or create a regular file in an open folder, and return its descriptor.
 
-    Raises StoreError if the entry is not a regular file. The path is for error messages.
+    Raises StoreError if the entry is not a regular file. The path is used only in error messages.
     """
     try:
         if flags & os.O_CREAT:
@@ -102,7 +102,7 @@ def open_new_folder_in(parent: int, name: str, path: Path) -> int:
 
 
 def exists_in(parent: int, name: str) -> bool:
-    """Return whether an open folder has an entry of this name, which may be a link."""
+    """Return whether an open folder has an entry with this name. A link counts as an entry."""
     try:
         os.stat(name, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
@@ -111,7 +111,7 @@ def exists_in(parent: int, name: str) -> bool:
 
 
 def rename_entry(old: int, name: str, new: int, new_name: str, path: Path) -> None:
-    """Rename an entry of a folder. If that fails, the error names the new path."""
+    """Rename an entry, or move it to another open folder. If that fails, the error names `path`."""
     try:
         os.replace(name, new_name, src_dir_fd=old, dst_dir_fd=new)
     except OSError as error:
@@ -119,7 +119,7 @@ def rename_entry(old: int, name: str, new: int, new_name: str, path: Path) -> No
 
 
 def remove_folder_in(parent: int, name: str, path: Path) -> None:
-    """Remove a folder in an open folder with its content, without following links in it."""
+    """Remove a folder and its content from an open folder. Removes links without following them."""
     fd = open_folder_in(parent, name, path)
     try:
         with os.scandir(fd) as entries:
@@ -153,7 +153,7 @@ def check_regular(status: os.stat_result, path: str | Path) -> None:
 
 
 def describe_kind(mode: int) -> str:
-    """Return what an entry of this mode is, such as ``a named pipe``."""
+    """Return the kind of an entry with this mode, such as ``a named pipe``."""
     return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "a device")
 
 
@@ -171,5 +171,8 @@ def set_folder_mode(fd: int) -> None:
 
 
 def shared_folder_mode(status: os.stat_result) -> int:
-    """Return a new folder's mode. Keep the bit that makes new files inherit the folder's group."""
+    """Return the mode for a new folder in a store.
+
+    Keeps the set-group-ID bit, which makes new files inherit the folder's group.
+    """
     return (status.st_mode & stat.S_ISGID) | (0o777 & ~store_umask())

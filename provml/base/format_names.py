@@ -80,7 +80,7 @@ def load_added_format(point: EntryPoint) -> Any:
             return writer
     package = point.dist.name if point.dist is not None else point.value
     raise ExportError(
-        f"the package {package} adds the format {point.name!r}, but it cannot be loaded "
+        f"the package {package} adds the format {point.name!r}, but the format cannot be loaded "
         f"({reason}): fix or uninstall {package}"
     ) from None
 

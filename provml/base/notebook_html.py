@@ -12,7 +12,7 @@ from typing import Any, Final
 from provml.base.text import printable
 
 MOST_ROWS: Final = 50
-"""The maximum number of rows in a table. A line below the table counts the others."""
+"""The maximum number of rows that a table shows. A line below the table gives the total number."""
 
 _LONGEST_CELL: Final = 200
 

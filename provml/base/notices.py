@@ -12,9 +12,9 @@ from provml.errors import ProvMLWarning
 
 
 def warn_without_raising(message: str) -> None:
-    """Issue a ProvMLWarning. If a filter makes the warning an error, print it to standard error."""
+    """Issue a ProvMLWarning; print it to standard error if a filter turns warnings into errors."""
     try:
-        # show no source line: the code that notices the problem did not cause it
+        # show no line of source code, because the code that found the problem did not cause it
         warnings.warn_explicit(message, ProvMLWarning, "provml", 1, registry={})
     except ProvMLWarning:
         _print_warning(message)

@@ -19,7 +19,7 @@ class KeyedResult:
     __slots__ = ()
 
     def _set_fields(self, *values: Any) -> None:
-        """Set all fields, in the order of ``__match_args__``; they can't be changed later."""
+        """Set all fields, in the order of ``__match_args__``. The fields can't be changed later."""
         for name, value in zip(self.__match_args__, values, strict=True):
             object.__setattr__(self, name, value)
 

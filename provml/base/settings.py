@@ -1,6 +1,7 @@
 """Reads provml's settings from environment variables.
 
-provml reads the recording settings once, when a run starts. No other module reads ``PROVML_*``.
+provml reads the recording settings once, when a run starts. No other module reads the environment
+variables ``PROVML_*``.
 Imports only `errors` from provml.
 """
 
@@ -31,7 +32,7 @@ TRACE_WAYS = ("auto", "strace", "off")
 PARENT_VARIABLE = "PROVML_PARENT_RUN"
 _ON = ("1", "true", "yes", "on")
 _OFF = ("0", "false", "no", "off")
-# mpirun in a batch script: every process inherits SLURM's rank 0 of the script itself
+# SLURM_PROCID is last: processes that mpirun starts in a batch script inherit the script's rank, 0
 _RANK_VARIABLES = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 _LOCAL_RANK_VARIABLES = (
     "LOCAL_RANK",
@@ -54,7 +55,7 @@ def store_umask() -> int:
 
     ``PROVML_UMASK`` sets the umask in octal digits, as in the shell's ``umask`` command. ``007``
     shares the store with the group. The default, ``077``, keeps the store private. A value that is
-    not an octal number counts as ``077``, so that a typing error never makes a store accessible.
+    not an octal number counts as ``077``, so that a typing error never gives others access.
     """
     text = os.environ.get(UMASK_VARIABLE, "")
     return int(text, 8) & 0o777 if _is_octal(text) else 0o077
@@ -75,8 +76,8 @@ def _check_umask() -> None:
 def cache_folder() -> Path:
     """Return the folder for files that provml can recreate.
 
-    This is ``provml`` in ``XDG_CACHE_HOME``, or in ``~/.cache`` if that variable is not set to an
-    absolute path.
+    This is the folder ``provml`` in ``XDG_CACHE_HOME`` or, if that variable is not set to an
+    absolute path, in ``~/.cache``.
     """
     cache = os.environ.get("XDG_CACHE_HOME", "")
     if not os.path.isabs(cache):
@@ -103,9 +104,9 @@ class Settings(NamedTuple):
     """``PROVML_SYNC_INTERVAL_S``: the number of seconds between two fdatasync calls. A power loss
     costs at most the records of this period. 0 means to sync only at the end of the run."""
     disabled: bool
-    """``PROVML_DISABLED=1``: every run is disabled and records nothing."""
+    """Whether every run is disabled and records nothing; ``PROVML_DISABLED=1`` sets this."""
     run_id: str | None
-    """``PROVML_RUN_ID``: the id that all ranks of one job share."""
+    """``PROVML_RUN_ID``: the default run id, such as an id that all ranks of a job share."""
     joined_run: str | None
     """``PROVML_JOINED_RUN``: the folder of the run that ``provml run`` started."""
     command: str
@@ -138,8 +139,8 @@ class Settings(NamedTuple):
     store: str | None = None
     """``PROVML_STORE``: the folder that contains the runs; None if the variable is not set."""
     code: bool = True
-    """``PROVML_CODE=off``: runs don't record the files of code and configuration that the script
-    uses."""
+    """Whether runs record the code and configuration files that the script uses;
+    ``PROVML_CODE=off`` sets this to False."""
 
 
 def read_settings() -> Settings:
@@ -181,9 +182,10 @@ def read_mask_settings() -> MaskSettings:
 
 
 def may_record_code() -> bool:
-    """Return whether a run in this process could record its code, without checking the settings.
+    """Return whether the environment allows the runs of this process to record code.
 
-    This is False if ``PROVML_CODE`` or ``PROVML_DISABLED`` turns that off.
+    Returns False if ``PROVML_CODE`` or ``PROVML_DISABLED`` turns that off. Raises no error if a
+    variable has an invalid value.
     """
     is_disabled = os.environ.get(DISABLED_VARIABLE, "").lower() in _ON
     return not is_disabled and os.environ.get(CODE_VARIABLE, "").lower() not in _OFF
@@ -205,7 +207,7 @@ def _read_trace_way() -> str:
 
 
 def _read_patterns(variable: str) -> tuple[str, ...]:
-    """Return patterns that are separated like the folders in ``PATH``."""
+    """Return the patterns in a variable, which are separated like the folders in ``PATH``."""
     text = os.environ.get(variable, "")
     return tuple(pattern for pattern in text.split(os.pathsep) if pattern) if text else ()
 

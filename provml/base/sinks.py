@@ -75,7 +75,7 @@ def open_sink(target: Destination) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _name_target_in_errors(target: str | os.PathLike[str]) -> Iterator[None]:
-    """Make system errors name the target, not the temporary file, and suggest a fix."""
+    """Make system errors name the target instead of the temporary file, and suggest a fix."""
     try:
         yield
     except OSError as error:

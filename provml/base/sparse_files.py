@@ -18,9 +18,9 @@ def is_sparse(file: BinaryIO) -> bool:
 
 
 def skip_line(file: BinaryIO) -> int:
-    """Move a file's position to the end of an overlong line, and return the offset of that end.
+    """Move a file's position to the end of the current line, and return the new position.
 
-    Skips the holes of a sparse file.
+    The line may be very long. If the file is sparse, its holes are skipped.
     """
     sparse = is_sparse(file)
     while (piece := file.readline(_PIECE_BYTES)) and not piece.endswith(b"\n"):

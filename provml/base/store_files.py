@@ -86,9 +86,9 @@ def read_file(root: Path, path: Path, limit: int) -> bytes:
 
 
 class OpenFolder:
-    """A folder below the root that stays open, so that its files are opened without a path look-up.
+    """An open folder below the root. Its entries are opened without looking up its path again.
 
-    Use it in a ``with`` block. Each method costs one to four system calls.
+    Use the object in a ``with`` block. Each method costs one to four system calls.
 
     Attributes:
         path: the folder's path, for error messages.
@@ -253,7 +253,7 @@ def make_folder(root: Path, path: Path) -> bool:
 
 @contextmanager
 def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
-    """Yield a temporary file for the new version of a file, and replace the file at the end.
+    """Yield a temporary file, which replaces the file at a path when the ``with`` block ends.
 
     If the ``with`` block raises an exception, the file stays unchanged and the temporary file is
     removed. If the path is a link, the link itself is replaced, and its target stays unchanged. If
@@ -301,7 +301,9 @@ def create_file(root: Path, path: Path, content: bytes) -> bool:
 
 
 def sweep_temporaries(root: Path, path: Path) -> list[Path]:
-    """Remove the temporary files that ended processes left in a folder; return their paths.
+    """Remove the temporary files and folders that ended processes left in a folder.
+
+    Returns the paths of the removed files and folders.
 
     Removes a regular file only if `replacing` or `create_file` could have chosen its name and no
     process holds its lock. Removes a folder only if `make_temporary_folder` could have chosen its
@@ -320,7 +322,7 @@ def sweep_temporaries(root: Path, path: Path) -> list[Path]:
             try:
                 file = open_file_in(fd, name, path / name, os.O_RDWR)
             except OSError:
-                continue  # this is not a regular file, is not ours, or was renamed in the meantime
+                continue  # not a regular file, another user's file, or renamed in the meantime
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(name, dir_fd=fd)
@@ -335,7 +337,7 @@ def sweep_temporaries(root: Path, path: Path) -> list[Path]:
 
 
 def _sweep_folder_in(parent: int, name: str, path: Path) -> bool:
-    """Remove a temporary folder unless a process holds its lock; return whether it is gone."""
+    """Remove a temporary folder unless a process holds its lock; return whether it was removed."""
     try:
         fd = open_folder_in(parent, name, path)
     except OSError:
@@ -356,7 +358,7 @@ def _open_locked(root: Path, path: Path) -> int | None:
         fd = open_folder(root, path)
     except FileNotFoundError:
         return None
-    with suppress(OSError):  # the file system does not support locks, so nothing is swept
+    with suppress(OSError):  # without support for locks, no process removes the folder
         fcntl.flock(fd, fcntl.LOCK_SH)
     if is_folder(root, path):
         return fd
@@ -399,7 +401,7 @@ def remove_file(root: Path, path: Path) -> None:
 
 
 def remove_folder(root: Path, path: Path) -> None:
-    """Remove a folder below the root with its content, without following links in it."""
+    """Remove a folder below the root and its content. Removes links without following them."""
     with _open_parent(root, path) as (parent, name):
         remove_folder_in(parent, name, path)
 
@@ -426,7 +428,7 @@ def move(root: Path, source: Path, target: Path) -> None:
 
 
 def _split_below(root: Path, path: Path) -> tuple[str, ...]:
-    """Return a path's components below the root. Raises StoreError if it is not below the root."""
+    """Return a path's components below the root. Raises StoreError for a path outside the root."""
     start, text = os.fspath(root), os.fspath(path)
     if text == start:
         return ()

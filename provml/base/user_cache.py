@@ -16,7 +16,7 @@ from provml.errors import StoreError
 
 
 def open_cache_of_store(store: Path, kind: str) -> tuple[Path, Path]:
-    """Create the folder in the user's cache that holds one kind of file for one store.
+    """Create a folder in the user's cache, for the files of one kind that belong to one store.
 
     Args:
         store: the store's folder.
@@ -37,7 +37,10 @@ def open_cache_of_store(store: Path, kind: str) -> tuple[Path, Path]:
 
 
 def open_user_cache() -> Path:
-    """Create the user's cache folder. Raises StoreError if other users can write to it."""
+    """Create the user's cache folder if it is missing, and return its path.
+
+    Raises StoreError if the folder belongs to another user, or if other users can write to it.
+    """
     folder = cache_folder()
     try:
         os.makedirs(folder.parent, 0o700, exist_ok=True)

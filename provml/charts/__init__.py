@@ -1,4 +1,4 @@
-"""Draws charts of the series of one or more runs as pictures, HTML pages or text.
+"""Draws charts of series, from one or more runs, as pictures, HTML pages or text.
 
 Imports only `base`, `errors`, `journal`, `model` and `page` from provml; imports numpy and
 matplotlib only when needed.
@@ -53,12 +53,12 @@ def draw(
     log: bool = False,
     format: str | None = None,
 ) -> Charts:
-    """Draw charts of the series of some runs, and write them to a file.
+    """Draw charts of the series of one or more runs, and write the charts to a file.
 
     Each chart shows all series of the same name, with a curve for each run, context and rank. If
-    there are several runs, each has a colour, and each context has a line style. A curve
-    with very many samples is thinned: it shows only the lowest and the highest sample of each
-    interval, and a note says so.
+    there are several runs, each run has a colour, and each context has a line style. A curve with
+    very many samples is thinned: it shows only the lowest and the highest sample of each interval,
+    and a note below the charts says so.
 
     Reads the samples once. A picture takes about 50 ms more per chart.
 
@@ -80,7 +80,7 @@ def draw(
     Raises:
         InvalidArgumentError: the format or axis is unknown, or there are too many charts for one
             picture.
-        RunNotFoundError: the run does not exist.
+        RunNotFoundError: a folder contains no run.
         SeriesNotFoundError: no run has a series or context with a given name. The message lists
             the available names.
         MissingExtraError: a package that is needed to draw the charts is not installed.
@@ -119,11 +119,11 @@ def plot(
     log: bool = False,
     store: str | os.PathLike[str] | None = None,
 ) -> Picture:
-    """Plot the series of some runs over one another, to a file or for a notebook.
+    """Draw the series of one or more runs, and write the charts to a file if one is given.
 
-    There is one chart per name. If there are several runs, each run has a colour, and each context
-    has a line style. If the call is the last line of a notebook's cell, the notebook shows the
-    charts. Costs one pass over the samples of each run.
+    Series with the same name share a chart. If there are several runs, each run has a colour, and
+    each context has a line style. If the call is the last line of a notebook's cell, the notebook
+    shows the charts. Costs one pass over the samples of each run.
 
     Args:
         runs: the runs, or a single run. Each is a `Run`, a `RecordedRun`, or a name as for `load`.
@@ -137,7 +137,7 @@ def plot(
             ``provenance``.
 
     Returns:
-        The picture as it was written; as SVG if no file was written.
+        The picture in the format of the file; SVG if no file is given.
 
     Raises:
         InvalidArgumentError: there are no runs, or the file extension or the axis is unknown.

@@ -35,9 +35,9 @@ class Curve:
 
     Attributes:
         count: the number of samples in the series. The columns of a thinned curve are shorter.
-        step, epoch, time: the position of each sample on that axis; NaN if there is none.
+        step, epoch, time: the position of each sample on this axis; NaN if it has no position.
         value: the value of each sample; NaN if the value is not a finite number.
-        unplaced: for each axis, the number of samples in the series that have no position on it.
+        unplaced: for each axis, the number of samples that have no position on the axis.
     """
 
     series: RunSeries
@@ -60,9 +60,9 @@ class Curve:
         return [name for name in AXES if np.isfinite(getattr(self, name)).any()]
 
     def over(self, axis: str) -> tuple[Numbers, Numbers]:
-        """Return the positions on an axis, and the values.
+        """Return the positions of the samples on an axis, and the values of the samples.
 
-        A NaN is inserted wherever the position decreases, so that the line is interrupted there.
+        Where the position decreases, a NaN value is inserted, so that the line is interrupted.
         """
         import numpy as np
 
@@ -114,14 +114,14 @@ class _CurveBuilder:
                 continue  # stretches of this length would leave too many points
             rows = rows[:, select_points(rows[5], rows[0], rows[1] // self._length)]
             if self._length > 2 * self.count:
-                break  # each process needs at least one stretch
+                break  # each process now has a single stretch, so nothing more can be removed
         return rows
 
 
 def read_curves(
     table: SeriesTable, chosen: Iterable[RunSeries], started_ns: int, points: int
 ) -> list[Curve]:
-    """Read the curves of the chosen series, in the same order.
+    """Read the curves of the chosen series, and return them in the order of `chosen`.
 
     Reads the samples once, for any number of series. Memory use does not grow with the
     number of samples.
@@ -145,7 +145,7 @@ def read_curves(
 
 
 def select_points(values: Numbers, *stretches: Numbers) -> NDArray[np.intp]:
-    """Return the indices of the values that make a thinned curve look like the original.
+    """Return the indices of the values to keep, so that a thinned curve looks like the original.
 
     Keeps the first and the last value. For each stretch, keeps the lowest and the highest value,
     and one value that is not a number, so that gaps stay visible.

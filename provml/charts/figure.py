@@ -43,7 +43,7 @@ _MOST_LABELS: Final = 24
 
 
 def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
-    """Draw charts as one picture, and write it to a file. Equal charts give identical files.
+    """Draw charts as one picture, and write the picture to a file. Equal charts give equal files.
 
     Raises:
         InvalidArgumentError: there are too many charts for one picture.
@@ -93,7 +93,7 @@ def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
 
 
 def _set_text(artist: Any, content: str) -> Any:
-    """Set the text of a matplotlib artist, and don't interpret dollar signs as formulas."""
+    """Set the text of a matplotlib artist. Dollar signs in the text do not enclose formulas."""
     artist.set_parse_math(False)
     artist.set_text(content)
     return artist
@@ -189,7 +189,7 @@ def _draw_chart(axes: Axes, chart: Chart, log: bool) -> None:
 
 
 def _find_lone_points(y: Any) -> Any:
-    """Return a mask of the points with gaps on both sides, which a line alone would not show."""
+    """Return a mask of the points with gaps on both sides, which need a marker to be visible."""
     import numpy as np
 
     gap = ~np.isfinite(y)

@@ -1,4 +1,4 @@
-"""Draws charts as a picture that a notebook shows."""
+"""Draws charts as a picture, which a notebook can show."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FRAME_HEIGHT = "600px"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Picture:
-    """A picture of charts. A notebook shows the picture if it is the result of a cell.
+    """A picture of charts. A notebook shows the picture if it is the value of a cell's last line.
 
     Attributes:
         format: ``svg``, ``png`` or ``html``.
@@ -33,13 +33,13 @@ class Picture:
         return f"<provml.charts.Picture {self.format}, {size_text(len(self.content))}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """Return the picture in the form that notebooks ask for, by its media type."""
+        """Return the picture for a notebook, as a dict that maps the media type to the content."""
         if self.format == "png":
             return {"image/png": base64.b64encode(self.content).decode("ascii")}
         text = self.content.decode()
         if self.format == "svg":
             return {"image/svg+xml": text}
-        # the frame keeps the page's scripts and styles apart from the notebook's
+        # the frame separates the page's scripts and styles from those of the notebook
         frame = f'width="100%" height="{_FRAME_HEIGHT}" sandbox="allow-scripts" frameborder="0"'
         return {"text/html": f'<iframe srcdoc="{html.escape(text)}" {frame}></iframe>'}
 
@@ -53,11 +53,14 @@ def draw_picture(
     by: str | None = None,
     log: bool = False,
 ) -> Picture:
-    """Draw charts of the series of some runs, and write them to a file if there is a target.
+    """Draw charts of the series of one or more runs, and return the charts as a picture.
+
+    Raises the same exceptions as `draw`.
 
     Args:
-        target: as for `draw`; None writes no file, and the picture is SVG.
-        run_folders, series, contexts, by, log: as for `draw`, which raises the errors.
+        target: the file to write the picture to, as for `draw`. None writes no file, and returns
+            an SVG picture.
+        run_folders, series, contexts, by, log: as for `draw`.
     """
     form = "svg" if target is None else picture_format_of(target)
     drawn = BytesIO()

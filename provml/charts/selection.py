@@ -49,13 +49,13 @@ class Line:
 
     @property
     def full_label(self) -> str:
-        """The name of the run, if there are several, and the label."""
+        """The label. In charts of several runs, the name of the run precedes the label."""
         return self.label if self.run is None else f"{self.run}: {self.label}"
 
 
 @dataclass(frozen=True, slots=True)
 class LegendEntry:
-    """A line in the legend. A hue of None stands for every colour."""
+    """An entry in the legend. If the hue is None, the entry is for a line style in any colour."""
 
     label: str
     hue: int | None
@@ -89,7 +89,7 @@ class Chart:
         return next((size, name) for least, size, name in _TIME_UNITS if longest >= least)
 
     def over(self, line: Line) -> tuple[Numbers, Numbers]:
-        """Return the positions and values of a line. Times are in the unit in `axis_label`."""
+        """Return the positions and values of a line. Times are in the unit that the axis shows."""
         x, y = line.curve.over(self.axis)
         return (x / self._unit()[0] if self.axis == "time" else x), y
 
@@ -195,7 +195,9 @@ def read_charts(
     log: bool = False,
     points: int = 2_000,
 ) -> Charts:
-    """Choose the charts of some runs, and read their curves. Costs one pass over the samples.
+    """Choose the charts of one or more runs, and read the curves of the charts.
+
+    Costs one pass over the samples of each run.
 
     Series of the same name share a chart. The time axis of each curve begins when its run started.
 
@@ -212,7 +214,7 @@ def read_charts(
             the available names.
     """
     if by is not None and by not in AXES:
-        raise InvalidArgumentError(f"by must be one of {', '.join(AXES)}, not {by!r}")
+        raise InvalidArgumentError(f"by= must be one of {', '.join(AXES)}, not {by!r}")
     tables = [SeriesTable(journal) for journal in journals]
     chosen = _select_series(
         journals, [_list_series(table, names) for table in tables], names, contexts
@@ -234,7 +236,10 @@ def read_charts(
 
 
 def _list_series(table: SeriesTable, names: Collection[str]) -> list[RunSeries]:
-    """Return the series that may be drawn. Without names, leaves out the less useful ones."""
+    """Return the series that may be drawn.
+
+    If no names are given, leaves out system readings that are not percentages.
+    """
     taken = {series.name for series in table.all if series.kind == SAMPLING}
     every = [series for series in table.all if series.kind != SAMPLING]
     if names:
@@ -266,9 +271,10 @@ def _list_plainly(names: Iterable[str]) -> str:
 
 
 def _name_runs(journals: Sequence[Journal]) -> list[str | None]:
-    """Return a label for each run: the parameters that tell it from the other runs, and its id.
+    """Return a label for each run: the parameters that distinguish the run, and the run's id.
 
-    The experiment precedes an id that several runs share. Returns [None] for a single run.
+    If several runs share an id, the label also contains the experiment. Returns [None] for a single
+    run.
     """
     if len(journals) == 1:
         return [None]
@@ -281,9 +287,9 @@ def _name_runs(journals: Sequence[Journal]) -> list[str | None]:
 
 
 def _find_differing(journals: Sequence[Journal]) -> list[list[str]]:
-    """Return for each run the parameters with different values in the runs, as ``name=value``.
+    """For each run, return the parameters whose values differ between the runs.
 
-    Returns at most two parameters of a run.
+    Each parameter is text such as ``lr=0.1``. Returns at most two parameters for each run.
     """
     params = [LastValues(journal.folder, "param").to_dict() for journal in journals]
     names = dict.fromkeys(name for own in params for name in own)
@@ -307,7 +313,7 @@ class _LineStyles:
         self._numbers: dict[str, int] = {}
 
     def build_line(self, place: int, curve: Curve) -> Line:
-        """Build the line of a curve, which belongs to the run at this place."""
+        """Build the line for a curve of the run that has this place in the list of runs."""
         label = _label_curve(curve)
         number = self._numbers.setdefault(label, len(self._numbers))
         run = self._runs[place]
@@ -331,12 +337,15 @@ def _select_series(
     names: Collection[str],
     contexts: Collection[str],
 ) -> list[list[RunSeries]]:
-    """Return the series to draw of each run."""
+    """Return, for each run, the series to draw.
+
+    Raises SeriesNotFoundError if no run has a series or context with a given name.
+    """
     all_series = [series for own in every for series in own]
     if len(journals) == 1:
         where, has, it_has = f"run {journals[0].description['id']}", "has no", "it has"
     else:
-        where, has, it_has = "no run", "has a", "they have"
+        where, has, it_has = "no run", "has a", "the runs have"
     if not all_series:
         what = f"{where} has no series" if len(journals) == 1 else "the runs have no series"
         raise SeriesNotFoundError(f"{what}: no metrics or readings were recorded")

@@ -56,8 +56,9 @@ def dots(chart: Chart, log: bool, width: int, height: int) -> tuple[list[list[Ce
         height: the height of the chart in characters.
 
     Returns:
-        The rows of cells, starting at the top, the range of the horizontal axis, and the range of
-        the values. If there is nothing to draw, there are no rows, and the ranges are None.
+        A tuple of three items: the rows of cells from top to bottom, the range of the horizontal
+        axis, and the range of the values. If there is nothing to draw, the list of rows is empty,
+        and the ranges are None.
     """
     import numpy as np
 
@@ -110,7 +111,7 @@ def _marks(values: Any, extent: tuple[float, float], size: int) -> list[int | No
 
 
 def _path(across: list[int | None], down: list[int | None]) -> set[tuple[int, int]]:
-    """Return the dots of the line that connects some points. A missing coordinate interrupts it."""
+    """Return the dots of a line that connects points. A missing coordinate interrupts the line."""
     found: set[tuple[int, int]] = set()
     before: tuple[int, int] | None = None
     for x, y in zip(across, down, strict=True):

@@ -44,7 +44,7 @@ def write_page(sink: BinaryIO, kind: str, title: str, data: dict[str, Any]) -> N
         data: the data for the scripts. It must be valid JSON without NaN.
 
     Raises:
-        MissingExtraError: the package that ships D3 is missing, or its D3 is unsuitable.
+        MissingExtraError: the package that ships D3 is missing, or contains no suitable D3.
     """
     style = _read_file("page.css")
     scripts = [_read_d3(), *(_read_file(name) for name in ("page.js", "chart.js", *_SCRIPTS[kind]))]
@@ -107,5 +107,5 @@ def _read_d3() -> bytes:
     library = versions[max(versions)].read_bytes()
     # only an end tag or the start of an HTML comment can change where the script element ends
     if b"</script" in library.lower() or b"<!--" in library:
-        raise MissingExtraError("an HTML page", f"another {_PACKAGE}", "html")
+        raise MissingExtraError("an HTML page", f"another version of {_PACKAGE}", "html")
     return library.strip() + b"\n"

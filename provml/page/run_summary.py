@@ -1,4 +1,4 @@
-"""Builds the summary of a run that a notebook shows: its state, parameters and metrics."""
+"""Builds the summary that a notebook shows for a run: the run's state, parameters and metrics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from provml.model.series import SeriesTable
 
 
 def build_run_summary(journal: Journal) -> str:
-    """Build the summary as HTML, in which all recorded text is escaped.
+    """Build the summary of a run as HTML. All recorded text in the HTML is escaped.
 
     Costs one pass over the samples.
     """
@@ -30,7 +30,7 @@ def build_run_summary(journal: Journal) -> str:
     params = [*LastValues(journal.folder, "param").to_dict().items()]
     if params:
         own, left_out = params[:MOST_ROWS], len(params) - MOST_ROWS
-        title = "parameters" if left_out <= 0 else f"parameters, without {left_out:,} more"
+        title = "parameters" if left_out <= 0 else f"parameters ({left_out:,} more not shown)"
         parts.append(build_facts_html(title, own))
     table = SeriesTable(journal)
     for block in table.blocks():

@@ -1,9 +1,10 @@
 """The active runs of this process, and the choice of the run that a call records into.
 
-A thread or asyncio task records into the run that it started, or that was active in the code
-that started it. A context variable keeps these runs: tasks copy it, and `_ThreadObserver` passes it
-on to threads. All other threads and tasks use a run of the main thread or, if only one run is
-active, that run.
+A thread or asyncio task records into the run that the thread or task itself started or, if it
+started none, into the run that was active in the code that started the thread or task. A context
+variable keeps these runs: asyncio tasks copy the variable, and `_ThreadObserver` passes the runs on
+to threads. All other threads and tasks use a run of the main thread or, if only one run is active,
+that run.
 
 Imports only `published_runs` and the journal's writer from provml.
 """
@@ -23,12 +24,13 @@ from provml.recording import published_runs
 _own_runs: ContextVar[tuple[Any, ...] | None] = ContextVar("provml_own_runs", default=None)
 """The active runs that this thread or task started or inherited, oldest first.
 
-Empty if they have all ended; None if there have never been any.
+Empty if all these runs have ended; None if this thread or task has never had a run.
 """
 _SHARED_POOL: Final = "concurrent.futures.thread"
 """The module of ``ThreadPoolExecutor``.
 
-The threads of a pool do work for any thread or task, not only for the one that started them.
+The threads of a pool work for any thread or task, not only for the thread or task that started
+them.
 """
 _KERNEL_PACKAGES: Final = frozenset({"IPython", "anyio", "asyncio", "ipykernel", "tornado", "zmq"})
 _MAX_NAMES: Final = 10
@@ -41,11 +43,11 @@ def folder_of(run: Any) -> str | None:
 
 
 class ActiveRuns:
-    """The runs of this process that have started and not ended.
+    """The active runs of this process: the runs that have started but have not ended.
 
     Attributes:
         process_run: the run that every thread and task of the process records into. None if no run
-            is active, or if the run depends on the caller: `find` then chooses the run.
+            is active, or if `find` must choose the run at each call.
         all: the active runs, oldest first.
         guests: the active runs that other processes own.
         inherited: the guests that this process inherited through a fork.
@@ -100,12 +102,12 @@ class ActiveRuns:
             self._update()
 
     def forget_ended(self) -> None:
-        """Let this thread or task record into the runs of others again, if its runs have ended."""
+        """If all runs of this thread or task have ended, let it use the runs of others again."""
         if not self._keep_active(_own_runs.get() or ()):
             _own_runs.set(None)
 
     def move_to_end(self, run: Any) -> None:
-        """Make an active run the latest one of this thread or task."""
+        """Make an active run the latest run of this thread or task, which `find` then returns."""
         with self.lock:
             if run in self.all:
                 self.all.remove(run)
@@ -146,7 +148,7 @@ class ActiveRuns:
         return bool(self.all) and (own is None or is_in_main_code())
 
     def warn_ambiguous(self, verb: str) -> None:
-        """Warn that a call records nothing, because it could mean any of several runs."""
+        """Warn once that calls record nothing, because they could mean any of several runs."""
         if not self._warned:
             self._warned = True
             warn_without_raising(
@@ -157,7 +159,10 @@ class ActiveRuns:
             )
 
     def find_enclosing(self) -> Any:
-        """Return the run to nest a new run in; None if the caller is outside the main code."""
+        """Return the active run in which a new run would be nested.
+
+        Returns None if no run is active, or if the caller is outside the main code.
+        """
         return self.find() if is_in_main_code() else None
 
     def reset_after_fork(self) -> None:
@@ -173,7 +178,7 @@ class ActiveRuns:
         self._update_process_run()
 
     def _find_own(self) -> tuple[Any, ...] | None:
-        """Return the runs that this thread or task started or inherited; None if it has none."""
+        """Return the runs that this thread or task started or inherited; None if there are none."""
         own = _own_runs.get()
         return self._threads.find_runs() if own is None else own
 
@@ -181,7 +186,7 @@ class ActiveRuns:
         return tuple(run for run in runs if run in self.all)
 
     def _update(self) -> None:
-        """Determine `process_run`, and publish the runs for processes that this one starts."""
+        """Determine `process_run`, and publish the runs for the processes that this one starts."""
         self._update_process_run()
         owned = [run for run in self.all if run not in self.guests]
         folders = {folder_of(run): run for run in owned}
@@ -207,7 +212,7 @@ class ActiveRuns:
             self._warned = True
             warn_without_raising(
                 f"several runs are active ({_list_names(runs)}), and provml can't tell which of "
-                "them a thread of a ThreadPoolExecutor works for. Its records go to "
+                "them a thread of a ThreadPoolExecutor works for. The thread's records go to "
                 f"{_name_of(chosen[-1])}, which was active when the thread was started. If the "
                 "pool works for several runs, call the method of the run that you mean, such as "
                 "run.log_metric(...), or use asyncio.to_thread"

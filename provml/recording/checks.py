@@ -87,7 +87,7 @@ def _explain_array_refusal(kind: str, value: object) -> str:
     if hasattr(value, "mask") and hasattr(value, "filled"):
         return (
             f"a masked array of shape {tuple(shape)} has elements without a value; log its mean, "
-            "or log value.compressed(), the elements that are not masked"
+            "or log value.compressed(), which has only the elements that are not masked"
             if math.prod(shape) != 1
             else "the value is masked, so there is no value to log; skip it, or log float('nan')"
         )
@@ -108,9 +108,9 @@ def _explain_array_refusal(kind: str, value: object) -> str:
 
 
 def packs_exactly(value: object) -> bool:
-    """Return whether ``struct`` either packs a value of this class exactly or raises an error.
+    """Return whether ``struct`` never rounds values of this class, but packs exactly or raises.
 
-    If so, the fast path stores the same numbers as `encode_value`.
+    If so, the fast path may pack such values, because it stores the same numbers as `encode_value`.
     """
     if isinstance(value, (int, float)):
         return not isinstance(value, bool)
@@ -184,7 +184,7 @@ def place_fields(
 
 
 def param_record(name: str, value: object) -> dict[str, Any]:
-    """Build the journal record of a parameter. Mask its value if the name suggests a secret."""
+    """Build the journal record of a parameter. Mask the value if the name suggests a secret."""
     return _build_setting("param", name, value)
 
 

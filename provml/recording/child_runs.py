@@ -1,8 +1,8 @@
-"""Child runs: a run that is a part of another run, its parent, such as a trial of a search.
+"""Child runs. A child run is a part of another run, its parent: a trial is a part of a search.
 
-`find_parent` finds the parent of a run that starts. The child's ``run.json`` names the parent. If
-this process can record into the parent, `record_child` also adds a record to the parent's journal,
-so the documents of both runs contain the relation.
+`find_parent` finds the parent of a run that is being started. The child's ``run.json`` names the
+parent. If this process can record into the parent, `record_child` also adds a record to the
+parent's journal, so the documents of both runs contain the relation.
 
 Imports `worker_run`, `run`, and the journal's readers.
 """
@@ -29,17 +29,17 @@ from provml.recording.worker_run import find_own_run, find_run_or_none
 ParentArgument = Run | str | os.PathLike[str] | Literal[False] | None
 """The types of the argument ``parent`` of `provml.start_run`."""
 
-_KINDS = "a run, or the folder, the id or <experiment>/<id> of a run"
+_KINDS = "a run, or a run's folder, id or <experiment>/<id>"
 
 
 class Parent(NamedTuple):
-    """The parent of a run that starts.
+    """The parent of a run that is being started.
 
     Attributes:
         reference: the facts that identify the parent.
         store: the store in which the child is recorded by default; None if the parent does not
-            determine it.
-        run: the parent, if this process can record into it.
+            determine the store.
+        run: the parent as a `Run`, if this process can record into the parent; otherwise None.
     """
 
     reference: RunReference
@@ -48,9 +48,9 @@ class Parent(NamedTuple):
 
 
 def find_parent(given: ParentArgument, settings: Settings, store: Any = None) -> Parent | None:
-    """Return the parent of a run that starts; None if it has no parent.
+    """Return the parent of a run that is being started, or None if that run has no parent.
 
-    If no parent is given, it is the first of these runs that exists:
+    If the caller gives no parent, the parent is the first of these runs that exists:
 
     - the active run of this thread, task or process,
     - the active run of a process that started this process, unless ``provml run`` started both,
@@ -60,7 +60,7 @@ def find_parent(given: ParentArgument, settings: Settings, store: Any = None) ->
     only.
 
     Args:
-        given: the argument ``parent`` of `provml.start_run`.
+        given: the argument ``parent`` of `provml.start_run`; False for no parent.
         settings: the settings of this process.
         store: the store in which to look for a name; None for the default store.
 
@@ -79,7 +79,7 @@ def find_parent(given: ParentArgument, settings: Settings, store: Any = None) ->
     started_by = find_run_or_none()
     if started_by is not None:
         found = describe_parent(started_by)
-        # a script that another script starts can have a store of its own
+        # if PROVML_STORE is set, this process records into that store, not into the parent's
         if found is not None and settings.store is not None:
             return found._replace(store=None)
         return found
@@ -104,7 +104,9 @@ def _find_given(given: object, store: Any) -> Parent | None:
         return describe_parent(given)
     name = getattr(given, "path", given)  # a `RecordedRun` has a path
     if not isinstance(name, (str, os.PathLike)) or not isinstance(os.fspath(name), str):
-        raise InvalidArgumentError(f"parent must be {_KINDS}, or False for none, not {given!r:.80}")
+        raise InvalidArgumentError(
+            f"parent must be {_KINDS}, or False for no parent, not {given!r:.80}"
+        )
     text = os.fspath(name)
     if not text or "\0" in text:
         raise InvalidArgumentError(f"parent must be {_KINDS}, not {text!r}")
@@ -112,7 +114,7 @@ def _find_given(given: object, store: Any) -> Parent | None:
 
 
 def describe_parent(run: Run) -> Parent | None:
-    """Return a run that this process can record into, as a parent; None if it is disabled."""
+    """Return the `Parent` for a run that this process records; None if the run is disabled."""
     if folder_of(run) is None:
         return None
     reference = read_reference(run._folder.description)
@@ -120,7 +122,10 @@ def describe_parent(run: Run) -> Parent | None:
 
 
 def _find_named(name: str, store: Any) -> Parent:
-    """Find a recorded run by its folder or name. Warns if it is not there."""
+    """Find a recorded run by its folder or name, and return it as a `Parent`.
+
+    If no such run can be read, warn, and return a parent that is known by name only.
+    """
     from provml.journal.store import find_run
 
     place = default_store() if store is None else store
@@ -139,7 +144,8 @@ def _find_named(name: str, store: Any) -> Parent:
         reason = f"run {name!r} has no readable run.json"
     if path is None or reference is None:
         warn_without_raising(
-            f"the parent of the new run can't be found, so only its name is recorded: {reason}"
+            "the parent of the new run can't be found, so only the parent's name is recorded: "
+            f"{reason}"
         )
         return _guess_reference(name, place)
     folder = os.path.abspath(path)
@@ -148,13 +154,13 @@ def _find_named(name: str, store: Any) -> Parent:
 
 
 def _guess_reference(name: str, store: str | os.PathLike[str]) -> Parent:
-    """Return a parent that is known by name only, as a run of the store."""
+    """Return a parent that is known by name only. It is assumed to be a run of the store."""
     experiment, slash, own_id = name.rpartition("/")
     if not slash:
         return Parent(RunReference(mask_text(own_id)))
     try:
         store_id = open_store_id(Path(store).absolute())
     except (ProvMLError, OSError):
-        store_id = None  # starting the run fails for the same reason
+        store_id = None  # the start of the run fails later, for the same reason
     experiment = os.path.basename(experiment) if os.path.isabs(name) else experiment
     return Parent(RunReference(mask_text(own_id), mask_text(experiment), store_id=store_id))

@@ -1,7 +1,7 @@
-"""Records the code and configuration files that this process uses, for all its runs.
+"""Records the code and configuration files that this process uses, in all its runs.
 
-The files are found and read when they are used, and kept in memory. A short-lived thread masks
-their secrets, copies them into the run's folder and records them.
+When the process uses a file, provml reads the file and keeps the content in memory. A short-lived
+thread masks the secrets in the files, copies the files into the run's folder and records them.
 
 Imports only `collect`, `journal` and `errors` from provml.
 """
@@ -32,9 +32,9 @@ from provml.journal.layout import Record
 from provml.journal.record_building import build_event
 
 CODE_LEFT_OUT: Final = "code left out"
-"""The name of the event that counts the code and configuration files without a copy."""
+"""The name of the event that counts the code and configuration files that were left out."""
 MAX_COPIED_BYTES: Final = 10 * 2**20
-"""The maximum size of all code and configuration files of a process that are copied."""
+"""The maximum total size of the code and configuration files that a process copies."""
 BEYOND_COPIES: Final = f"beyond {MAX_COPIED_BYTES >> 20} MiB in total"
 NOT_COPIED: Final = "larger than 1 MiB"
 
@@ -51,7 +51,7 @@ class _ProcessCode:
         self._bytes = 0
 
     def update(self, run_folder: Path) -> UsedCode:
-        """Find the files used so far. The first call also starts to watch for further files."""
+        """Find the files that the process has used so far, and watch for more files from now on."""
         if self.used is None:
             project = ProjectFiles(find_script(), run_folder)
             self.used = UsedCode(project, self._keep)
@@ -63,7 +63,7 @@ class _ProcessCode:
         return self.used
 
     def _keep(self, file: CodeFile) -> None:
-        """Keep a file in memory, without its content if the files together are too large."""
+        """Keep a file, but drop its content if the content of all files would be too large."""
         size = len(file.content or b"")
         if self._bytes + size > MAX_COPIED_BYTES:
             file = file._replace(content=None)
@@ -76,16 +76,16 @@ _process_code = _ProcessCode()
 
 
 class CodeLog:
-    """Records the code and configuration files that this process uses into one run."""
+    """Records the code and configuration files that this process uses, for one run."""
 
     def __init__(self, append: Callable[[Record], None], run_folder: Path, is_helper: bool) -> None:
-        """Prepare the log.
+        """Create the log; `start` begins to record.
 
         Args:
             append: a function that appends a record to the run.
             run_folder: the run's folder.
-            is_helper: whether other processes record the run too. If so, this process leaves out
-                files whose copy the run already has.
+            is_helper: whether another process is the main process of the run. If so, this process
+                leaves out files that the run already has copies of.
         """
         self._is_helper = is_helper
         self._append = append
@@ -104,7 +104,7 @@ class CodeLog:
         self.record_later()
 
     def record_later(self) -> None:
-        """Record the files found since the last call, in the background. Never waits."""
+        """Start a thread that records the files found since the last call; don't wait for it."""
         if self._count == len(_process_code.files) or self._is_paused or self._is_finishing:
             return
         thread = self._thread
@@ -118,7 +118,7 @@ class CodeLog:
             self._thread = None
 
     def pause(self) -> None:
-        """Wait until the background thread has stopped, before the process forks."""
+        """Stop the background thread, and wait for its end, before the process forks."""
         self._is_paused = True
         self._join(_PAUSE_WAIT_S)
 
@@ -128,7 +128,7 @@ class CodeLog:
         self.record_later()
 
     def forget(self) -> None:
-        """Leave the files found so far to the parent process, after a fork in the child."""
+        """In a forked child, leave the files found so far to the parent process."""
         self._is_paused = False
         self._is_helper = True
         self._lock = threading.Lock()
@@ -137,7 +137,7 @@ class CodeLog:
         self._left_out.clear()
 
     def finish(self) -> None:
-        """Record all files that the process has used, and count those that were left out."""
+        """Record all files that the process has used, and the number of files left out."""
         used = _process_code.update(self._run_folder)
         used.report_named()
         self._is_finishing = True
@@ -171,7 +171,7 @@ class CodeLog:
         try:
             self._record_files()
         except RunClosedError:
-            pass  # the end of the run did not wait any longer
+            pass  # the run ended before this thread had recorded all files
 
     def _record_files(self) -> None:
         used = _process_code.used
@@ -200,7 +200,7 @@ class CodeLog:
 
 
 def build_code_record(name: str, file: CodeFile, folder: CodeFolder) -> Record:
-    """Copy a file into the run's folder, and build its record."""
+    """Copy a file into the run's folder, and build the record that describes the file."""
     return {
         "record": "code",
         "time": file.time_ns,

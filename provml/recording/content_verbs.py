@@ -238,7 +238,7 @@ class ContentVerbs(Recorder):
         Args:
             model: the name of a model logged with `log_model`; a file, folder or URI; or the model
                 object.
-            name: the input's name, as in `log_input`. For a model of this run, leave it out.
+            name: the input's name, as in `log_input`. Pass no name for a model of this run.
             role: what the run uses the model for, such as ``"base model"``.
             context: the context that uses the model; None means the run.
 
@@ -274,7 +274,8 @@ class ContentVerbs(Recorder):
                 return known
         if isinstance(value, (dict, list, tuple)):
             raise InvalidArgumentError(
-                f"a {type(value).__name__} needs a name: pass name='config', for example"
+                f"an input of type {type(value).__name__} needs a name: pass name=, for example "
+                "name='config'"
             )
         return type(value).__qualname__
 
@@ -282,9 +283,10 @@ class ContentVerbs(Recorder):
         """Record the source code: its digest, the git commit and the uncommitted changes.
 
         In a notebook, provml stores a copy of the executed cells. Runs record the files that the
-        script uses without this call, unless ``code=False`` was passed to `provml.start_run`. Then
-        this call also stores copies of the modules that the script imports from its own folder, if
-        git does not track them. Costs a few git calls, which take tens of milliseconds.
+        script uses even without this call, unless ``code=False`` was passed to `provml.start_run`.
+        With ``code=False``, this call also stores copies of the modules that the script imports
+        from its own folder, if git does not track them. Costs a few git calls, which take tens of
+        milliseconds.
 
         Args:
             path: a file or folder; by default the running script or notebook.

@@ -77,7 +77,7 @@ class DisabledMetrics(Metrics):
     """The metric groups of a disabled run; they record nothing."""
 
     def __init__(self) -> None:
-        """Skip the state of `Metrics`, which a disabled run does not need."""
+        """Create the object without the state of `Metrics`, which a disabled run doesn't need."""
 
     def __call__(self, group: object) -> MetricGroup:
         return DisabledGroup(self, ("",))
@@ -176,7 +176,7 @@ def _silence_verb(
 
 
 def _silence_verbs() -> None:
-    """Override every public method of `Run` in `DisabledRun` with one that records nothing."""
+    """In `DisabledRun`, override each public method of `Run` with a method that records nothing."""
     for name in dir(Run):
         verb = getattr(Run, name)
         if isinstance(verb, FunctionType) and not name.startswith("_"):

@@ -2,7 +2,7 @@
 
 Each call writes two samples with the same time: the increment (a series of the kind ``flops``) and
 the label's total so far in this process (``cumulative-flops``). Both series refer to a ``flops``
-record, which describes the counted work: for example, a model run on inputs of a certain shape.
+record, which describes the counted work: for example, one batch of a certain shape in a model.
 Calls that count the same work share one record.
 
 Imports `object_registry`, `checks` and the journal's writer; imports `collect` only when it counts.
@@ -65,6 +65,7 @@ class _CountedWork:
     """The FLOPs that one call counted. Later calls with the same arguments reuse them.
 
     Attributes:
+        target: the number of the ``flops`` record that describes the work.
         module: a weak reference to the counted module; for a code block, a function that returns
             None.
         given: a weak reference to the ``model`` argument of the call.
@@ -89,7 +90,7 @@ class _CountedWork:
 
 
 class FlopsLog:
-    """A recorder of the FLOPs that one process of a run counts. Safe to use from any thread."""
+    """Records the FLOPs that one process of a run counts. You can use it from any thread."""
 
     def __init__(self, run: FlopsHost) -> None:
         from provml.collect.batches import batch_key
@@ -137,7 +138,7 @@ class FlopsLog:
         facts = {"unit": "batch", "inputs": arguments.shapes()}
         self._run._open_writer(context)
         work = self._find_or_record_work(name, path, count, count.flops, facts, module, model)
-        if batch is not None:  # from now on, calls without a batch use this batch
+        if batch is not None:  # later calls without a batch use this batch, not an earlier one
             self._by_call = {k: v for k, v in self._by_call.items() if k[3] is not _NO_BATCH}
         self._by_call[key] = work
         self._write_samples(work, work.increment, step, epoch)
@@ -209,7 +210,7 @@ class FlopsLog:
         elif work.given() is model:
             module = work.module() if isinstance(model, str) else model
         else:
-            return False  # a different model that was given the id of a deleted model
+            return False  # this is a different model, which has the `id()` of a deleted model
         return (
             module is not None
             and work.changes == self._run._known.changes
@@ -230,7 +231,7 @@ class FlopsLog:
                 raise InvalidArgumentError(
                     "no model is available to count: log a torch module with "
                     "log_model(name, module), or pass model="
-                    + (f" (deleted or not a torch module: {gone})" if gone else "")
+                    + (f" (logged, but deleted or not a torch module: {gone})" if gone else "")
                 )
             return found
         if isinstance(model, str):
@@ -275,7 +276,7 @@ class FlopsLog:
         return seen
 
     def _find_dataset(self, dataset: Any) -> tuple[Any, str | None]:
-        """Return the dataset, and the name under which it was logged, if any."""
+        """Return the dataset, and the name under which it was logged; None if it was not logged."""
         known = self._run._known
         if isinstance(dataset, str):
             found = known.get("dataset", dataset)
@@ -305,7 +306,7 @@ class FlopsLog:
     def _count_module(
         self, module: Any, arguments: Arguments, backward: bool | None
     ) -> CountedFlops:
-        """Return the FLOPs of a module for these input shapes; the first call counts them."""
+        """Return the FLOPs of a module for these input shapes. Counts them only the first time."""
         from provml.collect.flop_counter import count_module, expects_backward
 
         both = expects_backward(module) if backward is None else backward
@@ -377,7 +378,7 @@ class FlopsLog:
         return work.module() is module and work.changes == self._run._known.changes
 
     def _model_name(self, module: Any, path: tuple[str, ...] | None) -> str:
-        """Return a module's name in the run. Log a new module first, but not its parameters."""
+        """Return a module's name in the run. If it has none, log the module without its weights."""
         known = self._run._known
         name = known.name_of("model", module)
         if name is not None:
@@ -407,7 +408,7 @@ class FlopsLog:
             "python": f"{kind.__module__}.{kind.__qualname__}",
             "unread": "only its length is known"
             if is_length
-            else "it was given to log_flops_per_epoch; log_dataset records its content",
+            else "it was only passed to log_flops_per_epoch; log_dataset records its content",
         }
         if samples is not None:
             content["length"] = samples

@@ -15,9 +15,9 @@ from provml.recording.run import Run
 from provml.recording.run_directory import open_joined_directory
 
 RUN_STARTED: Final = "run_started"
-"""The event that `start_run` records in a joined run; its metadata holds the arguments."""
+"""The event that `start_run` records in a joined run. The metadata contains the arguments."""
 RUN_FINISHED: Final = "run_finished"
-"""The event that `end_run` records in a joined run. provml reads the two events as one span."""
+"""The event that `end_run` records in a joined run. The two events form one span."""
 SOURCE: Final = "provml"
 """The source of both events."""
 
@@ -56,6 +56,6 @@ def join_run(settings: Settings, kind: type[Run] = JoinedRun) -> Run:
         StoreError: there is no run to join, or its journal files can't be created.
     """
     if settings.joined_run is None:
-        raise StoreError("no run to join, because `provml run` did not start this process")
+        raise StoreError("there is no run to join, because `provml run` did not start this process")
     folder = open_joined_directory(settings.joined_run, settings)
     return kind(folder, folder.open_writer("helper"), (), owner=False)

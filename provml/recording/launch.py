@@ -1,8 +1,8 @@
-"""The launch of a distributed job that this process is a rank of.
+"""Finds out which launch of a distributed job started this process as one of its ranks.
 
 A launcher such as torchrun, srun or mpirun starts the ranks of a job as separate processes. Each
-rank computes the same run ids from what the launcher put into its environment, so the ranks record
-into one run although no process tells the others its run id.
+rank computes the same run ids from the environment variables that the launcher set. Therefore all
+ranks record into the same run, although no process tells the others the run's id.
 
 Imports only `base.clock`, `published_runs` and the journal's readers from provml.
 """
@@ -38,14 +38,14 @@ _COMPARED: Final = (
     "SLURM_STEP_ID",
     "SLURM_PROCID",
 )
-"""The variables that a launcher sets, and that the programs which a rank starts inherit."""
+"""Variables that a launcher sets for each rank. The programs that a rank starts inherit them."""
 _MPI_JOB_IDS: Final = ("PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "PMI_JOBID", "PALS_APID")
 _BATCH_JOB_IDS: Final = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "COBALT_JOBID")
 _SLURM_SIZES: Final = ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_NPROCS")
 _MAX_ANCESTORS: Final = 64
 _MAX_ENVIRONMENT_BYTES: Final = 4 * 2**20
 _START_TOLERANCE_NS: Final = 10 * 1_000_000_000
-"""How far apart the ranks of a launch may start, and the clocks of its machines may be."""
+"""The maximum difference between the start times of a launch's ranks, by their machines' clocks."""
 
 
 class Launch(NamedTuple):
@@ -56,8 +56,8 @@ class Launch(NamedTuple):
     key: tuple[str, ...]
     """Facts that are the same for all ranks of the launch."""
     is_unique: bool
-    """Whether no other launch has the same key. Launches that follow one another may use the same
-    address and port."""
+    """Whether the key identifies this launch. If False, earlier and later launches may have the
+    same key, for example if they use the same address and port."""
     rank: int
     world_size: int | None
     """The number of ranks; None if unknown."""
@@ -68,7 +68,7 @@ class Launch(NamedTuple):
     launcher: str
     """Identifies the process that started the ranks on this machine."""
     worker: str
-    """Identifies the process that the launcher started: this process, or an ancestor of it."""
+    """Identifies the process that the launcher started: this process, or one of its ancestors."""
     worker_started_ns: int
     """When the worker started, in nanoseconds since the epoch."""
 
@@ -96,9 +96,9 @@ class Launch(NamedTuple):
     def can_join(self, run_folder: Path) -> bool:
         """Return whether a run belongs to this launch, and this rank has not recorded it yet.
 
-        A rank that torchrun has restarted may record its run again.
+        A rank that torchrun has restarted may record the same run again.
 
-        Raises JournalError if a file's format is newer than the installed provml can read.
+        Raises JournalError if a newer version of provml wrote one of the run's files.
         """
         from provml.journal.journal_folder import list_writer_files
 
@@ -125,7 +125,13 @@ class Launch(NamedTuple):
         return self.restart is not None and isinstance(restart, int) and restart < self.restart
 
     def _find_launchers(self, owners: Sequence[dict[str, Any]]) -> dict[str, int]:
-        """Return the node numbers of torchrun's agents that recorded a run on this machine."""
+        """Return the node number of each torchrun agent that started owners on this machine.
+
+        The keys of the result identify the agents. An unknown node number becomes -1.
+
+        Args:
+            owners: the ``writer`` lines of the processes that own the run.
+        """
         found = {}
         for writer in owners:
             facts = _launch_facts(writer)
@@ -135,7 +141,7 @@ class Launch(NamedTuple):
         return found
 
     def _is_recent(self, run_folder: Path) -> bool:
-        """Return whether a run is running, or was written since shortly before the worker began."""
+        """Return whether a run is running, or has changed since about the start of the worker."""
         from provml.journal.journal_folder import list_writer_files
         from provml.journal.status import read_run_state
 
@@ -157,10 +163,13 @@ def _launch_facts(writer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def find_launch(environment: Mapping[str, str], rank: int) -> Launch | None:
-    """Find the launch that this process is a rank of. Reads the environments of its ancestors.
+    """Find the launch that started this process as a rank. Reads the ancestors' environments.
 
-    Returns None if the process is the only one of its job, or if its environment does not tell
-    apart different launches. Costs about 50 microseconds per ancestor.
+    Costs about 50 microseconds per ancestor. Returns None in these cases:
+
+    - This process is the only process of its job.
+    - The environment variables do not distinguish the launch from other launches.
+    - This process is a ``multiprocessing`` worker of a rank, and not a rank itself.
 
     Args:
         environment: the environment variables of this process.
@@ -176,7 +185,7 @@ def find_launch(environment: Mapping[str, str], rank: int) -> Launch | None:
         return None
     worker_pid, launcher_pid = _find_worker(environment)
     if worker_pid != os.getpid() and is_worker_process():
-        return None  # a worker of a rank, which is not a rank itself
+        return None  # this process is a worker that a rank started, and not a rank itself
     launcher = identify_process(launcher_pid)
     key = (found.name, *found.key, *([launcher] if found.is_local else []))
     return Launch(
@@ -194,7 +203,7 @@ def find_launch(environment: Mapping[str, str], rank: int) -> Launch | None:
 
 
 class _LauncherFacts(NamedTuple):
-    """What one kind of launcher tells its ranks."""
+    """The facts about a launch that one kind of launcher puts into environment variables."""
 
     name: str
     key: tuple[str, ...]
@@ -206,9 +215,9 @@ class _LauncherFacts(NamedTuple):
 
 
 def _read_torchrun(environment: Mapping[str, str]) -> _LauncherFacts | None:
-    """Read what torchrun's agent sets; see ``torch.distributed.elastic.agent``.
+    """Read the variables that torchrun's agent sets; see ``torch.distributed.elastic.agent``.
 
-    Each machine has an agent, which restarts all its ranks if one of them fails.
+    Each machine has an agent. If a rank of the machine fails, the agent restarts all its ranks.
     """
     restart = _read_number(environment, "TORCHELASTIC_RESTART_COUNT")
     if "RANK" not in environment or "TORCHELASTIC_RUN_ID" not in environment:
@@ -227,7 +236,7 @@ def _read_torchrun(environment: Mapping[str, str]) -> _LauncherFacts | None:
 
 
 def _read_mpi(environment: Mapping[str, str], rank: int) -> _LauncherFacts | None:
-    """Read what the process managers of Open MPI, MPICH and Intel MPI set."""
+    """Read the variables that the process managers of Open MPI, MPICH and Intel MPI set."""
     if _read_number(environment, "OMPI_COMM_WORLD_RANK") == rank:
         size = _read_number(environment, "OMPI_COMM_WORLD_SIZE")
         local_size = _read_number(environment, "OMPI_COMM_WORLD_LOCAL_SIZE")
@@ -245,7 +254,10 @@ def _read_mpi(environment: Mapping[str, str], rank: int) -> _LauncherFacts | Non
 
 
 def _read_slurm(environment: Mapping[str, str], rank: int) -> _LauncherFacts | None:
-    """Read what ``srun`` sets. The batch script itself is not a step, and has only one process."""
+    """Read the variables that ``srun`` sets.
+
+    Returns None for the batch script itself, which is not a step and has only one process.
+    """
     job = environment.get("SLURM_JOB_ID") or environment.get("SLURM_JOBID")
     step = environment.get("SLURM_STEP_ID") or environment.get("SLURM_STEPID")
     if not job or not step or _read_number(environment, "SLURM_PROCID") != rank:
@@ -254,7 +266,7 @@ def _read_slurm(environment: Mapping[str, str], rank: int) -> _LauncherFacts | N
     size = next((one for one in sizes if one is not None), None)
     if size == 1:
         return None
-    # a cluster reuses its job numbers some day, and repeats the steps of a job that it restarts
+    # a cluster eventually reuses its job numbers, and a job that it restarts repeats its steps
     more = _read_all(
         environment, "SLURM_CLUSTER_NAME", "SLURM_JOB_START_TIME", "SLURM_RESTART_COUNT"
     )
@@ -275,7 +287,7 @@ def _read_master(environment: Mapping[str, str]) -> _LauncherFacts | None:
 def _read_address(environment: Mapping[str, str]) -> tuple[str, ...] | None:
     """Return the address and port at which the ranks meet; None if they are not set.
 
-    An address of the machine itself is only unique together with its network.
+    A loopback address is unique only together with the machine and its network namespace.
     """
     address, port = environment.get("MASTER_ADDR"), environment.get("MASTER_PORT")
     if not address or not port:
@@ -295,15 +307,15 @@ def _read_number(environment: Mapping[str, str], variable: str) -> int | None:
 
 
 def _read_all(environment: Mapping[str, str], *variables: str) -> tuple[str, ...]:
-    """Return the variables that are set, as ``NAME=value``."""
+    """Return each of these variables that is set, as ``NAME=value``."""
     return tuple(f"{name}={environment[name]}" for name in variables if environment.get(name))
 
 
 def _find_worker(environment: Mapping[str, str]) -> tuple[int, int]:
-    """Return the pids of the process that the launcher started, and of the launcher.
+    """Return the pid of the process that the launcher started, and the pid of the launcher.
 
-    The worker is this process or, for example if a shell script starts it, an ancestor: the first
-    process that started with the launcher's variables.
+    The process that the launcher started is either this process or an ancestor, such as a shell
+    script: it is the earliest process that started with the same launcher variables.
     """
     own = {name: environment[name] for name in _COMPARED if name in environment}
     worker = os.getpid()
@@ -318,7 +330,7 @@ def _find_worker(environment: Mapping[str, str]) -> tuple[int, int]:
 
 
 def _read_launcher_variables(pid: int) -> dict[str, str]:
-    """Return the variables that a launcher sets, as they were when a process started."""
+    """Return the launcher's variables from the environment with which a process started."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             lines = os.fsdecode(file.read(_MAX_ENVIRONMENT_BYTES)).split("\0")

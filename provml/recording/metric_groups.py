@@ -1,4 +1,4 @@
-"""Metric groups, which record batches of points, and points whose epoch is set later.
+"""Metric groups. A group records batches of points, and points whose epoch may be set later.
 
 A point is in the journal as soon as the call that logs it returns. Only its step and epoch may be
 filled in later, by `sample_files.fill_in`. Imports `checks`, `summary_cache` and the journal's
@@ -39,7 +39,7 @@ _MOST_PENDING: Final = 200_000
 
 
 class _CheckedPoint(NamedTuple):
-    """A point with valid arguments: its step, its epoch, and its values with their series."""
+    """A point whose fields are valid: the step, the epoch, and each value with its series."""
 
     step: int | None
     epoch: int | None
@@ -47,7 +47,14 @@ class _CheckedPoint(NamedTuple):
 
 
 class _PendingPoint(NamedTuple):
-    """A point that still lacks its step or epoch, and the slots in the file for its samples."""
+    """A recorded point that still lacks its step or epoch.
+
+    Attributes:
+        path: the path of the group's context.
+        slots: the places of the point's samples in the samples file.
+        lacks_step: whether the point still lacks its step.
+        lacks_epoch: whether the point still lacks its epoch.
+    """
 
     path: tuple[str, ...]
     slots: list[Slot]
@@ -116,8 +123,8 @@ class Metrics:
         If any value is invalid, nothing is recorded. Costs a few microseconds per value.
 
         Args:
-            epoch: a number as for `Run.log_metric`; None leaves it unset.
-            step: any 64-bit integer except -2**63; None leaves it unset.
+            epoch: a number as for `Run.log_metric`; None leaves the epoch unset.
+            step: any 64-bit integer except -2**63; None leaves the step unset.
             groups: for each group, a mapping of metric names to values, as for `Run.log_metric`.
 
         Raises:
@@ -182,7 +189,7 @@ class Metrics:
                 self._run._open_writer().sample(key, self._time_ns(), step, epoch, epoch.exact)
 
     def _log(self, group: MetricGroup, row: _CheckedPoint) -> None:
-        """Write a point; its missing step or epoch is filled in later."""
+        """Write a point. If the step or epoch is missing, `_fill` adds it later."""
         with self._lock:
             slots: list[Slot] = []
             self._write(group, [row], slots)
@@ -266,9 +273,9 @@ class MetricGroup:
     def log(self, /, **fields: Any) -> MetricGroup:
         """Record a point whose epoch and step may be set later.
 
-        The values are recorded immediately. The epoch and step come from a call of `Metrics.log`,
-        before or after this call; `Metrics.flush` adds them to the recorded point. Costs
-        a few microseconds per value.
+        The values are recorded immediately. The epoch and step come from a call to `Metrics.log`,
+        before or after this call; `Metrics.flush` adds them to the recorded point. Costs a few
+        microseconds per value.
 
         Args:
             fields: metric names and values; ``epoch`` and ``step`` apply to this point only.

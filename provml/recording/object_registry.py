@@ -16,8 +16,8 @@ class ObjectRegistry:
     """The objects that this process logged in a run, by kind (``model``, ``dataset``) and name.
 
     Attributes:
-        changes: the number of registrations so far. Once it has changed, the results of earlier
-            look-ups may be outdated.
+        changes: the number of registrations so far. If this number has changed since a look-up, the
+            result of the look-up may be outdated.
         made: the kind and name of each model and artifact that the run is known to have logged.
     """
 
@@ -27,7 +27,7 @@ class ObjectRegistry:
         self._objects: dict[tuple[str, str], Reference] = {}
 
     def register(self, kind: str, name: str, value: object) -> None:
-        """Remember an object under its name, without keeping it alive."""
+        """Register an object under a name, without keeping the object alive."""
         try:
             reference: Reference = weakref.ref(value)
         except TypeError:

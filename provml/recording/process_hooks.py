@@ -57,13 +57,13 @@ class _ObservedExit(SystemExit):
 class _ExitObserver:
     """A replacement for ``sys.exit`` that notes the exit status while a run is active.
 
-    The interpreter does not pass the status to atexit functions. The observer misses exits that do
-    not call ``sys.exit`` (``raise SystemExit``, ``exit()``). Runs in a ``with`` block record these
-    exits anyway.
+    provml needs the observer because the interpreter does not pass the status to atexit functions.
+    The observer misses exits that do not call ``sys.exit`` (``raise SystemExit``, ``exit()``). Runs
+    in a ``with`` block record these exits anyway.
     """
 
     def __init__(self) -> None:
-        self._current_frame = sys._getframe  # the module is gone when the interpreter exits
+        self._current_frame = sys._getframe  # the interpreter clears sys when it exits
         self._original: Any = sys.exit
         self._thrown: weakref.ref[_ObservedExit] | None = None
         self.called = False
@@ -98,7 +98,7 @@ class _ExitObserver:
             del thrown  # avoid a reference cycle: the traceback refers to this frame
 
     def was_kept(self) -> bool:
-        """Return whether code still refers to the exception, which a real exit would have freed."""
+        """Return whether code still refers to the exception. A real exit would have freed it."""
         thrown, self._thrown = self._thrown, None
         if thrown is None or thrown() is None:
             return False
@@ -106,7 +106,7 @@ class _ExitObserver:
         return thrown() is not None
 
     def _note_freed(self, thrown: weakref.ref[_ObservedExit]) -> None:
-        """Reset `called` if code still runs when the exception is freed: that code caught it."""
+        """If code is still running when the exception is freed, reset `called`: no exit follows."""
         frame = self._current_frame()
         if thrown is self._thrown and frame is not None and frame.f_back is not None:
             self.called = False
@@ -132,7 +132,10 @@ def install() -> None:
 
 
 def watch(run: Endable) -> None:
-    """End this run at process exit, after the active runs. The run does not become active."""
+    """Register a run that the exit of the process ends, after the active runs.
+
+    The run does not become active.
+    """
     install()
     _seen_runs.add(run)
     _watched.append(run)

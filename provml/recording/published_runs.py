@@ -50,7 +50,7 @@ class PublishedRuns(NamedTuple):
 
 
 class _Publication:
-    """The memory file of this process. It is created when the first run starts.
+    """The memory file of this process, which is created when the first run starts.
 
     The process writes the file through a memory mapping. If other code closes the file's
     descriptor, workers can no longer find the file, but the mapping never overwrites another file.
@@ -95,7 +95,7 @@ _publication = _Publication()
 
 
 def publish(folders: list[str], chosen: str | None, is_disabled: bool) -> None:
-    """Publish the active runs of this process. Does nothing if the system has no memory files.
+    """Publish the active runs of this process, if the operating system supports memory files.
 
     Costs about 20 microseconds.
 
@@ -118,11 +118,11 @@ def publish(folders: list[str], chosen: str | None, is_disabled: bool) -> None:
     try:
         _publication.write(text)
     except (OSError, AttributeError):
-        pass  # workers then record nothing, and issue a warning
+        pass  # workers will record nothing, and will warn about that
 
 
 class AncestorRuns:
-    """A reader of the runs that the nearest ancestor with active runs has published.
+    """Reads the published runs of the nearest ancestor that has active runs.
 
     Attributes:
         found: the result of the last call of `read`.
@@ -169,7 +169,7 @@ class AncestorRuns:
 
 
 def _read_file(file: mmap.mmap) -> PublishedRuns | None:
-    """Return the runs that the file lists; None if there are none."""
+    """Return the active runs that a memory file lists; None if the file lists no runs."""
     for _ in range(_MAX_READS):
         counter, length = _HEADER.unpack_from(file)
         text = file[_HEADER.size : _HEADER.size + length]

@@ -1,4 +1,4 @@
-"""The base class of `Run`, which opens a process's journal files, and new ones after a fork.
+"""The base class of `Run`. It opens the journal files of this process, also after a fork.
 
 Imports `run_directory`, `object_registry`, `checks` and the journal's writer.
 """
@@ -25,9 +25,9 @@ from provml.recording.object_registry import ObjectRegistry
 from provml.recording.run_directory import RunDirectory
 
 Target = object
-"""The model or artifact that a sample or event refers to.
+"""A reference to the model or artifact that a sample or event is about.
 
-This is the name under which the model or artifact was logged, a pair of kind and name
+The reference is the name under which the model or artifact was logged, a pair of kind and name
 (``("model", "net")``), or the object passed to `Run.log_model`. Any Python object can be a model,
 so the type is `object`.
 """
@@ -65,14 +65,15 @@ class UnopenedWriter(AbsentWriter):
 class UnopenedSamples:
     """The samples file of a run whose journal files this process has not opened yet.
 
-    The hot path reads only `slots`, which accept no record, so that the first call opens the files.
+    The hot path reads only `slots`. These slots accept no record, so the first call takes the slow
+    path, which opens the files.
     """
 
     slots = NO_SLOTS
 
 
 class Recorder:
-    """The base class of `Run`, which opens and writes the journal files of this process."""
+    """The base class of `Run`. It opens and writes the journal files of this process."""
 
     def __init__(
         self,
@@ -85,10 +86,10 @@ class Recorder:
 
         Args:
             folder: the run's folder.
-            writer: the writer of this process's journal files; None to open them when the first
-                record is written.
+            writer: the writer of this process's journal files; None to open the files when the
+                first record is written.
             formats: the formats of the documents to write when the run ends.
-            owner: whether this process owns the run, and so can end it.
+            owner: whether this process owns the run, and can therefore end the run.
         """
         self.id: str = folder.id
         self.experiment: str = folder.experiment
@@ -201,7 +202,7 @@ class Recorder:
 
         Args:
             context: the context of the next record, as the caller named it. If the name is an alias
-                of a standard context, such as ``train``, the first call records the alias.
+                of a standard context, such as ``train``, the first call with it records the alias.
 
         Raises:
             RunClosedError: the run has ended.
@@ -219,8 +220,8 @@ class Recorder:
         with self._lock:  # end_run holds this lock while it closes the run
             if self._closed:
                 raise RunClosedError(
-                    f"run {self.id} has ended, so nothing more can be logged: to resume it, call "
-                    f"start_run(..., run_id={self.id!r}, resume=True)"
+                    f"run {self.id} has ended, so nothing more can be logged: to resume the run, "
+                    f"call start_run(..., run_id={self.id!r}, resume=True)"
                 )
             if self._pid != os.getpid():
                 self._open_own_files()
@@ -287,7 +288,7 @@ class Recorder:
             self._append(build_event("dataset not hashed to its end", metadata))
 
     def _start_code(self) -> None:
-        """Record the code and configuration files that this process uses."""
+        """Start recording the code and configuration files that this process uses."""
         from provml.recording.code_log import CodeLog
 
         is_helper = not self._owner or self._folder.settings.rank not in (None, 0)
@@ -367,7 +368,7 @@ class Recorder:
             self._code.record_later()
 
     def _note_clock(self, writer: JournalWriter | AbsentWriter) -> None:
-        """Record an event if the machine's clock was set since the last record."""
+        """Record an event if the machine's clock was changed since the last record."""
         change_ns = self._clock.find_change_ns()
         if change_ns:
             writer.append(build_event(CLOCK_CHANGED, {"by_s": change_ns / 1e9}))

@@ -104,8 +104,8 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             context: a `Context` or its name; None means the run itself.
             step: any 64-bit integer except -2**63, or a float that is a whole number. Steps may
                 repeat and decrease.
-            epoch: a number from 0 to 2**31 - 1. For a fractional epoch such as 0.5,
-                provml records the whole part, and the exact number as a sample of the metric
+            epoch: a number from 0 to 2**31 - 1. For a fractional epoch such as 0.5, provml records
+                the whole part as the epoch, and the exact number as a sample of the metric
                 ``epoch``.
             timestamp: seconds since the Unix epoch or an aware datetime; None means now.
             unit: the unit of the value, for example ``"s"``.
@@ -245,12 +245,12 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
     # -- execution time -----------------------------------------------------------------------
 
     def log_execution_start_time(self) -> None:
-        """Record that the actual work begins, as the start of the span ``execution``."""
+        """Record that the actual work begins. This event starts the span ``execution``."""
         self._execution_clock_ns = boot_ns()
         self.log_event("execution_started", source="provml")
 
     def log_execution_end_time(self) -> None:
-        """Record that the actual work has ended, as the end of the span ``execution``."""
+        """Record that the actual work has ended. This event ends the span ``execution``."""
         self.log_event("execution_finish", source="provml")
 
     def log_current_execution_time(
@@ -279,7 +279,8 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
     ) -> None:
         """End the run, and write its documents in the formats passed to `provml.start_run`.
 
-        Idempotent. Writing PROV-JSON costs 2 to 4 microseconds per sample and about 70 per event.
+        Idempotent. Writing PROV-JSON costs 2 to 4 microseconds per sample, and about 70
+        microseconds per event.
         In a forked child, `end_run` only closes the child's files. If a document cannot be written,
         provml issues a warning, and you can write the document later with ``provml recover``.
 
@@ -344,7 +345,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             self._writer.append(reading_summary_record(f"{prefix}.{name}", value))
 
     def _others_record(self) -> bool:
-        """Return whether other ranks are still recording; the last rank writes the documents."""
+        """Return whether other ranks still record the run. The last rank writes the documents."""
         if self._folder.settings.rank is None:
             return False
         from provml.journal.status import read_run_state
@@ -394,11 +395,11 @@ def _describe_exception(exception: BaseException | None) -> dict[str, str] | Non
 
 
 def _join_pickled_run(folder: RunDirectory) -> Run:
-    """Open the run in a process that unpickles it, or return the run if it is already open.
+    """Return a run that was pickled, in the process that unpickles it.
 
-    A worker of a process pool receives the run with every task, but must open it only once. The
-    process writes to the run but does not end it. The process opens its journal files at the first
-    record.
+    If the process has already opened the run, this function returns the same object, because a
+    worker of a process pool receives the run with every task. The process writes to the run, but
+    does not end the run. It opens its journal files when it writes the first record.
     """
     for known in active_runs.all.copy():
         if folder_of(known) == str(folder.path):

@@ -46,8 +46,8 @@ class RunDirectory:
         facts: the fields that this process records about itself, such as its rank.
         settings: the recording settings of this process.
         lock_fd: the file descriptor that locks the folder, or None. A process that resumes the run
-            holds the lock until its journal files exist. So if two processes resume a run at the
-            same time, only one succeeds.
+            holds the lock until the process has created its journal files. So if two processes
+            resume a run at the same time, only one process succeeds.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class RunDirectory:
     def records_code(self) -> bool:
         """Whether this process records the code and configuration files that it uses.
 
-        Under ``provml run``, `capture` records them instead.
+        Under ``provml run``, the package `capture` records these files instead.
         """
         return self.has_code and self.settings.joined_run is None
 
@@ -165,7 +165,7 @@ class RunDirectory:
                 store_files.make_folder(self.root, self.path)
                 _write_description(self)
             except OSError:
-                pass  # the journal's writer has warned, and readers do not need run.json
+                pass  # the journal's writer has already warned, and readers don't need run.json
 
 
 def validate_namespace(namespace: str | None) -> str | None:
@@ -199,14 +199,15 @@ def open_directory(
     settings: Settings,
     launch: Launch | None = None,
 ) -> tuple[RunDirectory, bool]:
-    """Create or open the run's folder; return the folder, and whether this resumes the run.
+    """Create or open the run's folder; return the folder, and whether the run is resumed.
 
-    Without a run id, the ranks of a launch share the first of its runs that they can all record.
+    If there is no run id, each rank of a launch tries the ids of the launch's runs in order, and
+    takes the first run that the rank can create or join. So the ranks share a run.
 
     A process with a rank joins the run with this id if one of these conditions is true:
 
     - The run is still running.
-    - No process of this rank has recorded into the run yet.
+    - The run has not yet been recorded by a process of this rank or by a process without a rank.
 
     If several processes without a rank request the same id at the same time, only one process
     gets the id.
@@ -222,7 +223,9 @@ def open_directory(
             f"letter or digit, not {run_id!r}"
         )
     if run_id == "latest":
-        raise InvalidArgumentError("run_id 'latest' means the latest run: choose another id")
+        raise InvalidArgumentError(
+            "run_id can't be 'latest', because this word selects the latest run: choose another id"
+        )
     root = _find_root(store)
     experiment = root / layout.encode_folder_name(description["experiment"])
     if resume and run_id is None:

@@ -1,4 +1,4 @@
-"""The start of a run, both for `start_run` in a script and for the command ``provml run``.
+"""Starts a run, both for `start_run` in a script and for the command ``provml run``.
 
 `validate_start` checks the arguments before anything is created; `open_run` creates the run and its
 first records. Imports `child_runs`, `run`, `run_directory`, `collect.collector_selection` and
@@ -34,7 +34,7 @@ class RunStart(NamedTuple):
     description: dict[str, Any]
     """The content of ``run.json`` without the run's id."""
     settings_records: list[dict[str, Any]]
-    """The records of the tags and the metadata, which do not have a time yet."""
+    """The records of the tags and the metadata. `open_run` replaces the times in these records."""
     formats: tuple[str, ...]
     """The formats of the documents to write when the run ends."""
     interval_s: float
@@ -118,7 +118,7 @@ def open_run(
     Raises:
         InvalidArgumentError: the run id is not a valid file name.
         RunExistsError: the run id is taken.
-        StoreError, JournalError: the folder cannot be created or written to.
+        StoreError, JournalError: the run's folder can't be created, read or written to.
     """
     from provml.collect.environment import describe_host
 
@@ -126,12 +126,12 @@ def open_run(
     description = start.description
     if parent is not None:
         if run_id is None and own_id == parent.reference.id:
-            own_id = None  # PROVML_RUN_ID names the parent
+            own_id = None  # PROVML_RUN_ID is the id of the parent
         store = parent.store if store is None else store
         description = _add_parent(description, parent, own_id)
     store = default_store() if store is None else store
     launch = None
-    # a thread or task may record a run of its own, such as a trial, which the other ranks don't
+    # a run that a thread or task starts, such as a trial, belongs to this rank alone
     if own_id is None and settings.rank is not None and is_in_main_code():
         from provml.recording.launch import find_launch
 
@@ -148,10 +148,13 @@ def open_run(
 
 
 def _add_parent(description: dict[str, Any], parent: Parent, own_id: str | None) -> dict[str, Any]:
-    """Return the content of a child's ``run.json``: the parent, and its namespace by default."""
+    """Add the parent to the content of a child's ``run.json``.
+
+    If the child has no namespace, also add the parent's namespace.
+    """
     reference = parent.reference
     if (own_id, description["experiment"]) == (reference.id, reference.experiment):
-        return description  # a rank that joins the run of the process that started it
+        return description  # this rank joins its parent process's run
     if description["namespace"] is None and parent.store is not None:
         description = description | {"namespace": reference.namespace}
     return description | {"parent": reference.to_json()}

@@ -28,7 +28,7 @@ _HUGE: Final = 1e150
 
 
 class _StoredValues:
-    """The values of one metric that were stored since the last summary."""
+    """The values of one metric in the cache, and the times of the first and the last value."""
 
     def __init__(self) -> None:
         self.values: list[Number] = []
@@ -161,7 +161,7 @@ class SummaryCache:
         - ``std`` is the sample standard deviation; for a single value, it is 0.
         - NaN values are ignored, and not counted. If all values are NaN, only the count is
           recorded.
-        - The epoch and step come from `set` or, if it did not set them, from `Metrics.log`.
+        - The epoch and step come from `set` or, if `set` did not get them, from `Metrics.log`.
 
         Costs one pass over the values and one write().
 
@@ -232,7 +232,8 @@ class SummaryCache:
 
         Args:
             key: the metric's name.
-            limit: the maximum number of values; only the newest are returned. None returns all.
+            limit: the maximum number of values to return. If the cache contains more values, only
+                the newest are returned. None returns all values.
 
         Raises:
             InvalidArgumentError: the limit is not a non-negative int.

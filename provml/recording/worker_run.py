@@ -2,9 +2,9 @@
 
 `find_run` chooses the run for functions such as `provml.log_metric`: an active run of this process
 or, if there is none, the run that the nearest ancestor of this process published (see
-`published_runs`). This is how worker processes of joblib, ``multiprocessing`` and PyTorch's data
-loaders, and scripts that are started as subprocesses, record into the run of the process that
-started them.
+`published_runs`). In this way, subprocesses and worker processes record into the run of the process
+that started them. Examples are the workers of joblib, ``multiprocessing`` and PyTorch's data
+loaders.
 
 Imports `run`, `disabled_run`, `run_directory`, `published_runs` and `base.settings`.
 """
@@ -30,7 +30,7 @@ from provml.recording.run_directory import open_joined_directory
 
 
 class WorkerRun(Run):
-    """The run of an ancestor process. This process records into it, but only the ancestor ends it.
+    """The run of an ancestor process. This process records into the run, but does not end it.
 
     After the ancestor has ended the run, calls record nothing and raise no exceptions.
     """
@@ -70,10 +70,10 @@ class _WorkerRuns:
             return self._ancestors.read()
 
     def has_moved_on(self, guest: Run) -> bool:
-        """Return whether the owner of a run has ended it and now records another run.
+        """Return whether the process that owns a run has ended it and now records another run.
 
         If the owner records no run now, this method returns False, so that this process continues
-        to record into the guest.
+        to record into the run.
 
         Args:
             guest: a run that another process owns, and that this process unpickled or inherited
@@ -101,7 +101,7 @@ class _WorkerRuns:
 
         If it is unclear which run a worker process should record into, or if there is no such run,
         this method warns once and returns a run that records nothing. If no ancestor has published
-        a run and this is not a worker process, it returns None.
+        a run and this process is not a worker process, this method returns None.
 
         Args:
             verb: the name of the function that was called, for the warning.
@@ -154,7 +154,7 @@ class _WorkerRuns:
             if settings.disabled:
                 return self.silent
             if settings.joined_run is not None and settings.joined_run != folder:
-                return self._choose(verb, None)  # the run is outside `provml run`
+                return self._choose(verb, None)  # the run isn't that of `provml run`
             directory = open_joined_directory(folder, settings)
         except ProvMLError as error:
             return self._silence(
@@ -169,13 +169,13 @@ class _WorkerRuns:
         return self._run
 
     def _leave(self, run: Run) -> None:
-        """Close the files of a run that has ended."""
+        """Close the files of a run that this process no longer records into."""
         self._run = None
         process_hooks.unwatch(run)
         run._end("interrupted", None, None)  # doesn't wait for datasets' digests
 
     def _silence(self, reason: str, message: str) -> Run:
-        """Warn once per reason until this process joins a run; return the disabled run."""
+        """Issue a warning, but only once for each reason; return a run that records nothing."""
         if reason not in self._warned:
             self._warned.add(reason)
             warn_without_raising(message)
@@ -223,7 +223,10 @@ def find_run_or_none() -> Run | None:
 
 
 def find_own_run() -> Run | None:
-    """Return the run of this process that a call records into; None if it has none or several."""
+    """Return the active run of this process that a call records into.
+
+    Returns None if this process has no such run, or if it is unclear which run the call means.
+    """
     while True:
         run: Run | None = active_runs.find()
         if run is None or run not in active_runs.guests or not _worker_runs.has_moved_on(run):

@@ -272,7 +272,7 @@ def test_a_second_bare_start_says_what_becomes_of_the_first(
     second = start("second")
     (text,) = heard()
     assert "run e/first has not ended" in text
-    assert "into e/second and, when it has ended, into e/first again" in text
+    assert "into e/second and, after that run has ended, into e/first again" in text
     assert "provml.end_run()" in text
     provml.log_metric("m", 2.0)
     provml.end_run()
