@@ -33,7 +33,7 @@ _LONGEST_DECIMAL: Final = 10_000
 
 
 def typed_literal(value: Any) -> Value:
-    """Convert a decoded value to a plain value, or to a typed literal, for a PROV statement."""
+    """Convert a value from a record to a plain value or a typed literal for a PROV statement."""
     if isinstance(value, (str, bool, int, float, Moment)):
         return value
     if isinstance(value, Decimal):

@@ -1,4 +1,4 @@
-"""Makes the first pass over a journal, which finds its series, contexts and steps.
+"""Makes the first pass over a journal, which finds the run's series, contexts and steps.
 
 The pass also computes the summary of each series, and the intervals of contexts and steps.
 
@@ -237,7 +237,7 @@ def survey(journal: Journal, every_step: bool) -> Survey:
 
 
 def _take_file(result: Survey, record: Record) -> None:
-    """Store which file a record is about, and where the run keeps a copy of its code."""
+    """Add the file of a record to `logged_files`, or the copy of a code file to `code_copies`."""
     content = record.get("content")
     key = find_file_key(content)
     if key is None or not isinstance(content, dict):
@@ -316,7 +316,7 @@ def trigger_key(writer: int, record: Record) -> TriggerKey:
 
 
 def _find_named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
-    """Find a block's samples whose steps are referred to by records, and store their epochs.
+    """Find a block's samples whose steps other records refer to, and store the samples' epochs.
 
     Returns a boolean mask of these samples, or None if there are none.
     """
