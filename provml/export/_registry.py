@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Format(NamedTuple):
-    """An export format for runs. `provml.export` describes how to define one.
+    """An export format for runs. `provml.export` describes how to define a format.
 
     Attributes:
         name: the name of the format, as the option ``--format`` accepts it.

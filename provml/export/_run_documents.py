@@ -54,7 +54,7 @@ def is_own_document(
 ) -> bool:
     """Return whether an export target is the run's own document in a format.
 
-    provml records the digest of a document only if it is the run's own document.
+    provml records digests only for a run's own documents.
     """
     if not isinstance(target, (str, os.PathLike)):
         return False

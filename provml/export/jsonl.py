@@ -133,7 +133,7 @@ class _SeriesColumns:
 
 
 def _is_field(series: Series) -> bool:
-    """Return whether the samples of a series are fields of points. Excludes step and epoch."""
+    """Return whether the samples of a series are fields of points, other than step and epoch."""
     return holds_points(series) and series.name not in ("step", "epoch")
 
 

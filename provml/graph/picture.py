@@ -87,7 +87,7 @@ def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
 
 
 def _withhold_members(graph: Graph) -> None:
-    """Remove the edges from a run's results node to its outputs, if there are many of them.
+    """Remove the edges from a run's results node to the run's outputs, if there are many outputs.
 
     Each output keeps its edge to the activity that generated it.
     """

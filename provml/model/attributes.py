@@ -65,7 +65,7 @@ def json_literal(content: Any) -> Literal:
 
 
 def plain_attributes(record: Record, keys: tuple[str, ...]) -> Attributes:
-    """Convert the listed fields of a record to attributes, and skip fields without a plain value.
+    """Convert the fields ``keys`` of a record to attributes. Skips fields without a plain value.
 
     Plain values are strings, booleans, integers and finite floats. The field ``memory_bytes``
     becomes the attribute ``provml:memoryBytes``.

@@ -57,7 +57,7 @@ def map_dataset(state: MappingState, entry: JournalEntry) -> Iterator[Statement]
 
 
 def map_input(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of an input other than a dataset, such as a model that this run made."""
+    """Map the record of an input that is not a dataset, for example a model that this run made."""
     label, content = entry.read_text("name"), _read_used_content(state, entry)
     attributes = content_attributes(content)
     if isinstance(entry.record.get("role"), str):

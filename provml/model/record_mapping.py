@@ -283,7 +283,7 @@ def make_entity(name: Name, kind: str, label: str, attributes: Attributes) -> St
 
 
 def make_agent(name: Name, kind: str, label: str) -> Statement:
-    """Build an agent. Its kind must be ``prov:SoftwareAgent`` or ``prov:Person``."""
+    """Build an agent. ``kind`` must be ``prov:SoftwareAgent`` or ``prov:Person``."""
     return Statement("agent", name, {}, node_attributes(kind, label))
 
 

@@ -52,8 +52,8 @@ class SeriesArrays:
     def to_pandas(self) -> pd.DataFrame:
         """Convert the samples to a ``pandas`` data frame with one row per sample.
 
-        The column ``time`` has UTC times with nanoseconds. In the columns ``step`` and ``epoch``, a
-        missing number is NA. Raises MissingExtraError if pandas is not installed.
+        The column ``time`` contains UTC times with nanosecond precision. In the columns ``step``
+        and ``epoch``, a missing number is NA. Raises MissingExtraError if pandas is not installed.
         """
         try:
             import pandas as pd

@@ -125,7 +125,7 @@ class Block(NamedTuple):
         series: the series that the samples belong to.
         unit: the unit of the values; None if they have no unit.
         writer: the index of the writer.
-        number: the position of each sample within its series and writer, from 0.
+        number: the position of each sample among the samples of its series and writer, from 0.
         step: the step of each sample; None if these samples have no step.
         epoch: the epoch of each sample; None if these samples have no epoch.
         time_ns: the time of each sample, in nanoseconds since the epoch.

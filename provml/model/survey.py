@@ -64,7 +64,7 @@ TriggerKey = tuple[int, str, Path, str, int]
 
 
 class Interval:
-    """A period of time, in nanoseconds since the epoch. It is empty if both ends are None."""
+    """A period of time, in nanoseconds since the epoch. A period is empty if its ends are None."""
 
     __slots__ = ("end_ns", "start_ns")
 
@@ -250,7 +250,7 @@ def _take_file(result: Survey, record: Record) -> None:
 
 
 def find_file_key(content: object) -> FileKey | None:
-    """Return the path and the digest in the description of a file; None if one is missing."""
+    """Return the path and the digest in the description of a file; None if either is missing."""
     if not isinstance(content, dict):
         return None
     path, digest = content.get("path"), content.get("sha256")
@@ -362,12 +362,12 @@ def time_of(record: Record) -> int | None:
 
 
 def epoch_of_record(record: Record) -> int | None:
-    """Return a record's epoch; None if it is missing or out of range."""
+    """Return a record's epoch; None if the epoch is missing or out of range."""
     epoch = record.get("epoch")
     return epoch if isinstance(epoch, int) and 0 <= epoch < 2**31 else None
 
 
 def step_of(record: Record) -> int | None:
-    """Return a record's step; None if it is missing, or not a 64-bit integer."""
+    """Return a record's step; None if the step is missing, or not a 64-bit integer."""
     step = record.get("step")
     return step if isinstance(step, int) and -(2**63) < step < 2**63 else None
