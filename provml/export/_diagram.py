@@ -230,8 +230,9 @@ class Diagram:
         self._edges.append([start, end, number, said] if said else [start, end, number])
 
     def _hang(self, start: int, end: int, relation: str) -> None:
-        """Record that one node of a relation belongs to the other, which is an activity or a
-        series. Ignores all other relations.
+        """Store which node of a relation belongs to the other node, an activity or a series.
+
+        Ignores relations of which neither node belongs to the other.
         """
         if relation in ("wasGeneratedBy", "wasInformedBy"):
             own, other = start, end
@@ -304,7 +305,7 @@ class Diagram:
     def _anchor(self, node: _DiagramNode) -> int | None:
         """Return the number of the node that a node belongs to, such as a context or a run.
 
-        If this is a step or an epoch, returns the node that contains the step or epoch instead.
+        If the node belongs to a step or an epoch, returns the context or run that contains it.
         Returns None if the node belongs to no other node.
         """
         place = node.anchor
@@ -348,7 +349,7 @@ class Diagram:
             return
 
     def _open_groups(self) -> None:
-        """Open small groups while the page shows few nodes, so that a small run is fully visible.
+        """Open the smallest groups, as long as at most `_OPEN_UP_TO` nodes are then visible.
 
         The groups of one type are either all opened or all left closed.
         """

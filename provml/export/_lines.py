@@ -80,7 +80,7 @@ class Lines:
 
 
 class _TermWriter:
-    """A formatter that turns names and values into N-Triples terms, without prefixes."""
+    """A formatter that turns names and values into N-Triples terms, which have no prefixes."""
 
     def __init__(self, prefixes: dict[str, str]) -> None:
         self._prefixes = prefixes

@@ -56,7 +56,8 @@ _ELEMENT_PROPERTIES: Final = {
 _ALWAYS_QUALIFIED: Final = ("Association",)
 """The relations that are always written as a qualified node.
 
-The ``prov`` library would merge a plain triple into the node of another association.
+If an association were a plain triple, the ``prov`` library would merge it into the qualified node
+of another association.
 """
 _REVISION: Final = ("prov:type", "prov:Revision")
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Format(NamedTuple):
-    """An export format for runs. `provml.export` describes how to define one.
+    """An export format for runs. `provml.export` describes how to define a format.
 
     Attributes:
         name: the name of the format, as the option ``--format`` accepts it.
@@ -76,7 +76,8 @@ def find_format(format: str | Format) -> Format:
     """Return the format with this name. A `Format` argument is returned unchanged.
 
     Raises:
-        ExportError: no format has this name, or another package's format cannot be loaded.
+        ExportError: no format has this name, or the format is from another package and cannot be
+            loaded.
     """
     if isinstance(format, Format):
         return format

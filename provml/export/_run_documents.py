@@ -54,7 +54,7 @@ def is_own_document(
 ) -> bool:
     """Return whether an export target is the run's own document in a format.
 
-    provml records the digest of a document only if it is the run's own document.
+    provml records digests only for a run's own documents.
     """
     if not isinstance(target, (str, os.PathLike)):
         return False
@@ -66,8 +66,8 @@ def is_own_document(
 def open_document(run_folder: Path, format: str | Format) -> Iterator[BinaryIO]:
     """Open a run's document in one format for writing, as a binary file in the run's folder.
 
-    An existing document is replaced only after everything has been written. If it is a link, the
-    link itself is replaced. provml also records the digest of the new document.
+    An existing document is replaced only after everything has been written. If the existing
+    document is a link, the link itself is replaced. Also records the digest of the new document.
 
     Raises:
         StoreError: the run's folder is a link.
@@ -131,8 +131,8 @@ def write_documents(run_folder: Path, formats: tuple[str, ...]) -> None:
 def requested_formats(journal: Journal) -> tuple[str, ...] | None:
     """Return the formats of the documents that were requested when a run was started.
 
-    Returns None if the journal does not name the formats. Early versions of provml did not record
-    them.
+    Returns None if the journal does not contain the formats, because an early version of provml
+    recorded the run.
     """
     # a resumed run has several owners of the same rank: only the formats of the last owner count
     by_rank: dict[object, list[str]] = {}
@@ -157,7 +157,7 @@ def _read_formats(files: WriterFiles) -> list[str] | None:
 
 
 def find_missing_documents(run_folder: Path, formats: tuple[str, ...]) -> MissingDocuments:
-    """Find the formats in which the document is missing, or was written before the run ended.
+    """Find the formats whose document is missing, or was written before the run ended.
 
     Args:
         run_folder: the folder of a run that has ended.
@@ -214,9 +214,10 @@ def sweep_run_folder(run_folder: Path) -> list[Path]:
 
 
 def _sweep_copies(root: Path, folder: Path) -> list[Path]:
-    """Remove unfinished copies of files and folders, and the folders that are then empty.
+    """Remove unfinished copies of files and folders; return the paths of these copies.
 
-    The name of a finished copy never begins with a dot.
+    Also removes the folders that are then empty. Finished copies are kept: their names never begin
+    with a dot.
     """
     artifacts = folder / layout.ARTIFACTS_FOLDER
     swept: list[Path] = []

@@ -104,7 +104,7 @@ class _SeriesColumns:
 
     Attributes:
         numbers: the series' numbers, ascending. All arrays have this order.
-        keys: the key under which the lines of each series are counted.
+        keys: for each series, the key under which its lines are counted.
         counted: a number for each series' key; equal keys have equal numbers.
         fields: a number for each series' name; equal names have equal numbers.
         is_point: whether the samples of each series are fields of points.
@@ -133,7 +133,7 @@ class _SeriesColumns:
 
 
 def _is_field(series: Series) -> bool:
-    """Return whether the samples of a series are fields of points. Excludes step and epoch."""
+    """Return whether the samples of a series are fields of points, other than step and epoch."""
     return holds_points(series) and series.name not in ("step", "epoch")
 
 
@@ -240,7 +240,7 @@ def _find_changes(column: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _last_rows(table: _SeriesColumns, samples: _Samples) -> NDArray[np.void]:
-    """Return the last record of each series."""
+    """Return the last sample of each series, as rows of the samples file."""
     import numpy as np
 
     _, found = np.unique(samples.places[::-1], return_index=True)

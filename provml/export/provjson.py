@@ -137,7 +137,7 @@ def _table_blocks(mapping: RunMapping, kind: str, count: int) -> Iterator[bytes]
     """Yield the text of all tables of one kind.
 
     Args:
-        count: the number of the first blank node that is used as an identifier.
+        count: the number in the first identifier; identifiers are blank nodes, such as ``_:used3``.
     """
     for statement in mapping.tables({kind}):
         for rows in split_rows(statement.rows):
@@ -185,7 +185,7 @@ def _count_from(start: int, length: int) -> list[bytes]:
 
 
 def _provjson_value(value: Value) -> bytes:
-    """Convert a value to JSON, with its datatype unless it is a string or boolean."""
+    """Convert a value to JSON. Values other than strings and booleans include the datatype."""
     text, datatype = lexical_form(value)
     if datatype is None:
         return quote_json(text).encode()

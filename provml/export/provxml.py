@@ -1,8 +1,8 @@
 """PROV-XML (W3C Working Group Note, 2013): PROV as XML, one element per statement.
 
 XML 1.0 forbids most control characters. A value with such a character is written as a JSON string
-of type rdf:JSON, so nothing is lost. A label cannot have a type, so in a label, U+FFFD replaces the
-character, and ``provml:name`` contains the exact name.
+of type rdf:JSON, so nothing is lost. A label cannot have a type, so U+FFFD replaces the forbidden
+characters in a label. The attribute ``provml:name`` contains the exact name.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _XSD: Final = "http://www.w3.org/2001/XMLSchema"
 """The namespace of XML Schema for xsi:type, without the ``#`` that RDF appends."""
 
 _ORDER: Final = {"prov:label": 0, "prov:type": 1, "prov:value": 2}
-"""The order that the schema requires for these attributes. Others follow them (PROV-XML, 3)."""
+"""The order that the schema requires. All other attributes come after these (PROV-XML, 3)."""
 
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})

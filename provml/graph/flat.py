@@ -33,7 +33,7 @@ _JOINED: Final = ("types", "bundles")
 
 
 def flat_graph(mappings: Iterable[RunMapping], view: View) -> Graph:
-    r"""Build a graph with simple attributes. The view selects the part of the runs to include.
+    r"""Build a graph with simple attribute values. The view selects the part of the runs to show.
 
     In the graph, all values of an attribute have the same type:
 

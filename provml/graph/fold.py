@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from provml.graph.build import Graph
 
 GROUP: Final = "urn:provml:group/"
-"""The prefix of the keys of nodes that replace a group."""
+"""The prefix of a node's key, if the node replaces a group."""
 
 
 class _FoldRule(NamedTuple):

@@ -84,7 +84,7 @@ def shorten(text: str, width: int = _VALUE_WIDTH) -> str:
 
 
 def number_text(value: Any) -> str:
-    """Format a value for display. Rounds floats to three digits, and shortens long values."""
+    """Format a value for display: floats with three significant digits, long values shortened."""
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
     if isinstance(value, float):
@@ -307,7 +307,10 @@ def _step_group_texts(graph: Graph, node: Node) -> tuple[list[str], list[str]]:
 
 
 def build_table(graph: Graph, node: Node) -> LabelTable | None:
-    """Build the table in a folded node. Returns None for a single node and for folded steps."""
+    """Build the table in a folded node.
+
+    Returns None for single nodes, and for types that have no table, such as steps.
+    """
     make = _TABLES.get(node["types"][0]) if "members" in node and node["types"] else None
     if make is None:
         return None

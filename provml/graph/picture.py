@@ -55,16 +55,16 @@ _EDGE_STYLES: Final = {
 _LABELLED_EDGES: Final = 24
 """A picture with more edges than this has a legend instead of a label on each edge."""
 _NARROW: Final = 3
-"""A graph is narrow if it has fewer than this many nodes per rank, on average."""
+"""A graph is narrow if the layers of its layout have fewer nodes than this, on average."""
 _ROW: Final = 3
-"""The number of leaves per row, unless that would give a node too many rows of leaves."""
+"""The number of leaves (nodes with one neighbour) in a row, unless there are too many rows."""
 _MOST_ROWS: Final = 6
 _LISTED_MEMBERS: Final = 4
 """If a run has more results than this, the picture shows their number instead of their edges."""
 
 
 def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
-    """Build the graph for a picture of some runs. The view selects the part to show.
+    """Build the graph for a picture of one or more runs. The view selects the part to show.
 
     Adds sketches to the nodes of series. Folds similar nodes if all runs are mapped at the
     ``series`` level of detail.
@@ -87,7 +87,7 @@ def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
 
 
 def _withhold_members(graph: Graph) -> None:
-    """Remove the edges from a run's results node to its outputs, if there are many of them.
+    """Remove the edges from a run's results node to the run's outputs, if there are many outputs.
 
     Each output keeps its edge to the activity that generated it.
     """

@@ -35,12 +35,15 @@ A picture that would need a smaller scale keeps its original size.
 
 
 def dot_text(mappings: Iterable[RunMapping], view: View) -> bytes:
-    """Build a picture of some runs in the DOT language. The view selects the part to show."""
+    """Build a picture of one or more runs in the DOT language.
+
+    The view selects the part of the runs to show.
+    """
     return _encode_text(dot_graph(build_picture(mappings, view), view.direction).to_string())
 
 
 def draw_graph(mappings: Iterable[RunMapping], view: View, form: str) -> bytes:
-    """Draw a picture of some runs, and return its bytes.
+    """Draw a picture of one or more runs, and return the picture as bytes.
 
     Args:
         view: selects the part of the runs to show.

@@ -22,7 +22,7 @@ POINTS: Final = 32
 
 
 def add_sketches(graph: Graph, mapping: RunMapping, points: int = POINTS) -> None:
-    """Add sketches of series, and ranges of steps, to the nodes of one run.
+    """Add sketches (small plots) of series, and ranges of steps, to the nodes of one run.
 
     Adds these attributes:
 

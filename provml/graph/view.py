@@ -56,18 +56,18 @@ class View:
 
     def __post_init__(self) -> None:
         if self.reach is not None and self.reach not in REACHES:
-            raise ExportError(f"reach must be one of {', '.join(REACHES)}, not {self.reach!r}")
+            raise ExportError(f"reach= must be one of {', '.join(REACHES)}, not {self.reach!r}")
         if self.direction is not None and self.direction not in DIRECTIONS:
             known = ", ".join(DIRECTIONS)
-            raise ExportError(f"direction must be one of {known}, not {self.direction!r}")
+            raise ExportError(f"direction= must be one of {known}, not {self.direction!r}")
         for subject in self.only:
             if subject not in SUBJECTS:
                 known = ", ".join(SUBJECTS)
-                raise ExportError(f"only must be one of {known}, not {subject!r}")
+                raise ExportError(f"each subject in only= must be one of {known}, not {subject!r}")
         if self.depth is not None and self.depth < 0:
-            raise ExportError(f"depth must be 0 or more, not {self.depth}")
+            raise ExportError(f"depth= must be 0 or more, not {self.depth}")
         if self.around is None and not (self.depth is None and self.reach is None):
-            raise ExportError("depth, up and down need a start node: name it with around")
+            raise ExportError("depth, up and down need a start node: choose one with around")
 
     def given(self) -> tuple[str, ...]:
         """Return the names of the fields that are set."""

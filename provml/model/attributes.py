@@ -33,7 +33,7 @@ _LONGEST_DECIMAL: Final = 10_000
 
 
 def typed_literal(value: Any) -> Value:
-    """Convert a decoded value to a plain value, or to a typed literal, for a PROV statement."""
+    """Convert a value from a record to a plain value or a typed literal for a PROV statement."""
     if isinstance(value, (str, bool, int, float, Moment)):
         return value
     if isinstance(value, Decimal):
@@ -65,7 +65,7 @@ def json_literal(content: Any) -> Literal:
 
 
 def plain_attributes(record: Record, keys: tuple[str, ...]) -> Attributes:
-    """Convert the listed fields of a record to attributes, and skip fields without a plain value.
+    """Convert the fields ``keys`` of a record to attributes. Skips fields without a plain value.
 
     Plain values are strings, booleans, integers and finite floats. The field ``memory_bytes``
     becomes the attribute ``provml:memoryBytes``.

@@ -1,4 +1,4 @@
-"""Builds columns of names for a block of samples: the names of its series, steps and activities.
+"""Builds the names of the series, steps and activities that a block of samples belongs to.
 
 Imports `series`, `names`, `flop_counts` and `sample_targets`; imports numpy only when needed.
 """
@@ -36,7 +36,7 @@ def int64_column(values: Any) -> NDArray[np.int64]:
 def step_column_names(path: Path, rows: Any) -> NameColumn:
     """Return the names of the steps or epochs in an array of the type `steps.row_type`.
 
-    Either all rows have a step, or none of them do. The same applies to epochs.
+    The rows must either all have a step, or all lack one. The same applies to epochs.
     """
     with_step = int(rows["step"][0]) != layout.NO_STEP
     with_epoch = int(rows["epoch"][0]) != layout.NO_EPOCH
@@ -78,11 +78,12 @@ def generator_names(block: Block) -> Name | NameColumn:
 def sampling_names(block: Block) -> NameColumn:
     """Return the names of the activities that took a block's readings.
 
-    Each name contains the epoch, the step and the time of the reading.
+    Each name contains the time of the reading, and its epoch and step if they were recorded.
     """
     collector = block.series.name if block.series.kind == SAMPLING else block.series.kind
     prefix = sampling_prefix(collector, block.series.context, block.writer)
-    # copy the times: they are also written as dates, and exporters may cache a column's text
+    # the same times are also written as dates: use a copy for the names, because exporters may
+    # cache the text of an array
     time_ns = block.time_ns.copy()
     if block.step is None and block.epoch is None:
         return NameColumn((prefix, time_ns))

@@ -28,7 +28,11 @@ class RunBundles:
     """
 
     def __init__(self, journals: Sequence[Journal], detail: str | None = None) -> None:
-        """Choose a name for each bundle.
+        """Derive the name of each bundle from the name of its run.
+
+        Args:
+            journals: the journals of the runs.
+            detail: the level of detail for all runs; None to choose a level for each run.
 
         Raises:
             ExportError: two runs have the same name, so their bundles would have the same name.
@@ -56,7 +60,7 @@ class RunBundles:
             yield mapping
 
     def damage(self) -> Counter[str]:
-        """Count, by reason, the records and samples skipped in the runs read so far."""
+        """Return how many records and samples were skipped in the runs read so far, by reason."""
         total: Counter[str] = Counter()
         for journal in self._journals:
             total.update(journal.damage())
@@ -70,12 +74,15 @@ class RunBundles:
         return {f"run{number}": iri for number, iri in enumerate(self._iris, 1)}
 
     def names(self) -> list[Name]:
-        """Return the qualified names of the bundles, in order, with the document's prefixes."""
+        """Return the qualified names of the bundles, in the order of the runs.
+
+        The names use the prefixes of the document.
+        """
         local = BUNDLE.partition(":")[2]
         return [Name(f"{prefix}:{local}") for prefix in self.prefixes()]
 
     def iris(self) -> list[str]:
-        """Return the IRIs of the bundles, in order."""
+        """Return the IRIs of the bundles, in the order of the runs."""
         return [bundle_iri(journal) for journal in self._journals]
 
 

@@ -1,6 +1,6 @@
 """Maps the records of datasets, inputs, artifacts, models and source code to PROV.
 
-These records describe content by its digest.
+These records identify content by its digest.
 
 Imports `record_mapping`.
 """
@@ -36,7 +36,7 @@ from provml.model.statements import Statement
 from provml.model.survey import Path, find_file_key
 
 CONFIGURATION = "configuration"
-"""The role of a file that the run used as configuration. All other code is source code."""
+"""The role of configuration files in ``code`` records. Files with other roles are source code."""
 
 _GIT_TERMS = (
     ("root", "gitRoot"),
@@ -57,7 +57,7 @@ def map_dataset(state: MappingState, entry: JournalEntry) -> Iterator[Statement]
 
 
 def map_input(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of an input other than a dataset, such as a model that this run made."""
+    """Map the record of an input that is not a dataset, for example a model that this run made."""
     label, content = entry.read_text("name"), _read_used_content(state, entry)
     attributes = content_attributes(content)
     if isinstance(entry.record.get("role"), str):
@@ -71,14 +71,21 @@ def map_input(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
 
 
 def _read_used_content(state: MappingState, entry: JournalEntry) -> Record:
-    """Return the description of used content, including a digest that was computed later."""
+    """Return the description of the dataset or input that a context or the run used.
+
+    The description includes the digest, even if it was computed after the record was written.
+    """
     content, number = entry.read_object("content"), series_number(entry.record)
     later = None if number is None else state.survey.digests.get((entry.writer, number))
     return _add_copy(state, content if later is None else add_later_digest(content, later))
 
 
 def _add_copy(state: MappingState, content: Record) -> Record:
-    """Return the description of a file, with the copy that the run keeps of it as code."""
+    """Return the description of a file.
+
+    If the run keeps a copy of the file because the file is code, the description includes the path
+    of the copy.
+    """
     key = find_file_key(content)
     copied = None if key is None or "copy" in content else state.survey.code_copies.get(key)
     return content if copied is None else content | copied
@@ -95,7 +102,7 @@ def _use_statements(
     """Yield the statements about content that a context or the run used.
 
     Args:
-        kinds: the kind of content, as it appears in the entity's name and as a PROV type.
+        kinds: the kind of content in two forms: as part of the entity's name, and as a PROV type.
     """
     kind, prov_type = kinds
     role = next((value for name, value in attributes if name == "provml:role"), None)
@@ -166,11 +173,12 @@ def _reaches(used_in: Path, made_in: Path) -> bool:
 
 
 def model_use_statements(state: MappingState) -> Iterator[Statement]:
-    """Yield the statements about the models of this run that the run or its contexts used.
+    """Yield the statements about the use of models that the run itself made.
 
-    A context uses the latest version that was made before the use. Content that was made later is
-    derived from that version if the use may have influenced the content (see `_reaches`). Call this
-    function after all records are mapped, because another process may have made the version.
+    A use refers to the latest version of the model that was made before the use. Artifacts and
+    models that were made after the use are derived from that version if the use may have influenced
+    them (see `_reaches`). Call this function after the records of all processes are mapped, because
+    one process may use a model that another process made.
     """
     for use in state.model_uses:
         versions = sorted(state.outputs.get(use.target, []))
@@ -190,8 +198,9 @@ def model_use_statements(state: MappingState) -> Iterator[Statement]:
 def map_code(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
     """Map the record of a code or configuration file that a process of the run used.
 
-    Each content of a file is one entity, even if several processes recorded it, and even if the
-    script logged the same file as a dataset, input, artifact or model.
+    If several processes recorded the same content of a file, one entity represents that content.
+    Yields nothing for a configuration file that was also logged as a dataset, input, artifact or
+    model.
     """
     label, content = entry.read_text("name"), entry.read_object("content")
     role = entry.read_text("role")
@@ -285,7 +294,7 @@ def _source_statements(
 
 
 def _find_script(state: MappingState, content: Record) -> ScriptVersion | None:
-    """Return the script version that has the same file as this source code, or None."""
+    """Return the version of the script with the path and digest of this source code, or None."""
     digest, path = content.get("sha256"), content.get("path")
     if digest is None or path is None:
         return None

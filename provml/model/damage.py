@@ -71,13 +71,13 @@ def check_object(value: object) -> dict[str, Any]:
 
 
 def check_float(value: object) -> float:
-    """Return a value as a float, or raise DamagedRecordError if it is not a number."""
+    """Return a number as a float. Raises DamagedRecordError if the value is not a number."""
     if not isinstance(value, (int, float)):
         raise DamagedRecordError(f"expected a number, but found {value!r:.80}")
     try:
         return float(value)
     except OverflowError:
-        raise DamagedRecordError("an integer is too large for a float") from None
+        raise DamagedRecordError("the integer is too large for a float") from None
 
 
 def json_text_of(content: Any, *, sort_keys: bool = False) -> str:

@@ -37,8 +37,8 @@ from provml.model.survey import Path, windows_of
 def map_event(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
     """Map the record of an event.
 
-    Events named ``X_started`` and ``X_finish`` become one span if they have the same source and
-    context.
+    A start event, such as ``fit_started``, and the matching end event, such as ``fit_finish``,
+    become one span if they have the same source and context.
     """
     source = entry.record.get("source")
     event = LoggedEvent(
@@ -135,9 +135,9 @@ def _event_attributes(event: LoggedEvent, label: str, end: LoggedEvent | None) -
 
 
 def event_target_statements(state: MappingState) -> Iterator[Statement]:
-    """Yield the statements that say which model or artifact version each event used.
+    """Yield the statements that link each event to the model or artifact that the event is about.
 
-    Each event is linked to the latest version that was made before the event.
+    The event is linked to the latest version that was made before the event.
     """
     for versions in state.outputs.values():
         versions.sort()

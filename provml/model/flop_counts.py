@@ -15,10 +15,14 @@ from provml.model.statements import Name, NameColumn, Statement, TimeColumn
 FLOPS: Final = "flops"
 CUMULATIVE: Final = "cumulative-flops"
 FLOPS_KINDS: Final = frozenset({"activity", "wasInformedBy", "used", "wasAssociatedWith"})
-"""The kinds of statement that only counts have, besides the kinds that all samples have."""
+"""The kinds of statement that describe FLOP counts, in addition to the kinds for all samples."""
 
 WorkloadKey = tuple[int, int]
-"""The key of a workload: the index of its writer, and its number in that writer's records."""
+"""The key of a workload.
+
+The key contains the index of the writer that recorded the workload, and the number of the workload
+in the records of that writer.
+"""
 
 
 class Workload(NamedTuple):
@@ -40,7 +44,7 @@ class Workload(NamedTuple):
 def counting_names(block: Block) -> NameColumn:
     """Return the names of the activities that counted a block's FLOPs.
 
-    One call logs two samples, the increment and the total, and both belong to the same activity.
+    Each count has two samples, the increment and the total. Both belong to the same activity.
     """
     label = encode_name(block.series.name)
     if block.series.rank is not None:
@@ -94,7 +98,7 @@ def _relate_counts(
 
 
 def series_rates(series: RunSeries, workloads: list[Workload]) -> list[tuple[str, Any]]:
-    """Return, as attributes, the FLOP/s and utilisation from a series' first to last count.
+    """Return the FLOP/s and utilisation between a series' first and last count, as attributes.
 
     Returns [] for a series that is not cumulative or that several processes wrote. Also returns []
     for blocks of code, because other work runs between the blocks. The utilisation is omitted if

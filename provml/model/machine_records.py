@@ -76,7 +76,10 @@ def _alert_statements(
 
 
 def _find_trigger(state: MappingState, entry: JournalEntry) -> Name | None:
-    """Find the sample that set off an alert, or its series if the document omits readings."""
+    """Return the name of the sample that set off an alert; None if the sample was not found.
+
+    If the document omits readings, returns the name of the sample's series instead.
+    """
     key = trigger_key(entry.writer, entry.record)
     sample = state.survey.triggers.get(key)
     if sample is None or state.states_readings:

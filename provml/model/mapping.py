@@ -84,7 +84,7 @@ class RunMapping:
 
     - ``sample``: the document contains every sample and every step.
     - ``series``: the document contains a summary of each series, the digests of the samples files,
-      and only the steps that other records refer to.
+      and only the steps that events, models and other records refer to.
 
     Attributes:
         detail: the level of detail in use, ``sample`` or ``series``.
@@ -93,7 +93,7 @@ class RunMapping:
     """
 
     def __init__(self, journal: Journal, detail: str | None = None) -> None:
-        """Make the first pass over the journal.
+        """Find the series, contexts and steps in a journal, and choose the level of detail.
 
         Args:
             detail: ``sample``, ``series``, or None to choose ``sample`` for up to a million samples
@@ -146,11 +146,11 @@ class RunMapping:
 
     @property
     def series(self) -> SeriesTable:
-        """A table of the run's series, which can also read their samples."""
+        """The table of the run's series. The table can also read the samples of the series."""
         return self._survey.series
 
     def prefixes(self) -> dict[str, str]:
-        """Return the prefixes that the names in the statements use, with their IRIs."""
+        """Return the IRI of each prefix that the names in the statements use."""
         return run_prefixes(self.journal)
 
     @property
@@ -166,8 +166,8 @@ class RunMapping:
     def statements(self) -> Iterator[Statement]:
         """Yield all statements: first `singles`, then `tables`.
 
-        Each name is declared once, and relations refer only to declared elements. The interval of
-        an activity lies within the interval of its context.
+        Each element is declared once, and relations refer only to declared elements. The interval
+        of an activity lies within the interval of its context.
         """
         yield from self.singles()
         yield from self.tables()
@@ -186,9 +186,9 @@ class RunMapping:
     def tables(self, kinds: Collection[str] = vocabulary.KINDS) -> Iterator[Statement]:
         """Yield tables of statements about steps and samples, of the requested kinds.
 
-        Costs one pass over the steps and one pass over the samples. Yields all kinds for one block
-        of samples before those for the next block. An exporter that groups statements by kind can
-        request one kind at a time.
+        Costs one pass over the steps and one pass over the samples. Yields all tables for one block
+        of samples, and then continues with the next block. An exporter that groups statements by
+        kind can request one kind at a time.
         """
         if not _STEP_KINDS.isdisjoint(kinds):
             for path, rows in self._step_blocks():
@@ -318,7 +318,7 @@ class RunMapping:
                     )
 
     def _versions_of(self, series: RunSeries) -> list[Name]:
-        """Return the versions of a series' model or artifact that the samples describe."""
+        """Return the versions of a model or artifact that the samples of a series describe."""
         versions = self._records.versions.get(series.of or ("", ""), [])
         first, last = series.first_ns, series.last_ns
         if first is None or last is None:
@@ -459,7 +459,7 @@ _SAMPLING_KINDS: Final = frozenset({"activity", "wasInformedBy", "wasAssociatedW
 
 
 def run_prefixes(journal: Journal) -> dict[str, str]:
-    """Return the prefixes that the names of a run use, with their IRIs."""
+    """Return the IRI of each prefix that the names in a run's statements use."""
     description = journal.description
     base = base_iri(description)
     owner = name_owner(description)

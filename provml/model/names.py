@@ -73,9 +73,9 @@ def tag_attribute(name: str) -> str:
     """Return the name of the attribute that contains a tag's value, such as ``tags:kind``.
 
     Letters, digits, ``-``, ``_`` and ``.`` are kept. Other characters are escaped: ``_u20_`` means
-    a space. In PROV-XML, the ``prov`` library would decode ``_x0020_``. Percent-encoding is
-    impossible, because PROV-XML writes the attribute as an element, and names of elements can't
-    contain percent signs.
+    a space. The usual escape in XML is ``_x0020_``, but the ``prov`` library would decode this
+    escape when it reads PROV-XML. Percent-encoding is impossible, because PROV-XML writes the
+    attribute as an element, and names of elements can't contain percent signs.
     """
     return f"tags:{_NOT_ATTRIBUTE.sub(_escape_attribute, name) or '_u_'}"
 
@@ -134,7 +134,7 @@ def series_entity(kind: str, path: str) -> Name:
 def sample_prefix(kind: str, path: str, writer: int) -> str:
     """Return the prefix of a sample's name.
 
-    The caller appends the sample's number, which counts the samples of one series and writer.
+    The caller appends the sample's number among the samples of the same series and writer.
     """
     return f"run:{encode_name(kind)}/{path}/" + ("" if writer == 0 else f"{writer}.")
 

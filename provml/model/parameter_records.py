@@ -58,7 +58,10 @@ def map_param(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
 
 
 def map_tag(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a tag. The tag's last value becomes an attribute of the run's activity."""
+    """Store the value in the record of a tag, and return no statements.
+
+    The last value of each tag becomes an attribute of the run's activity.
+    """
     value = typed_literal(entry.read_value("value"))
     same = entry.read_canonical_json("value")
     versions = state.tags.setdefault(entry.read_text("name"), [])
@@ -68,7 +71,7 @@ def map_tag(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
 
 
 def map_reading_summary(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a summary of readings. The run generates summaries at its end."""
+    """Map the record of a summary of readings. provml writes these records when a run ends."""
     label, same = entry.read_text("name"), entry.read_canonical_json("value")
     attributes: Attributes = [("prov:value", typed_literal(entry.read_value("value")))]
 
@@ -93,8 +96,8 @@ def _setting_statements(
 ) -> Iterator[Statement]:
     """Yield the statements about a setting that the run used.
 
-    A setting is a parameter, metadata, or the settings of a collector. Ranks and restarts often set
-    the same value again. An equal value does not create a new version.
+    The setting is a parameter, metadata, or the settings of a collector. Ranks and restarts often
+    set the same value again. An equal value does not create a new version.
 
     Args:
         state: the state of the mapping pass.
@@ -114,7 +117,10 @@ def _setting_statements(
 
 
 def map_collector(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a collector: its agent, and the settings that it started with."""
+    """Map the record of a collector to an agent, and to an entity for the collector's settings.
+
+    These are the settings with which the collector started.
+    """
     label, same = entry.read_text("name"), entry.read_canonical_json("settings")
     attributes: Attributes = [("prov:value", entry.read_json("settings"))]
 

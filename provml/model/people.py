@@ -74,7 +74,7 @@ def _name_person(owner: str) -> PersonName:
         return PersonName(Name(f"email:{owner}"), {"email": "mailto:"})
     if _ORCID.fullmatch(owner) and _has_orcid_checksum(owner):
         return PersonName(Name(f"orcid:{owner}"), {"orcid": "https://orcid.org/"})
-    # compiling the pattern takes longer than the rest of an empty run's document
+    # compiling the pattern takes longer than writing the rest of an empty run's document
     if ":" in owner and re.fullmatch(_IRI, owner):
         end = max(owner.rfind(separator, 0, -1) for separator in "/#:") + 1
         return PersonName(Name(f"owner:{owner[end:]}"), {"owner": owner[:end]})

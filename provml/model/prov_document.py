@@ -23,7 +23,10 @@ _RECORD_TYPES = {keyword: kind for kind, keyword in constants.PROV_N_MAP.items()
 
 
 def build_prov_document(mapping: RunMapping) -> ProvDocument:
-    """Build a document object of the ``prov`` library. Costs about 0.1 ms per statement."""
+    """Build a document object of the ``prov`` library from a run.
+
+    Costs about 0.1 ms per statement.
+    """
     document = ProvDocument()
     for prefix, iri in mapping.prefixes().items():
         if prefix not in ("prov", "xsd"):

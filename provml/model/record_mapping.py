@@ -1,4 +1,6 @@
-"""The shared parts of the record mappers: access to a record, and the state of a mapping pass.
+"""Defines what the record mappers share: access to a record, and the state of a mapping pass.
+
+A record mapper is a function that converts records of one kind to PROV statements.
 
 Imports `survey`, `damage`, `names` and `statements`.
 """
@@ -98,7 +100,14 @@ class JournalEntry(NamedTuple):
 
 
 class Version(NamedTuple):
-    """The latest version of a dataset, model or other entity with a given kind and name."""
+    """A version of a dataset, model, parameter or other entity.
+
+    Attributes:
+        number: the number of the version, from 1.
+        name: the name of the entity that represents the version.
+        digest: the digest of the content, or another value that is equal for equal contents; None
+            if it is unknown.
+    """
 
     number: int
     name: Name
@@ -106,7 +115,7 @@ class Version(NamedTuple):
 
 
 class TagVersion(NamedTuple):
-    """A value of a tag, and the time when it was set, in nanoseconds since the epoch.
+    """A value of a tag, and the time when the value was set, in nanoseconds since the epoch.
 
     Equal values have the same `json_text`.
     """
@@ -170,10 +179,10 @@ class ScriptVersion:
         version: the number, name and digest of the version.
         label: the name of the script's file.
         attributes: the attributes of the script's file.
-        source: the attributes of the same file as source code, such as its git commit; None if the
-            file was not logged as source code.
-        code: the attributes of the same file as a used code file, such as its copy; None if the
-            file was not recorded as one.
+        source: the attributes from a ``source`` record about the same file, such as the git commit;
+            None if there is no such record.
+        code: the attributes from a ``code`` record about the same file, such as the path of a copy;
+            None if there is no such record.
     """
 
     def __init__(self, version: Version, label: str, attributes: Attributes) -> None:
@@ -263,7 +272,7 @@ If the record is damaged, the call itself raises DamagedRecordError; the iterato
 def make_relation(
     kind: str, attributes: Attributes | None = None, **arguments: Argument
 ) -> Statement:
-    """Build a relation. The keyword arguments are its formal attributes, without ``prov:``."""
+    """Build a relation from its formal attributes, which are named without ``prov:``."""
     formal = {f"prov:{name}": value for name, value in arguments.items()}
     return Statement(kind, None, dict(formal), list(attributes or []))
 
@@ -274,7 +283,7 @@ def make_entity(name: Name, kind: str, label: str, attributes: Attributes) -> St
 
 
 def make_agent(name: Name, kind: str, label: str) -> Statement:
-    """Build an agent. Its kind must be ``prov:SoftwareAgent`` or ``prov:Person``."""
+    """Build an agent. ``kind`` must be ``prov:SoftwareAgent`` or ``prov:Person``."""
     return Statement("agent", name, {}, node_attributes(kind, label))
 
 

@@ -1,4 +1,4 @@
-"""Reads series, alerts and content from a journal, for the reader of a run.
+"""Reads series, alerts and content from a journal, for `provml.recorded_run`.
 
 Imports only `base`, `errors` and `journal` from provml.
 """
@@ -31,7 +31,7 @@ _MOST_NAMED: Final = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeriesArrays:
-    """The samples of a series, as columns of equal length, in the order they were written.
+    """The samples of a series, as columns of equal length, in the order of writing.
 
     Attributes:
         time_ns: int64, nanoseconds since the Unix epoch.
@@ -52,8 +52,8 @@ class SeriesArrays:
     def to_pandas(self) -> pd.DataFrame:
         """Convert the samples to a ``pandas`` data frame with one row per sample.
 
-        The column ``time`` has UTC times with nanoseconds. In the columns ``step`` and ``epoch``, a
-        missing number is NA. Raises MissingExtraError if pandas is not installed.
+        The column ``time`` contains UTC times with nanosecond precision. In the columns ``step``
+        and ``epoch``, a missing number is NA. Raises MissingExtraError if pandas is not installed.
         """
         try:
             import pandas as pd
@@ -78,7 +78,7 @@ class SeriesName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordedAlert:
-    """An alert: a reading of the machine that exceeded its threshold.
+    """An alert, which provml records if a reading of the machine exceeds a threshold.
 
     The severity is ``critical`` from 1.1 times the threshold upwards, and ``warning`` below that.
     """
@@ -135,7 +135,7 @@ def select_series(
     kind: str | None,
     of: str | tuple[str, str] | None,
 ) -> list[RunSeries]:
-    """Return the series that `RecordedRun.series` reads; there is at least one.
+    """Return the series that match the arguments of `RecordedRun.series`; there is at least one.
 
     Args:
         table: all series of the run.
@@ -143,7 +143,8 @@ def select_series(
         name, context, rank, kind, of: as for `RecordedRun.series`.
 
     Raises:
-        SeriesNotFoundError: no series matches, or series of several contexts or models do.
+        SeriesNotFoundError: no series matches, or the matching series belong to several contexts
+            or are about several models.
     """
     fitting = [
         s
@@ -162,7 +163,7 @@ def select_series(
         if None not in targets:
             listed = ", ".join(map(repr, targets[:_MOST_NAMED]))
             raise SeriesNotFoundError(
-                f"run {run} has {name!r} in {context} for several models ({listed}): "
+                f"run {run} has a series {name!r} for each of several models ({listed}): "
                 f"choose one with of={targets[0]!r}"
             )
         chosen = [s for s in chosen if s.of is None]
@@ -172,7 +173,7 @@ def select_series(
 
 
 def _choose_path(fitting: list[RunSeries], context: Context | str | None) -> tuple[str, ...] | None:
-    """Return the path of the context to read, which need not have a series."""
+    """Return the path of the context to read. This context may have no matching series."""
     paths = matching_paths(context)
     found = list(dict.fromkeys(s.context for s in fitting))
     if context is None and len(found) == 1:
@@ -196,7 +197,7 @@ def _explain_absence(
     known = ", ".join(f"{n!r} in {c}" for n, c in list(dict.fromkeys(own))[:_MOST_NAMED])
     place = "" if context is None else f" in {context}"
     target = "" if of is None else f" of {of!r}"
-    found = f"it has: {known or 'none'}"
+    found = f"the run has: {known or 'none'}"
     return f"run {run} has no series {name!r} of kind {kind!r}{place}{target}; {found}"
 
 
@@ -224,7 +225,10 @@ def decode_alerts(records: Iterable[Record]) -> list[RecordedAlert]:
 
 
 def find_contents(journal: Journal) -> list[RecordedContent]:
-    """Return the content that a run logged, grouped by process, in the order of logging."""
+    """Return the datasets, inputs, artifacts and models that a run logged.
+
+    The result is grouped by process, and follows the order of logging within each process.
+    """
     found: list[RecordedContent] = []
     for files in journal.writers:
         records = [record for _, record in files.records() if record.get("record") in _CONTENT]

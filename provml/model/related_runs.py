@@ -1,12 +1,13 @@
 """Builds the statements that relate a run to its parent and its children.
 
-The related run is described in its own document. Therefore this run's document contains only the
-other run's name, so that the documents of both runs fit together:
+Each related run has its own document, which describes it. Therefore this run's document contains
+only the name of the related run. Both documents use the same name, so they can be combined:
 
     activity(base:sweep/20260301T120000-abcdefgh/run, [prov:type='provml:RelatedRun', ...])
     wasInformedBy(run:run, base:sweep/20260301T120000-abcdefgh/run)
 
-The name has the prefix ``parent`` if the parent's names have another base IRI than this run's.
+If the names of the parent and of this run have different base IRIs, the parent's name has the
+prefix ``parent``.
 
 Imports `record_mapping`, `names` and `vocabulary`.
 """
@@ -29,8 +30,8 @@ _TYPE = "provml:RelatedRun"
 def base_iri(description: Mapping[str, Any]) -> str:
     """Return the base IRI of a run's names.
 
-    If the run has no namespace, the store's id makes the names of different stores differ. Runs
-    that were recorded by early versions of provml do not have this id.
+    If the run has no namespace, the base IRI contains the store's id, so that names from different
+    stores differ. Runs that were recorded by early versions of provml do not have this id.
 
     Args:
         description: the content of ``run.json``.
@@ -42,6 +43,8 @@ def base_iri(description: Mapping[str, Any]) -> str:
 
 def parent_prefixes(description: Mapping[str, Any]) -> dict[str, str]:
     """Return the prefix that the name of a run's parent needs besides the run's prefixes.
+
+    Returns {} if the name needs no other prefix.
 
     Args:
         description: the content of the run's ``run.json``.

@@ -30,8 +30,8 @@ class Relation(NamedTuple):
             PROV-O has no qualified node for the relation.
         others: the remaining arguments in the order of PROV-N, as a mapping from a property of the
             qualified node to the argument's PROV-DM name.
-        beside: whether the RDF readers merge a plain triple and a qualified node that has the same
-            influencer into one statement.
+        beside: whether the RDF readers treat a plain triple and a qualified node with the same
+            influencer as one statement.
     """
 
     plain: str
@@ -126,4 +126,4 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
 FORMAL: Final[Mapping[str, tuple[str, ...]]] = {
     kind: tuple(f"prov:{name}" for name in names) for kind, names in ARGUMENTS.items()
 }
-"""The formal arguments of each kind of statement, by their PROV-JSON names."""
+"""The formal arguments of each kind of statement, as PROV-JSON names them (``prov:entity``)."""

@@ -1,4 +1,4 @@
-"""Summarises the system readings of a run, to show which resources of the machine it used.
+"""Summarises the system readings of a run, to show how the run used the machine's resources.
 
 Imports the `journal` readers, `series` and `damage`; imports numpy only when needed.
 """
@@ -16,7 +16,7 @@ from provml.model.series import SAMPLING, Block, SeriesTable
 Path = tuple[str, ...] | None
 
 _USED_UP: Final = ("energy", "emissions")
-"""The collectors that report how much was used since the previous reading."""
+"""The collectors whose readings are amounts since the previous reading, instead of totals."""
 _COUNTERS: Final = (
     "disk_read_bytes",
     "disk_write_bytes",
@@ -26,7 +26,7 @@ _COUNTERS: Final = (
     "network_packets_recv",
     "cpu_time_s",
 )
-"""The readings that count from a time before the run. Only their growth is meaningful."""
+"""The readings that count up, possibly since before the run. Only their growth is meaningful."""
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class ResourceUse:
         total: the sum of the readings for energy and emissions; the growth for counters, such as
             bytes sent or CPU time; None for other readings.
         threshold: the value above which a reading raised an alert; None if no threshold was set.
-        above_s: the approximate time above the threshold, in seconds; None without a threshold.
+        above_s: the approximate time above the threshold, in seconds; None if no threshold was set.
         contexts: for energy and emissions, the total in each context, by path. The key None stands
             for readings outside all contexts.
     """

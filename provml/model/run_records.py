@@ -34,7 +34,7 @@ _HOST_FACTS = ("system", "release", "machine", "cpus", "usable_cpus", "memory_by
 
 
 def frame_statements(state: MappingState) -> Iterator[Statement]:
-    """Yield the statements about a run's experiment, results, owner and version of provml."""
+    """Yield the statements about a run's experiment, results and owner, and about provml."""
     description = state.survey.journal.description
     experiment = str(description["experiment"])
     name = Name(f"base:experiment/{encode_name(experiment)}")
@@ -131,7 +131,10 @@ def loss_statements(state: MappingState) -> Iterator[Statement]:
 
 
 def map_start(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a process that started or resumed the run, with its script and host."""
+    """Map a ``start`` record, which a process writes when it starts or resumes the run.
+
+    The record also describes the script and the host.
+    """
     record = entry.record
     commands: Attributes = [
         (f"provml:{term}", json_literal(record[key]))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Versions = list[tuple[int, Name]]
 """The versions of a model or artifact, from first to last.
 
-Each version is a pair: the time at which it was made, in nanoseconds, and its name.
+Each version is a pair: the time at which the version was made, in nanoseconds, and its name.
 """
 
 STATISTICS: Final = ("mean", "min", "max", "std", "count")
@@ -41,9 +41,10 @@ def summarised_name(name: str) -> str:
 
 
 def split_by_version(block: Block, versions: Versions) -> Iterator[tuple[Name, Block]]:
-    """Split a block by version. Each sample is about the latest version before the sample's time.
+    """Split a block by the version of the model or artifact that each sample is about.
 
-    Yields the name of each version with its samples. Drops samples older than all versions.
+    A sample is about the latest version that was made before the sample. Yields the name of each
+    version with the samples about that version. Drops samples older than all versions.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Reads samples from the journal as blocks of columns, with the series that they belong to.
+"""Reads the samples of a journal as blocks of columns. Each block belongs to one series.
 
 `SeriesTable.blocks` reads each samples file once, in chunks, so memory does not grow with the run.
 
@@ -63,7 +63,7 @@ class RunSeries:
 
     @property
     def kind(self) -> str:
-        """The kind of the samples: ``metric``, ``sampling`` or another kind."""
+        """The kind of the samples, such as ``metric``, ``flops`` or the name of a collector."""
         return self.identity[0]
 
     @property
@@ -125,7 +125,7 @@ class Block(NamedTuple):
         series: the series that the samples belong to.
         unit: the unit of the values; None if they have no unit.
         writer: the index of the writer.
-        number: the position of each sample within its series and writer, from 0.
+        number: the position of each sample among the samples of its series and writer, from 0.
         step: the step of each sample; None if these samples have no step.
         epoch: the epoch of each sample; None if these samples have no epoch.
         time_ns: the time of each sample, in nanoseconds since the epoch.
@@ -208,7 +208,7 @@ class SeriesTable:
         return series
 
     def declared(self) -> list[tuple[WriterFiles, dict[int, tuple[Series, RunSeries]]]]:
-        """Return each writer with a dict of the series that it declared, keyed by number."""
+        """Return each writer with a dict of the series that it declared, keyed by series number."""
         return self._declared
 
     def blocks(self) -> Iterator[Block]:
@@ -224,7 +224,7 @@ class SeriesTable:
                 samples += len(block.time_ns)
                 if samples <= _KEPT_SAMPLES and not isinstance(block.values, list):
                     kept.append(block)
-                else:  # text values could take too much memory
+                else:  # too many samples, or text values, which may be large
                     samples, kept = _KEPT_SAMPLES, []
         if samples < _KEPT_SAMPLES:
             self._kept = kept
@@ -283,7 +283,7 @@ def _split_by_lacks(
         if len(present) > 1:
             rows, own_numbers = records[lacks == lacking], numbers[lacks == lacking]
         step, epoch = lacking < 2, lacking % 2 == 0
-        # a text value may take a megabyte, so each block has only a few
+        # a text value may take a megabyte, so each block has only a few rows
         size = _TEXT_ROWS if declared.storage == "text" else len(rows)
         for start in range(0, len(rows), size):
             part = slice(start, start + size)
@@ -403,8 +403,10 @@ def _select_rows(chunk: NDArray[np.void], numbers: list[int]) -> NDArray[np.void
 def _values_in_order(
     files: WriterFiles, storages: dict[int, Series], rows: NDArray[np.void]
 ) -> tuple[list[int] | None, Any]:
-    """Return the positions and the values of the readable rows. The positions are None if all rows
-    are readable. The values are an array if all are stored as one numeric type, else a list.
+    """Return the positions and the values of the readable rows.
+
+    The values are an array if all of them are stored as the same numeric type, else a list. With
+    an array, the positions are None, because all rows are readable.
     """
     import numpy as np
 

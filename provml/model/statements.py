@@ -103,7 +103,7 @@ class Statement:
     """One PROV statement, or a table of ``rows`` statements.
 
     Attributes:
-        kind: the PROV-JSON name of the statement: ``entity``, ``wasGeneratedBy``, ...
+        kind: the PROV-JSON name of the statement, such as ``entity`` or ``wasGeneratedBy``.
         id: the element's name; None for a relation.
         arguments: the formal attributes, by their PROV-JSON names.
         attributes: the other attributes, as (name, value) pairs; a name may occur several times.

@@ -157,7 +157,10 @@ class _SortedRun:
         self.left -= count
 
     def take(self, bound: tuple[int, int, int] | None) -> NDArray[np.void]:
-        """Remove and return the buffered rows up to and including a key. None means all rows."""
+        """Remove and return the buffered rows whose keys are at most ``bound``.
+
+        If ``bound`` is None, returns all buffered rows.
+        """
         if bound is None:
             count = len(self.buffer)
         else:

@@ -1,4 +1,4 @@
-"""Makes the first pass over a journal, which finds its series, contexts and steps.
+"""Makes the first pass over a journal, which finds the run's series, contexts and steps.
 
 The pass also computes the summary of each series, and the intervals of contexts and steps.
 
@@ -64,7 +64,7 @@ TriggerKey = tuple[int, str, Path, str, int]
 
 
 class Interval:
-    """A period of time, in nanoseconds since the epoch. It is empty if both ends are None."""
+    """A period of time, in nanoseconds since the epoch. A period is empty if its ends are None."""
 
     __slots__ = ("end_ns", "start_ns")
 
@@ -237,7 +237,7 @@ def survey(journal: Journal, every_step: bool) -> Survey:
 
 
 def _take_file(result: Survey, record: Record) -> None:
-    """Store which file a record is about, and where the run keeps a copy of its code."""
+    """Add the file of a record to `logged_files`, or the copy of a code file to `code_copies`."""
     content = record.get("content")
     key = find_file_key(content)
     if key is None or not isinstance(content, dict):
@@ -250,7 +250,7 @@ def _take_file(result: Survey, record: Record) -> None:
 
 
 def find_file_key(content: object) -> FileKey | None:
-    """Return the path and the digest in the description of a file; None if one is missing."""
+    """Return the path and the digest in the description of a file; None if either is missing."""
     if not isinstance(content, dict):
         return None
     path, digest = content.get("path"), content.get("sha256")
@@ -316,7 +316,7 @@ def trigger_key(writer: int, record: Record) -> TriggerKey:
 
 
 def _find_named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
-    """Find a block's samples whose steps are referred to by records, and store their epochs.
+    """Find a block's samples whose steps other records refer to, and store the samples' epochs.
 
     Returns a boolean mask of these samples, or None if there are none.
     """
@@ -362,12 +362,12 @@ def time_of(record: Record) -> int | None:
 
 
 def epoch_of_record(record: Record) -> int | None:
-    """Return a record's epoch; None if it is missing or out of range."""
+    """Return a record's epoch; None if the epoch is missing or out of range."""
     epoch = record.get("epoch")
     return epoch if isinstance(epoch, int) and 0 <= epoch < 2**31 else None
 
 
 def step_of(record: Record) -> int | None:
-    """Return a record's step; None if it is missing, or not a 64-bit integer."""
+    """Return a record's step; None if the step is missing, or not a 64-bit integer."""
     step = record.get("step")
     return step if isinstance(step, int) and -(2**63) < step < 2**63 else None

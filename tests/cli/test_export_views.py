@@ -61,7 +61,7 @@ def test_a_part_is_written(store: Path, options: tuple[str, ...], shown: set[str
         (("--format", "turtle", "--only", "model"), "turtle does not support only"),
         (("--format", "gexf", "--direction", "LR"), "gexf does not support direction"),
         (("--format", "dot", "--around", "nett"), "no node is named 'nett'"),
-        (("--format", "dot", "--depth", "2"), "name it with around"),
+        (("--format", "dot", "--depth", "2"), "choose one with around"),
     ],
 )
 def test_an_option_of_no_use_is_one_line(
