@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MOST_READ: Final = 200
 _LOWER_IS_BETTER_TAG: Final = "lower_is_better"
-"""The tag of a run that names the metrics whose lowest value is best, separated by commas."""
+"""A tag of the run. Its value lists the metrics whose lowest value is best, separated by commas."""
 _MOST_SHOWN: Final = 20
 _MOST_PARAMS: Final = 4
 _MOST_METRICS: Final = 3
@@ -36,7 +36,7 @@ _LOWER_IS_BETTER: Final = re.compile(
 )
 """A pattern for the names of metrics whose lowest value is the best one."""
 _DETAIL: Final = re.compile(r"std_|rank_|split\d+_")
-"""A pattern for the names of metrics that only explain another metric."""
+"""A pattern for the names of metrics that only give details of another metric."""
 
 
 class Metric(NamedTuple):
@@ -107,7 +107,7 @@ class SeenChildren:
     """The children of a run.
 
     Attributes:
-        seen: the first children, at most `MOST_READ` of them.
+        seen: the children that were read: at most the first `MOST_READ`.
         count: the number of children.
     """
 
@@ -215,7 +215,10 @@ def _find_differing_params(children: Sequence[SeenChild]) -> list[str]:
 
 
 def _find_common_metrics(children: Sequence[SeenChild], lower: Collection[str]) -> list[Metric]:
-    """Return the metrics that most of the children have. Details and times come last."""
+    """Return the metrics that most of the children have.
+
+    Metrics that measure a time, or only give details of another metric, come last.
+    """
     counts: Counter[tuple[str, tuple[str, ...] | None]] = Counter()
     details: set[str] = set()
     for child in children:

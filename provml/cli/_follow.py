@@ -27,7 +27,7 @@ follow_option = click.option(
 
 
 def redraw_until_end(folders: Sequence[Path], draw: Callable[[], None]) -> None:
-    """Draw now, whenever the runs have recorded something more, and once after they have ended.
+    """Draw now, again whenever the runs record something, and once more after all runs have ended.
 
     Returns when all runs have ended or Ctrl-C is pressed. Looks for changes once a second, or less
     often if drawing is slow: drawing takes at most a twentieth of the time, because the training
@@ -36,13 +36,15 @@ def redraw_until_end(folders: Sequence[Path], draw: Callable[[], None]) -> None:
     Raises click.UsageError if standard output is not a terminal.
     """
     if not terminal.on_terminal():
-        raise click.UsageError("--follow redraws on a terminal, not in a pipe")
+        raise click.UsageError(
+            "--follow redraws on a terminal: leave out --follow if the output goes elsewhere"
+        )
     with ExitStack() as stack:
         followers = [stack.enter_context(RunFollower(folder)) for folder in folders]
         try:
             while True:
                 begun = time.perf_counter()
-                # read the states first, so that what is recorded before the end is drawn
+                # read the states first: a run that ends after this is drawn once more
                 are_running = [read_run_state(folder).status == "running" for folder in folders]
                 news = [follower.read_new() for follower in followers]
                 if any(news) or not any(are_running):

@@ -14,7 +14,7 @@ from provml.base.text import printable
 from provml.errors import StoreError
 
 OUTPUT_NAMES: Final = ("stderr", "output", "stdout")
-"""The artifacts that hold a command's output, the most useful after a failure first."""
+"""The artifacts that hold a command's output, in the order of their usefulness after a failure."""
 
 _TAIL_BYTES: Final = 16 * 1024
 
@@ -45,8 +45,8 @@ def open_copy(run_folder: Path, path: Path) -> BinaryIO:
 def read_last_lines(run_folder: Path, path: Path, most: int) -> list[str]:
     """Return the last lines of a copy that contain text, as text that is safe to print.
 
-    Returns an empty list if the copy can't be read. Of a line that a progress bar overwrote, only
-    the last state is returned. Costs one read of 16 KiB.
+    Returns an empty list if the copy can't be read. If a progress bar overwrote a line several
+    times, only the last state of the line is returned. Costs one read of 16 KiB.
 
     Args:
         most: the maximum number of lines.
@@ -65,7 +65,7 @@ def read_last_lines(run_folder: Path, path: Path, most: int) -> list[str]:
 
 
 def _visible_line(line: bytes) -> str:
-    """Return what a terminal shows of a line at its end: the text after the last return."""
+    """Return the part of a line that stays visible: the text after the last carriage return."""
     shown = line.rstrip(b"\r").rpartition(b"\r")[2]
     return printable_line(shown.decode("utf-8", "replace"))
 

@@ -127,11 +127,11 @@ class Overview:
         children: the runs that are a part of this run.
         last_events: the last events in order of time.
         command: the command line of the process that started the run or last resumed it.
-        script: the description of that process's script; empty if it had none.
+        script: the description of that process's script; empty if the process had no script.
         git: the description of the script's git repository; empty if there is none.
         output: the name of the kept output that `output_lines` come from, such as ``stderr``.
         output_lines: the last lines of that output; empty unless the run failed.
-        files: the events about the files of a command: their metadata, by the event's name.
+        files: the metadata of the events about the files of a command, by the event's name.
         damage: the number of unreadable records, by the reason why they are unreadable.
         unsummarised: the number of summaries that are missing although the values to summarise
             were stored.
@@ -281,7 +281,7 @@ def _add_start(found: Overview, record: Record) -> None:
 
 
 def _add_file_event(found: Overview, name: str, record: Record) -> None:
-    """Add an event about the files of a command. The numbers of several such events add up."""
+    """Add an event about the files of a command. Numbers with the same key are added up."""
     if name not in _FILE_EVENTS:
         return
     metadata = _decode_or(record.get("metadata"))

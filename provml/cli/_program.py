@@ -57,7 +57,7 @@ _LEAST_HELP: Final = 30
 
 
 class CommandGroup(click.Group):
-    """A click group that imports a command only when it is called or listed in the help."""
+    """A click group that imports a command only to run it or to list it in the help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return all command names: first provml's own, then the names from other packages."""

@@ -68,7 +68,7 @@ def diff_command(runs: tuple[str, ...], as_json: bool, store: str | None) -> Non
 
 
 def _describe_unrecorded(comparison: Comparison) -> Iterator[str]:
-    """Yield a message for each group of runs that recorded nothing of the same parts."""
+    """Yield messages, each with a group of runs and the parts that these runs did not record."""
     parts_by_runs: dict[tuple[str, ...], list[str]] = {}
     for part, runs in comparison.unrecorded.items():
         parts_by_runs.setdefault(tuple(runs), []).append(part)
@@ -95,7 +95,7 @@ def _show_differences(comparison: Comparison) -> None:
 
 
 def _shorten_commands(commands: list[str | None]) -> list[str | None]:
-    """Leave out the folder of the program if all commands run the same program."""
+    """Return the commands without the program's folder, if all commands run the same program."""
     programs = {None if command is None else command.partition(" ")[0] for command in commands}
     if len(programs) > 1 or "/" not in (next(iter(programs)) or ""):
         return commands
@@ -104,13 +104,13 @@ def _shorten_commands(commands: list[str | None]) -> list[str | None]:
 
 
 def _run_headings(runs: list[str]) -> list[str]:
-    """Return the runs' ids as column headings, or their full names if two ids are the same."""
+    """Return the runs' column headings: their ids, or their full names if two ids are the same."""
     ids = [run.rpartition("/")[2] for run in runs]
     return [*map(terminal.printable, ids if len(set(ids)) == len(ids) else runs)]
 
 
 def _format_values(part: str, values: list[Any]) -> list[str]:
-    """Format the value that each run has under one name. Different values never look the same."""
+    """Format the values that the runs have for one name. Different values never look the same."""
     if part == "data":
         cells = ["-" if v is None else ", ".join(d[:_SHORT_DIGEST] for d in v) for v in values]
         exact = ["-" if v is None else ", ".join(v) for v in values]

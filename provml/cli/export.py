@@ -138,9 +138,9 @@ def _detail_advice(format_name: str, folders: list[Path]) -> str:
 
 
 def _default_format_for(output: str | None) -> str:
-    """Return the default format for a file name without an extension.
+    """Return the default format, for a file whose name has no extension.
 
-    Raises UsageError if the name has an extension, because no format uses that extension.
+    Raises UsageError if the name has an extension. Call this only if no format uses the extension.
     """
     name = os.path.basename(output or "").lower().removesuffix(".gz").removesuffix(".zst")
     if "." in name.lstrip("."):
@@ -167,7 +167,8 @@ class _CountingSink:
 def _count_bytes(sink: BinaryIO, to_stdout: bool) -> Iterator[_CountingSink]:
     """Count the bytes that are written to a sink, and show the count while it grows.
 
-    The count is shown only if standard error is a terminal and the document goes elsewhere.
+    The count is shown only if standard error is a terminal, and the document is not written to a
+    terminal.
     """
     counted = _CountingSink(sink)
     if not sys.stderr.isatty() or (to_stdout and sys.stdout.isatty()):

@@ -105,7 +105,9 @@ def ingest_command(
         fd = open_text(file)
     if suggest:
         if follow:
-            raise click.UsageError("--suggest can't be used with --follow: it reads FILE once")
+            raise click.UsageError(
+                "--suggest can't be used with --follow, because --suggest reads FILE only once"
+            )
         _echo_suggestions(fd, patterns)
         return 0
     piped = file == _STDIN and not sys.stdin.isatty()
@@ -143,7 +145,10 @@ def ingest_command(
 
 
 def _echo_suggestions(fd: int, patterns: tuple[str, ...]) -> None:
-    """Read a log, and print what each shape of lines gives."""
+    """Read a log, and print the kinds of lines that give metrics, with an example of each.
+
+    Also prints the kinds of lines that look like metrics but give none.
+    """
     from provml.capture.ingest import read_text
     from provml.capture.lines._suggestions import PatternSuggester
 

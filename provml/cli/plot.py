@@ -253,7 +253,7 @@ def _show_sparklines(charts: Charts) -> None:
 def _sparkline_table(rows: list[tuple[Chart, Line]], named: bool) -> Any:
     """Build a table with one row per line: its labels, a small chart and some of its values.
 
-    In a narrow terminal, the charts are smaller, and then values are left out.
+    In a narrow terminal, the charts become smaller. If that is not enough, values are left out.
     """
     from provml.charts.text_charts import spark
 

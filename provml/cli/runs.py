@@ -69,7 +69,7 @@ class ListedRun:
 
     @property
     def duration_s(self) -> float | None:
-        """The run's duration in seconds: from its start to its end, or to now if it is running."""
+        """The run's duration in seconds, up to its end or, for a run in progress, up to now."""
         if self.started_ns is None:
             return None
         ended_ns = time.time_ns() if self.status == "running" else self.ended_ns
@@ -445,7 +445,7 @@ def _left_out_cells(line: _TreeLine, lossy: bool) -> list[Text]:
 def _fold_headings(
     show: Sequence[str], rows: Sequence[Sequence[Text]], lossy: bool
 ) -> list[str] | None:
-    """Return the headings of the values to show, folded as far as the terminal demands.
+    """Return the headings of the values to show, folded so that the table fits the terminal.
 
     Returns None if the ids, the statuses and the values don't fit, however the headings are folded.
 

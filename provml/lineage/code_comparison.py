@@ -25,20 +25,22 @@ _LONGEST_DIFF: Final = 2_000
 _MOST_FILES: Final = 2_000
 _MOST_LINES: Final = 20_000
 _MOST_PAIRS: Final = 25_000_000
-"""The maximum number of pairs of lines to compare in one file. Beyond it, a search for equal lines
-could take minutes."""
+"""The maximum number of pairs of lines to compare in one file. A search for equal lines among
+more pairs could take minutes."""
 
 
 class RecordedFile(NamedTuple):
     """A code or configuration file of a run.
 
     Attributes:
-        sha256: the digest of the file; None if the run has none.
-        text: the text of the copy; None if there is no copy, or if it is not text.
-        reason: why there is no text; empty if there is one.
+        sha256: the digest of the file; None if the run recorded no digest.
+        text: the text of the run's copy of the file; None if the run has no copy, or if the copy is
+            not text.
+        reason: why `text` is None; otherwise empty.
         is_masked: whether secrets in the copy are masked.
         is_diff: whether the file is the git diff of uncommitted changes.
-        is_found: whether provml found the file by itself. If so, the run has all of its code.
+        is_found: whether provml found the file by itself, without a call that logs the file. If so,
+            the run recorded all of its code.
     """
 
     sha256: str | None
@@ -88,7 +90,7 @@ def compare_code(database: QuestionDatabase, runs: list[str]) -> CodeComparison:
             if any(side is not None and side.is_diff for side in sides) and (
                 _has_all_code(files[known[0]]) or _has_all_code(files[run])
             ):
-                continue  # the files themselves are compared
+                continue  # no need for the git diff, because the files themselves are compared
             if None in sides and not all(_has_code(files[own]) for own in (known[0], run)):
                 continue  # one of the runs recorded only some of its code
             labels = f"{known[0]}/{name}", f"{run}/{name}"
@@ -100,7 +102,7 @@ def compare_code(database: QuestionDatabase, runs: list[str]) -> CodeComparison:
 
 
 def _has_code(files: dict[str, RecordedFile]) -> bool:
-    """Return whether a run recorded its code: more than the digest of the script."""
+    """Return whether a run recorded code, and not only the digest of the script."""
     return any(file.text is not None or file.is_masked for file in files.values())
 
 
@@ -109,7 +111,10 @@ def _has_all_code(files: dict[str, RecordedFile]) -> bool:
 
 
 def _find_files(database: QuestionDatabase, run: str) -> dict[str, RecordedFile]:
-    """Return the recorded files of a run. A child run without code has the files of its parent."""
+    """Return the code files that a run recorded, by name.
+
+    If provml found no code in the run, as in a child run, its parent's files are added.
+    """
     files = _read_files(database, run)
     seen = {run}
     while not _has_all_code(files):
@@ -151,7 +156,7 @@ def _read_files(database: QuestionDatabase, run: str) -> dict[str, RecordedFile]
 
 
 def _read_copy(folder: Path, copy: str) -> tuple[str | None, str]:
-    """Return the text of a file that a run copied into its folder, or the reason why it has none.
+    """Read a run's copy of a file. Return its text, or None and the reason why there is no text.
 
     Never reads a link, or a file outside the folder.
     """
@@ -176,12 +181,12 @@ def _diff_files(
     other: RecordedFile | None,
     notes: list[str],
 ) -> Iterator[str]:
-    """Yield the lines of the diff of one file in two runs; nothing if the file is the same.
+    """Compare one file in two runs. Yields the lines of a diff, or nothing if the file is the same.
 
     Args:
         labels: the names of the file in the two runs.
-        first, other: the file in the two runs; None if the run did not use it.
-        notes: gets a message if it is not known whether the file differs.
+        first, other: the file in each run; None if that run did not use the file.
+        notes: the list to which a message is added if it is not known whether the file differs.
     """
     if first is None and other is None:
         return
@@ -238,7 +243,7 @@ def _diff_texts(labels: tuple[str, str], first: str | None, other: str | None) -
 
 
 def _count_equal_ends(before: list[str], after: list[str]) -> tuple[int, int]:
-    """Return the numbers of equal lines at the start and at the end of two texts."""
+    """Return how many lines two texts have in common at the start, and how many at the end."""
     shorter = min(len(before), len(after))
     start = 0
     while start < shorter and before[start] == after[start]:

@@ -34,7 +34,7 @@ _RECORDED_PARTS: Final = {
     "data": "data",
     "metrics": "metrics",
 }
-"""For each part that shows whether a run recorded something: its name in `unrecorded`."""
+"""Parts that a run may not have recorded, each with its key in `Comparison.unrecorded`."""
 _ALL_OR_NOTHING: Final = ("environment", "packages")
 """The parts that a run records as a whole, or not at all."""
 _ENVIRONMENT_TYPES: Final = ("provml:Environment", "provml:Host")
@@ -67,9 +67,9 @@ class Comparison(HasTable):
         code: the lines of unified diffs between the first run's files and the other runs' files,
             with the name of the file as the key. The files are the recorded code and configuration
             and the recorded diffs of uncommitted changes.
-        unrecorded: for each part of which a run recorded nothing, the names of these runs. The keys
+        unrecorded: for each part that some runs did not record, the names of these runs. The keys
             are ``command``, ``code``, ``environment``, ``parameters``, ``data`` and ``metrics``. A
-            run that recorded no environment or code is left out of their comparison.
+            run that recorded no environment or code is left out when that part is compared.
         notes: messages for the user, for example about runs that could not be read.
     """
 
@@ -90,7 +90,8 @@ class Comparison(HasTable):
     def differing(self, part: str) -> dict[str, list[Any]]:
         """Return the entries of a part whose values differ between the runs.
 
-        A run that recorded no environment does not differ from others in its environment.
+        Runs that recorded no environment are ignored in comparisons of packages and of the
+        environment, except for the facts about the host.
         """
         entries: dict[str, list[Any]] = getattr(self, part)
         without = self.unrecorded.get("environment", [])
@@ -179,7 +180,7 @@ def compare(database: QuestionDatabase, runs: list[str], notes: list[str]) -> Co
 
 
 def _add_unrecorded(comparison: Comparison, without_code: list[str]) -> None:
-    """Add the parts of which a run recorded nothing."""
+    """Find the parts that some runs did not record, and store them in `Comparison.unrecorded`."""
     commands = comparison.state.get("command", [])
     missing = {
         "command": [run for run, v in zip(comparison.runs, commands, strict=False) if v is None],
@@ -208,7 +209,7 @@ def _is_host(name: str) -> bool:
 
 
 def _shell_text(command: str | None) -> str | None:
-    """Return a command line, which a table holds as JSON, as a shell would take it."""
+    """Convert a command line from JSON, as the tables store it, to shell syntax."""
     try:
         return None if command is None else shlex.join(json.loads(command))
     except (ValueError, TypeError):
@@ -234,7 +235,7 @@ def _add_environment(comparison: Comparison, place: int, rows: list[dict[str, An
 
 
 def _flatten(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Yield the members of a JSON object with their names, and any other value as one text."""
+    """Yield (name, text) pairs: one per member of a JSON object, or one for any other value."""
     members = value
     if isinstance(value, str) and value[:1] == "{":
         try:

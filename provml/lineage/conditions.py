@@ -178,7 +178,7 @@ def _parse_expression(expression: str) -> ast.expr:
             ) from None
         column = error.offset or len(expression.strip()) + 1
         raise QueryError(
-            f"column {column} of {expression!r:.80}: not an expression: {error.msg}; {_HINT}"
+            f"{expression!r:.80} is not an expression: {error.msg} at column {column}; {_HINT}"
         ) from None
     except (RecursionError, MemoryError):
         raise QueryError(f"{expression!r:.80} is nested too deeply: simplify it") from None
@@ -529,7 +529,7 @@ def _join_conditions(word: str, parts: list[Sql]) -> Sql:
 
 
 def _name_parent(node: ast.expr, value: _Value, other: _Value) -> _Value:
-    """Return the parent's full name instead of its id if it is compared with a full name."""
+    """Return SQL for the parent's full name instead of its id, if ``other`` is a full name."""
     if not isinstance(node, ast.Name) or node.id != "parent" or other.text is None:
         return value
     is_full = any("/" in str(param) for param in other.text.params)

@@ -14,7 +14,7 @@ class Content:
     """A content item of a lineage: a file, folder or object, identified by its digest.
 
     Attributes:
-        key: the digest; the names of the run and node if the item has no digest or is empty.
+        key: the digest. If the item has no digest or is empty, the names of the run and the node.
         up: the number of steps from the start back to this item; None if the start was not made
             from this item.
         down: the number of steps from the start forward to this item; None if this item was not

@@ -130,7 +130,7 @@ class QuestionDatabase:
     def _take_segment(
         self, made: BuiltSegment, found: dict[str, FoundRun], live: dict[str, IndexedRun]
     ) -> None:
-        """Add the runs of a new segment to `live`; keep rows without a file in memory."""
+        """Add the runs of a new segment to `live`. Rows without a file stay in memory."""
         for run in made.runs:
             self.unread.pop(run, None)
             self._unread_at.pop(run, None)
@@ -215,7 +215,7 @@ class QuestionDatabase:
         self._connection.execute(query, [path] if whole else [path, runs])
 
     def _insert_members(self, segment: str, runs: list[str]) -> None:
-        """Load the files of each folder once, although every run with the folder has rows."""
+        """Load the rows about a folder's files only once, even if several runs have the folder."""
         made = self._memory.get(segment)
         source = "incoming"
         if made is None:

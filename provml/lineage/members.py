@@ -42,11 +42,11 @@ AND m.member IN (SELECT content FROM artifacts WHERE role = 'in' UNION SELECT un
 def read_members(run_folder: Path, manifest: object, digest: object) -> Iterator[tuple[str, str]]:
     """Yield the name and digest of each file in a folder, from the manifest that a run kept.
 
-    Yields nothing if the manifest is missing, damaged or not that of the folder. Leaves out empty
-    files, because they are all the same.
+    Yields nothing if the manifest is missing, damaged or belongs to another folder. Leaves out
+    empty files, because all empty files have the same digest.
 
     Args:
-        run_folder: the run's folder, which may come from anyone.
+        run_folder: the run's folder. Its content is not trusted.
         manifest: the recorded path of the manifest, relative to the run's folder.
         digest: the recorded digest of the folder, which is the digest of the manifest.
     """
@@ -81,11 +81,14 @@ def find_folders(database: QuestionDatabase, digests: Iterable[str]) -> list[tup
 
 
 def create_member_flows(database: QuestionDatabase, starts: Iterable[str]) -> bool:
-    """Create the temporary table ``member_flows``; return whether it has any rows.
+    """Create the temporary table ``member_flows``; return whether the table has any rows.
 
-    A folder that runs only used was made from the files in it. A file in a folder that a run made
-    was made from the folder. Only files that a run made or used by themselves are related in this
-    way, and the files at the start of the lineage.
+    The table relates folders to the files in them:
+
+    - A folder that runs only used was made from those of its files that a run made.
+    - If a run made a folder, those of its files that a run used were made from the folder.
+
+    A file at the start of the lineage is always related to its folders.
     """
     database.ask(["members", "artifacts"], "SELECT 1")
     if not database.ask([], "SELECT 1 FROM members LIMIT 1").rows:

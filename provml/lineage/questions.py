@@ -226,9 +226,11 @@ class Store:
             QueryError: the direction or depth is not valid, or no run contains the start.
         """
         if direction not in DIRECTIONS:
-            raise QueryError(f"direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}")
+            raise QueryError(
+                f"the direction must be one of {', '.join(DIRECTIONS)}, not {direction!r}"
+            )
         if depth is not None and depth < 0:
-            raise QueryError(f"depth must be 0 or more, not {depth}")
+            raise QueryError(f"the depth must be 0 or more, not {depth}")
         self.refresh()
         notes = self.notes()
         found = find_start(self._database, start, direction)

@@ -101,7 +101,7 @@ class IndexedRun:
 
 @dataclass(slots=True)
 class BuiltSegment:
-    """New rows, built from the journals of some runs.
+    """New rows, built from the journals of one or more runs.
 
     Attributes:
         tables: the rows, by the name of the table.
@@ -306,7 +306,7 @@ class Segments:
             os.close(fd)
 
     def _remove_partial_files(self) -> None:
-        """Remove the unfinished files of killed processes. Raises OSError."""
+        """Remove the unfinished files of killed processes. Raises OSError if that fails."""
         for entry in self._list(self.folder):
             if entry.is_folder and _PARTIAL_NAME.fullmatch(entry.name):
                 self._remove(entry.name)
@@ -473,7 +473,7 @@ class Segments:
 
 
 def check_rows(connection: duckdb.DuckDBPyConnection, path: str) -> None:
-    """Raise StoreError if a Parquet file claims more rows than provml writes into its size.
+    """Raise StoreError if a Parquet file claims to have more rows than its size allows.
 
     A small file can contain billions of equal rows, which would fill the memory and the disk.
     """
@@ -483,7 +483,10 @@ def check_rows(connection: duckdb.DuckDBPyConnection, path: str) -> None:
     )
     rows = max(number or 0 for number in connection.execute(query, [path]).fetchall()[0])
     if rows > _SURE_ROWS + os.path.getsize(path) * _MAX_ROWS_PER_BYTE:
-        raise StoreError(f"{path} claims to contain {rows:,} rows, which provml did not write")
+        raise StoreError(
+            f"{path} is damaged, or provml did not write it: it claims to have {rows:,} rows, too "
+            "many for its size; remove the file"
+        )
 
 
 def _check_columns(connection: duckdb.DuckDBPyConnection, table: str, path: str) -> None:

@@ -53,8 +53,8 @@ def find_start(
 ) -> LineageStart:
     """Find the content items, node or run that a text refers to.
 
-    Tries to find a file, digest, path, name, node and run, in this order. Raises QueryError if the
-    text matches nothing.
+    The text may be a file, a digest, a recorded path, a name, a node or a run. If it could be
+    several of these, the first in this order is used. Raises QueryError if it is none of them.
     """
     text = os.fspath(start)
     if not text:
@@ -110,7 +110,7 @@ def _start_from_path(database: QuestionDatabase, found: LineageStart, path: Path
         return _start_from_run(database, found, path)
     any_run = next((own.folder for own in database.runs.values()), None)
     try:
-        # if a folder contains a store, its digest leaves out the store, as during recording
+        # leave a store inside the folder out of the digest, as when the folder was recorded
         facts = describe_path(path, any_run, copy=False)
     except ProvMLError as error:
         raise QueryError(str(error)) from None
@@ -150,7 +150,7 @@ def _start_from_path(database: QuestionDatabase, found: LineageStart, path: Path
 
 
 def _start_from_member(database: QuestionDatabase, found: LineageStart, digest: str) -> bool:
-    """If the start is a file in recorded folders, start from these; return whether it is."""
+    """If the start is a file in recorded folders, start from the folders and return True."""
     folders = find_folders(database, [digest])
     found.contents = {folder for folder, _ in folders}
     for folder, name in folders[:_MOST_FOLDERS_NAMED]:

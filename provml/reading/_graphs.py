@@ -77,8 +77,8 @@ class Graphs:
                 subject, predicate, value, graph = quad
                 if isinstance(value, package.Triple):
                     raise DocumentError(
-                        f"{self.name}: {subject} {predicate} has a triple as its value, but triple "
-                        "terms are not supported"
+                        f"{self.name}: the value of {predicate} for {subject} is a triple, "
+                        "but triple terms are not supported"
                     )
                 yield quad_of(labelled(subject), predicate, labelled(value), labelled(graph))
             self.prefixes = dict(parser.prefixes)

@@ -331,8 +331,8 @@ class _GraphReader:
                 for node in values:
                     if isinstance(node, self._package.Literal):
                         raise DocumentError(
-                            f"{subject} <{predicate}> is the literal {node}; "
-                            "PROV-O needs an IRI or a blank node"
+                            f"the value of <{predicate}> for {subject} is the literal {node}, "
+                            "but must be an IRI or a blank node"
                         )
                     given = self._relation_nodes.setdefault(node, kind)
                     if given == "Influence":
@@ -536,7 +536,7 @@ class _GraphReader:
                 yield PROV_NAMESPACE[kind], None, arguments
 
     def _is_qualified(self, subject: Any, kind: str, value: Any) -> bool:
-        """Return whether a qualified node of the subject states the same relation to ``value``."""
+        """Return whether a relation node of the subject states the same relation to ``value``."""
         return any(
             value in self._influencers(node, kind)
             for node in self._triples[subject].get(f"{PROV}qualified{kind}", ())
@@ -608,7 +608,8 @@ class _GraphReader:
     def _name(self, subject: Any, predicate: str, term: Any) -> QualifiedName:
         if isinstance(term, self._package.Literal):
             raise DocumentError(
-                f"{subject} <{predicate}> is the literal {term}; PROV needs an IRI or a blank node"
+                f"the value of <{predicate}> for {subject} is the literal {term}, "
+                "but must be an IRI or a blank node"
             )
         return self._names.of(term)
 
@@ -618,7 +619,9 @@ class _GraphReader:
         text = term.value if isinstance(term, self._package.Literal) else None
         time = None if text is None else parse_xsd_datetime(text)
         if time is None:
-            raise DocumentError(f"{subject} <{predicate}> is not an xsd:dateTime: {term}")
+            raise DocumentError(
+                f"the value of <{predicate}> for {subject} is not an xsd:dateTime: {term}"
+            )
         return time
 
 

@@ -234,7 +234,7 @@ def _locate_record_error(
     bundle: ProvBundle,
     path: JsonPath,
 ) -> DocumentError:
-    """Return prov's error for the first record that it can't read, with the record's path.
+    """Return prov's error for the first record that prov can't read, with the record's path.
 
     Returns ``error`` if prov can read each record on its own.
     """

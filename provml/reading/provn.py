@@ -2,7 +2,7 @@
 
 The ``prov`` library reads PROV-N, but not PROV-Dictionary. `read` scans the text, removes the
 dictionary statements, and passes the rest to ``prov``. It then rewrites the names and values of the
-removed statements as statements that ``prov`` supports, so that ``prov`` resolves these too.
+removed statements as statements that ``prov`` supports, so that ``prov`` resolves the names.
 Imports prov only when it is needed.
 """
 

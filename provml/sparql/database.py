@@ -56,7 +56,7 @@ _LONGEST_BEGINNING: Final = 64
 _INDEX_VERSION: Final = {"format": _INDEX_FORMAT, "provml": __version__}
 
 _open_counts: Final = Counter[str]()
-"""The number of times that this process has each database open, by the database's folder."""
+"""How many times this process has opened each database and not closed it, by its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +175,8 @@ class LoadedDatabase:
     def lock_alone(self) -> None:
         """Take the lock for loading. Waits while other processes read or load runs.
 
-        Raises OSError if this process has the database open twice, because the process would then
-        wait for itself forever.
+        Raises OSError if this process has opened the database more than once, because the process
+        would then wait for itself forever.
         """
         if _open_counts[self._key] > 1:
             raise OSError("this process has other runs of this store open: close them first")
@@ -235,7 +235,7 @@ class LoadedDatabase:
     def clear(self) -> None:
         """Delete all loaded data."""
         self._check_content()
-        self.write_index({})  # an index marks the folder as ours, even if this process is killed
+        self.write_index({})  # marks the folder as provml's, even if this process is killed
         content = self._list_data()
         for entry in content:
             store_files.remove_file(self._root, self._data / entry.name)

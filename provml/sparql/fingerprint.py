@@ -1,8 +1,9 @@
 """Finds out quickly whether a run has changed since it was loaded.
 
 For a run that has ended, it is enough to compare the names, sizes and times of its files. For other
-runs it is not: samples are written to memory-mapped, preallocated files, whose size and time do not
-change when data is written. The end of the data in each open file is therefore compared too.
+runs, this is not enough, because samples are written to memory-mapped, preallocated files, whose
+size and time do not change when data is written. The end of the data in each open file is therefore
+compared too.
 Imports only `journal` from provml.
 """
 

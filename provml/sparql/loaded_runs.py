@@ -166,7 +166,7 @@ def load_runs(
         MissingExtraError: pyoxigraph is not installed.
     """
     if detail is not None and detail not in DETAILS:
-        raise QueryError(f"detail must be 'sample' or 'series', not {detail!r}")
+        raise QueryError(f"the detail must be 'sample' or 'series', not {detail!r}")
     try:
         import pyoxigraph  # noqa: F401
     except ImportError:
@@ -291,12 +291,16 @@ class _Loader:
             index = database.read_index()
             if index is None or self._find_stale_graphs(index):
                 if not database.writable:
-                    self._note("the loaded runs are outdated but read-only: loading into memory")
+                    self._note(
+                        "the loaded runs are outdated and read-only: loading the runs into memory"
+                    )
                     return None
                 self._run_alone(database, self._refresh)
             return self._open_for_reading(database)
         except OSError as error:
-            self._note(f"can't use the database ({_error_first_line(error)}): loading into memory")
+            self._note(
+                f"can't use the database ({_error_first_line(error)}): loading the runs into memory"
+            )
             return None
 
     def _run_alone(self, database: LoadedDatabase, work: Callable[[LoadedDatabase], None]) -> None:

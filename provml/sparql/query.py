@@ -50,9 +50,9 @@ _TOKEN: Final = re.compile(
 )
 _ERROR_PLACE: Final = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
 _MARGIN: Final = "\n" + " " * 40
-"""Padding that is appended to the first part of a query to test whether that part is valid. If it
-is, the parser reports its error at the end of the padding. The padding is longer than any keyword,
-because the parser reports an error at the end of the keyword that it expected.
+"""Padding that is appended to the first part of a query to test whether that part is valid. If the
+part is valid, the parser reports its error at the end of the padding. The padding is longer than
+any keyword, because the parser reports an error at the end of the keyword that it expected.
 """
 _MAX_TOKEN_CHARS: Final = 40
 _FORMS: Final = "a query starts with SELECT, ASK, CONSTRUCT or DESCRIBE"
@@ -122,7 +122,7 @@ def refuse_depth(text: str) -> None:
 def refuse_service(text: str) -> None:
     """Raise QueryError if a query uses SERVICE, which would exchange data with other servers.
 
-    Some harmless queries are also rejected, for example if they have an unusual name that contains
+    Some harmless queries are also rejected, for example a query with an unusual name that contains
     "service".
     """
     code = _NOT_CODE.sub(lambda found: " " * len(found[0]), text)
@@ -135,7 +135,7 @@ def refuse_service(text: str) -> None:
 
 
 def refuse_from(text: str) -> None:
-    """Raise QueryError if a query uses FROM, because the choice of runs would override it."""
+    """Raise QueryError if a query uses FROM, because the runs are chosen outside the query."""
     code = _NOT_CODE.sub(lambda found: " " * len(found[0]), text)
     found = re.search(r"(?<![\w:?$-])FROM(?![\w:-])", code, re.IGNORECASE)
     if found is not None:
@@ -176,7 +176,7 @@ def _format_parameter(name: str, value: Parameter) -> str:
 
     if isinstance(value, Iri):
         if not is_absolute_iri(value):
-            raise QueryError(f"parameter {name!r} must be an absolute IRI: {value!r}")
+            raise QueryError(f"parameter {name!r} must be an absolute IRI, not {value!r}")
         return str(NamedNode(value))
     return str(Literal(value))
 

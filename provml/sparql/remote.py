@@ -297,7 +297,9 @@ def _parse_response(endpoint: Endpoint, response: Response) -> Any:
             return iter(list(pyoxigraph.parse(response.content, graph_form)))
     except (SyntaxError, ValueError) as error:
         raise EndpointError(f"{endpoint.url}: the answer can't be read: {error}") from None
-    raise EndpointError(f"{endpoint.url}: the answer is {kind or 'untyped'}, not a SPARQL result")
+    raise EndpointError(
+        f"{endpoint.url}: the answer is not a SPARQL result: its media type is {kind or 'missing'}"
+    )
 
 
 # -- graphs -----------------------------------------------------------------------------------
@@ -384,5 +386,5 @@ def _stream_triples(mapping: RunMapping) -> Iterator[bytes]:
 def validate_graph_name(name: str) -> str:
     """Return a graph's name unchanged. Raises InvalidArgumentError if it is not an absolute IRI."""
     if not is_absolute_iri(name):
-        raise InvalidArgumentError(f"a graph's name must be an absolute IRI: {name!r}")
+        raise InvalidArgumentError(f"a graph's name must be an absolute IRI, not {name!r}")
     return name

@@ -42,7 +42,7 @@ VALIDATED_SAMPLES_LIMIT: Final = 10_000
 """By default, every sample is validated only if the run has at most this many samples."""
 
 LARGE_BYTES: Final = 8 * 2**20
-"""For documents larger than this, the schema and the shapes are checked only on request."""
+"""Larger documents are checked against the schema and the shapes only on request."""
 
 _HEAD_BYTES: Final = 4096
 _NOT_OURS: Final = "skipped the shapes, because the document has no provml terms"
@@ -82,11 +82,11 @@ def validate(
         source: a path, the bytes of a document, an open binary file, a document object from the
             ``prov`` library, a run, or the folder of a run.
         format: the name of the document's format; None to detect the format.
-        max_bytes: the largest size allowed for the document, after decompression.
+        max_bytes: the maximum size of the document in bytes, after decompression.
         schema: whether to validate with the JSON Schemas, which takes about 0.4 ms per statement.
-            None validates only documents of up to `LARGE_BYTES`.
+            If None, only documents of at most `LARGE_BYTES` are validated.
         shapes: whether to validate with the SHACL shapes, which takes about 2 ms per statement.
-            None validates only documents of up to `LARGE_BYTES`.
+            If None, only documents of at most `LARGE_BYTES` are validated.
         constraints: whether to validate with PROV-CONSTRAINTS, which takes about 20 us
             per statement.
         name: the document's name in the report.

@@ -88,7 +88,7 @@ def _collect_evidence(instance: Instance, facts: Iterable[Fact]) -> Iterator[Evi
 
 
 def _find_sources(fact: Fact) -> Iterator[ConstraintStatement]:
-    """Yield the statement that a fact comes from, and the statements that added arguments to it."""
+    """Yield the statement that a fact was derived from, and those that supplied more arguments."""
     waiting, seen = [fact], {id(fact)}
     while waiting:
         each = waiting.pop()

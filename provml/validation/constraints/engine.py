@@ -163,7 +163,7 @@ class Engine:
                     waiting.append(implied)
 
     def _find_keys(self, fact: Fact) -> Iterator[tuple[int, Any]]:
-        """Yield the keys that no other fact may share, each with the number of its rule."""
+        """Yield the keys by which the fact must be unique, each with the number of the rule."""
         if fact.id is not None:
             yield 22 if fact.kind in rules.ELEMENT_KINDS else 23, (fact.kind, fact.id)
         unique = rules.UNIQUE.get(fact.kind)
@@ -238,8 +238,9 @@ class Engine:
 
     @staticmethod
     def _excludes_value(one: Fact, other: Fact, place: int) -> bool:
-        """Return whether an argument that only one of two facts has means "none" in the other
-        fact.
+        """Return whether a missing argument means "none", so that it conflicts with a value.
+
+        Only one of the two facts has a value at this position.
         """
         lacking = one if one.arguments[place] is None else other
         if lacking.inference is not None:

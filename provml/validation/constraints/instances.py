@@ -115,9 +115,9 @@ def _read_provjson_statements(
 
 
 def _iter_keyed_records(members: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str]]:
-    """Yield each record with its key and the rest of its JSON Pointer.
+    """Yield each record with its key, and with the part of its JSON Pointer that follows the key.
 
-    The value of a key can be a list of records.
+    The part is empty, or ``/<index>`` if the value of the key is a list of records.
     """
     for key, found in members.items():
         if isinstance(found, list):
