@@ -21,7 +21,7 @@ from provml.journal.checksums import (
 
 _READ_BLOCKS: Final = 128
 _LINE_BLOCKS: Final = 4096
-"""The maximum number of checksums in a line. A line with 4096 checksums is 32 KiB long."""
+"""The maximum number of checksums in a line. These checksums take up 32 KiB."""
 
 
 class SealedBlocks:

@@ -52,7 +52,7 @@ def build_removal_event() -> Record:
 
 
 def restore_file(root: Path, path: Path, fd: int) -> None:
-    """If a file was removed, write its content, read from its open descriptor, to its path."""
+    """If an open file was removed, write its content to its path again."""
     if store_files.is_file(root, path):
         return
     store_files.make_folder(root, path.parent)

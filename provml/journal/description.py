@@ -53,7 +53,7 @@ class RunReference(NamedTuple):
     def is_run(self, description: dict[str, Any]) -> bool:
         """Return whether this reference refers to a run, given the content of its ``run.json``.
 
-        An experiment or store that only one of them names is ignored.
+        The experiments and the stores are compared only if both sides name them.
         """
         facts = ((description.get(key), getattr(self, key)) for key in ("experiment", "store_id"))
         return description.get("id") == self.id and all(

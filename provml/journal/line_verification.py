@@ -42,8 +42,8 @@ class LineChecker:
     """Checks the lines of an events file that has checksums, in the order of reading.
 
     Attributes:
-        closed: whether the ``closed`` line was read, which ends the file.
-        ended: whether the ``end`` line was read, which says how the run ended.
+        closed: whether the ``closed`` line, the last line of a file, was read.
+        ended: whether the ``end`` line, which says how the run ended, was read.
         ends_open: whether the ``end`` line is the last line, because the process was killed before
             it wrote the ``closed`` line. In that case, no recorded line is missing.
         torn: the number of lines that were written only in part.

@@ -87,7 +87,7 @@ def describe_process() -> dict[str, Any]:
 
 
 def identify_process(pid: int) -> str:
-    """Return a digest that identifies a process: no other process, on any machine, has it."""
+    """Return a digest that identifies a process uniquely, even among several machines."""
     import hashlib
 
     facts = (read_boot_id() or os.uname().nodename, _read_pid_namespace(), pid)

@@ -14,7 +14,7 @@ from provml.journal.layout import Record as Record
 
 
 class Series(NamedTuple):
-    """A series, as declared in its writer's events file."""
+    """A series, as its writer declared it in the events file."""
 
     number: int
     kind: str

@@ -126,7 +126,7 @@ def join_parts(
     # zeros after the last record are unused space, not holes
     holes = unused = 0
     for part in parts:
-        import numpy as np  # for an empty run, loading numpy would double the cost
+        import numpy as np  # for an empty run, the import would double the cost
 
         chunk = part.chunk
         unused += part.skipped

@@ -41,7 +41,7 @@ _Job = TypeVar("_Job")
 
 
 class BlockChecksums:
-    """The checksums that a writer has recorded for its samples so far.
+    """The checksums that a writer has recorded so far for the blocks of its samples file.
 
     Attributes:
         closed: the record in the ``closed`` line; None if the file is not closed or the line is
@@ -159,7 +159,7 @@ class BlockChecksums:
 
 
 class BlockFindings(NamedTuple):
-    """The numbers of the damaged and of the unchecked blocks in a part of a samples file."""
+    """The damaged and the unchecked blocks in a part of a samples file, by their block numbers."""
 
     damaged: list[int]
     unchecked: list[int]

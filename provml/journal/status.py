@@ -107,7 +107,7 @@ def determine_state(writers: Sequence[WriterFiles]) -> RunState:
         # first writer or wrote an end, because only owners write an end
         if writer.get("role", "owner" if files.index == 0 or ending.written else None) == "owner":
             size = _find_world_size(writer)
-            if size is not None:  # the job went on with fewer ranks: ignore the others
+            if size is not None:  # the job went on with fewer ranks: ignore the other ranks
                 last_owners = {
                     rank: one for rank, one in last_owners.items() if rank in range(size)
                 }

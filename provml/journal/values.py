@@ -1,4 +1,4 @@
-"""Converts values to JSON data and back. Of an object of an unknown type, only its text is kept.
+"""Converts values to JSON data and back. Objects of unknown types become text.
 
 Strings, booleans, null, lists, objects, finite floats (written with ``.`` or ``e``) and integers
 within +-2**53 stay plain JSON. Any other value becomes ``{"$": ..., "type": ...}``:
