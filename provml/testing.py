@@ -40,6 +40,7 @@ from provml.base.settings import (
 from provml.errors import RunNotFoundError
 from provml.journal.store import list_run_folders
 from provml.recorded_run import RecordedRun
+from provml.recording.child_runs import no_default_parent
 
 if TYPE_CHECKING:
     from provml.validation import Source
@@ -106,10 +107,11 @@ def capture(start: bool = True, sample: bool = False) -> Iterator[Captured]:
     os.environ.update(own)
     try:
         if start:
-            with _api.start_run("captured", formats=()):
+            with _api.start_run("captured", formats=(), parent=False):
                 yield captured
         else:
-            yield captured
+            with no_default_parent():
+                yield captured
     finally:
         for name, value in before.items():
             if value is None:

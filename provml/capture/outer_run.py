@@ -66,7 +66,10 @@ class _OuterRun(Run):
         reason: str | None = None,
         exception: BaseException | None = None,
     ) -> None:
-        """Log the number of failures of each kind, and close this process's journal files."""
+        """Close this process's journal files.
+
+        If something could not be recorded more than once, first log how often that happened.
+        """
         misses = STATE.part(_OuterRunState).misses
         counts = {f"{what}: {kind}": count for (what, kind), count in misses.items()}
         if not self._closed and self._pid == os.getpid() and any(n > 1 for n in counts.values()):

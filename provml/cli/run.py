@@ -46,7 +46,8 @@ _BYTES_A_MIB = 2**20
     "patterns",
     multiple=True,
     metavar="P",
-    help="The format of further output lines with metrics, as in provml ingest. Can be repeated.",
+    help="The format of output lines with metrics that provml does not recognize by itself, such "
+    "as 'epoch {epoch} loss {loss}'; see provml ingest --help. Can be repeated.",
 )
 @click.option("--no-output", is_flag=True, help="Don't keep the output or read metrics from it.")
 @click.option(

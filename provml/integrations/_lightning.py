@@ -206,7 +206,8 @@ class LoggerMethods:
     def log_graph(self, model: Any, input_array: Any = None) -> None:
         """Remember the model's trainer. Records no graph.
 
-        Before a training, Lightning calls no other method with an object that leads to the trainer.
+        Of the methods that Lightning calls before it trains, only this one receives an object from
+        which the trainer can be found.
         """
         trainer = getattr(model, "_trainer", None)
         if trainer is not None:

@@ -90,8 +90,8 @@ def _read_rates(optimizer: Any) -> dict[str, Any]:
 def watch(model: Any, optimizer: Any, *, every: int = 100, per_parameter: bool = False) -> Watch:
     """Record norms and learning rates while an optimizer trains a model.
 
-    These metrics are recorded, in the context training, at the first step of the optimizer and then
-    at every 100th step by default:
+    At the optimizer's first step, and then at every 100th step by default, these metrics are
+    recorded in the context ``training``:
 
     - ``gradient_norm``: the norm of all gradients, after the script has clipped or unscaled them;
     - ``weight_norm``: the norm of all weights, after the step;

@@ -184,7 +184,7 @@ def _is_pid_alive(writer: dict[str, Any]) -> bool:
         return False
     started, ticks = writer.get("start_ticks"), read_start_ticks(pid)
     if started is not None and ticks is not None:
-        return ticks == started and not _is_zombie(pid)
+        return ticks == started and not is_zombie(pid)
     try:  # /proc is missing, or hides other users' processes (hidepid)
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -194,7 +194,8 @@ def _is_pid_alive(writer: dict[str, Any]) -> bool:
     return True
 
 
-def _is_zombie(pid: int) -> bool:
+def is_zombie(pid: int) -> bool:
+    """Return whether a process of this user has ended, even if its parent has not yet noticed."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")

@@ -405,7 +405,7 @@ class JournalWriter:
 
     def _sync_files(self) -> None:
         """Wait until everything recorded so far is on the disk."""
-        # fdatasync can take a long time, so it has its own lock, which only close() waits for
+        # fdatasync can take long: it has a lock of its own, so that calls that record never wait
         with self._sync_lock:
             if self._released:
                 return

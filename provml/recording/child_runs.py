@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -30,6 +33,20 @@ ParentArgument = Run | str | os.PathLike[str] | Literal[False] | None
 """The types of the argument ``parent`` of `provml.start_run`."""
 
 _KINDS = "a run, or a run's folder, id or <experiment>/<id>"
+
+
+_must_be_given: ContextVar[bool] = ContextVar("provml_parent_must_be_given", default=False)
+
+
+@contextmanager
+def no_default_parent() -> Iterator[None]:
+    """Give runs that are started in a block a parent only if the caller passes one."""
+    before = _must_be_given.get()
+    _must_be_given.set(True)
+    try:
+        yield
+    finally:
+        _must_be_given.set(before)  # not `reset`, which fails if the block ends in another context
 
 
 class Parent(NamedTuple):
@@ -71,6 +88,8 @@ def find_parent(given: ParentArgument, settings: Settings, store: Any = None) ->
         return None
     if given is not None:
         return _find_given(given, store)
+    if _must_be_given.get():
+        return None
     own = find_own_run()
     if own is not None:
         return describe_parent(own)

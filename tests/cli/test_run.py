@@ -829,7 +829,7 @@ class TestTheRecord:
     def test_without_output(self, caller: Caller, terminal: Callable[..., Terminal]) -> None:
         """A program that controls its terminal can't be recorded at all."""
         script = caller.script("import os; print(os.ttyname(0) == os.ttyname(1))")
-        ours = terminal(*PROVML, "--no-output", "--", sys.executable, script)
+        ours = terminal(*PROVML, "--no-output", "--quiet", "--", sys.executable, script)
         assert ours.wait() == 0
         assert ours.shown == b"True\r\n"
         assert caller.recorded.artifacts() == []

@@ -39,6 +39,7 @@ _RENAMES = [
     "run.json",
     "the events file",
     "a copied file",
+    "the digests of a folder's files",
     "a copied folder",
     "captured bytes",
     "printed output",
@@ -72,5 +73,6 @@ def test_a_kill_before_a_file_gets_its_name(number: int, tmp_path: Path) -> None
 def test_no_other_file_is_renamed(tmp_path: Path) -> None:
     """A new temporary file would not be tested."""
     tests = Path(__file__).parent.parent
-    line = [sys.executable, "-c", _KILLED, str(tmp_path / "store"), "7", str(tests / "recording")]
+    line = [sys.executable, "-c", _KILLED, str(tmp_path / "store"), str(len(_RENAMES) + 1)]
+    line.append(str(tests / "recording"))
     subprocess.run(line, env={**os.environ, "PYTHONPATH": str(tests)}, check=True)

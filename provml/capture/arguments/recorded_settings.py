@@ -1,7 +1,7 @@
 """Records settings as parameters of the active run, and logs which of them are defaults.
 
-Settings that a launcher or another installed program reads for itself are not settings of the
-training. `is_for_the_script` recognises such settings by the module that calls the library.
+A launcher or another installed program may also read settings, which are not settings of the
+script. `is_for_the_script` tells the two apart by the module that called the argument parser.
 """
 
 from __future__ import annotations

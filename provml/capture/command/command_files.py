@@ -21,6 +21,7 @@ from provml.capture.files import record_files
 from provml.capture.files.access_log import AccessLog, NoteKind
 from provml.capture.files.ignore_rules import IgnoreRules
 from provml.capture.files.known_files import (
+    MAX_NAMED_FILES,
     FolderSnapshot,
     KnownFile,
     NamedPaths,
@@ -133,7 +134,7 @@ class CommandFiles:
             lambda: ((NoteKind.RULES, rules.text()), (NoteKind.WORKING_FOLDER, folder)),
         )
         self._named = self._find_named()
-        self._known = hash_known_files(self._named.files, rules)
+        self._known = hash_known_files([*self._named.files, *self._list_members(rules)], rules)
         self._started_ns = time.time_ns()
         self._note_redirections(self._log, rules)
         if self.plan.strace is None:
@@ -144,6 +145,17 @@ class CommandFiles:
         self._tracker = AccessTracker(self._log, rules, self._known, script)
         self._follower = TraceFollower(run.path, token, self._tracker)
         return self.plan.command_line(words, self._follower.output)
+
+    def _list_members(self, rules: IgnoreRules) -> list[str]:
+        """Return the files in the named folders, for a command that is not a Python program.
+
+        Such a command may remove a folder right after it has read it, as ``cp -r a b; rm -r a``
+        does. Then only a digest from before the command started says what was in the folder.
+        """
+        if self._program.interpreter is not None:
+            return []
+        folders = [folder for folder in self._named.folders if folder != self._folder]
+        return list(FolderSnapshot(folders, rules).states)[:MAX_NAMED_FILES]
 
     def _note_redirections(self, log: AccessLog, rules: IgnoreRules) -> None:
         """Note the files to which the command's standard input and output are redirected."""

@@ -26,7 +26,7 @@ from provml.capture.files.trace_recovery import (
 from provml.collect.content import describe_path
 from provml.journal import layout
 from provml.journal.history import read_records
-from provml.journal.process import ran_here
+from provml.journal.process import is_zombie, ran_here
 from provml.journal.reader import Journal
 from provml.journal.recovery import lock_journal
 from provml.recording.joined_run import join_run
@@ -122,13 +122,18 @@ def _ran_here(run_folder: Path) -> bool:
 
 
 def _is_running(notes: Path) -> bool:
+    """Return whether the process that wrote some notes still runs.
+
+    A process that has ended, but that its parent has not yet waited for, does not run any more.
+    """
     try:
-        os.kill(read_process_id(notes), 0)
+        pid = read_process_id(notes)
+        os.kill(pid, 0)
     except PermissionError:
         return True
     except (OSError, ValueError, OverflowError):
         return False
-    return True
+    return not is_zombie(pid)
 
 
 def _record_printed(run: Run, file: Path) -> None:

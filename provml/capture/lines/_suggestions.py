@@ -104,11 +104,11 @@ class PatternSuggester:
         self._reader.finish()
 
     def list_found(self) -> list[Suggestion]:
-        """Return a suggestion for each shape that gives metrics, ordered by first line."""
+        """Return a suggestion for each kind of line that gave metrics, in order of occurrence."""
         return self._sink.list_suggestions()
 
     def list_missed(self) -> list[Suggestion]:
-        """Return a suggestion for each shape that looks like metrics but gives none."""
+        """Return a suggestion for each kind of line that looks like metrics but gave none."""
         return suggest_missed(self._reader)
 
 
@@ -164,7 +164,7 @@ class _TrialSink(LineSink):
         return False
 
     def list_suggestions(self) -> list[Suggestion]:
-        """Return a suggestion for each shape that gives metrics, ordered by first line."""
+        """Return a suggestion for each kind of line that gave metrics, in order of occurrence."""
         return [
             Suggestion(
                 build_pattern(line), line, self._line_counts.get(key, 1), tuple(self._samples[key])
