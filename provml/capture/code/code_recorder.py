@@ -77,14 +77,20 @@ class CodeRecorder:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
+    def read_named(self) -> None:
+        """Read the files that the arguments name. Call this before the command starts.
+
+        The command may overwrite such a file, which then was not its code.
+        """
+        for file in read_named_files(self._project, self._arguments):
+            self._named[file.path] = file
+
     def start(self) -> None:
         """Start copying files in a background thread.
 
         The thread copies each file soon after a process has used it, so that few files change in
         between.
         """
-        for file in read_named_files(self._project, self._arguments):
-            self._named[file.path] = file
         self._thread = threading.Thread(target=self._follow, name="provml-code", daemon=True)
         self._thread.start()
 

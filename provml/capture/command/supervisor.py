@@ -304,6 +304,8 @@ class _CommandRecording:
             "setsigdef": ours,  # Python ignores these signals, but the command must not
             "setsigmask": sorted(self._signals.before),
         }
+        if self._records_code:
+            self._try_part("code", self._prepare_code)
         traced = self._prepare_files(words)
         self._started_ns = time.time_ns()
         if traced is not None:
@@ -379,8 +381,8 @@ class _CommandRecording:
         )
         self._try_part("files", self._start_files)
         self._try_part("readings", self._start_sampling)
-        if self._records_code:
-            self._try_part("code", self._start_code)
+        if self._code is not None:
+            self._try_part("code", self._code.start)
         self._environment_thread = threading.Thread(
             target=self._record_environment, name="provml-describe", daemon=True
         )
@@ -402,10 +404,10 @@ class _CommandRecording:
             output.start()
             self._output = output
 
-    def _start_code(self) -> None:
+    def _prepare_code(self) -> None:
         program = self._program
         self._code = CodeRecorder(self._run, self._token, program.script, program.arguments)
-        self._code.start()
+        self._code.read_named()
 
     def _start_files(self) -> None:
         if self._files is not None:
