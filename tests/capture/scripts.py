@@ -72,6 +72,11 @@ def values(run: provml.RecordedRun, name: str, context: object = None) -> list[o
     return list(run.series(name, context).value)  # type: ignore[arg-type]
 
 
+def logged_params(run: RecordedRun) -> dict[str, Any]:
+    """The parameters of a run without the settings of torch, which provml reads by itself."""
+    return {name: value for name, value in run.params.items() if not name.startswith("torch.")}
+
+
 def steps(run: provml.RecordedRun, name: str, context: object = None) -> list[int]:
     """The steps of a series."""
     return [int(step) for step in run.series(name, context).step]  # type: ignore[arg-type]

@@ -121,7 +121,7 @@ def test_autolog_models_and_datasets(tmp_path: Path) -> None:
     assert done.recorded.stdout == done.plain.stdout
     assert done.recorded.returncode == done.plain.returncode == 0, done.plain.stderr
     run = done.run
-    assert run.params["C"] == "0.5"
+    assert run.params["C"] == 0.5
     assert values(run, "training_accuracy_score", Context.TRAINING) == [1.0]
     contents = {(content.kind, content.name): content for content in run.artifacts()}
     assert contents["model", "mine"].sha256 is not None

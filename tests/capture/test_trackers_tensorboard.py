@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from capture.scripts import missed, script_done, seen, steps, values
+from capture.scripts import logged_params, missed, script_done, seen, steps, values
 
 from provml import Context, RecordedContent, RecordedRun
 
@@ -85,7 +85,7 @@ def test_every_call_of_a_writer(tmp_path: Path, package: str) -> None:
     assert values(run, "pair/a") == [1.5]
     assert values(run, "pair/val", Context.VALIDATION) == [2.5]
     assert values(run, "nan") != values(run, "nan")
-    assert run.params == {"bs": 8, "name": "x", "flag": True}
+    assert logged_params(run) == {"bs": 8, "name": "x", "flag": True}
     assert values(run, "hparam/acc") == [0.5]
     (note,) = run.events("note")
     assert (note.metadata, note.step, note.source) == ({"text": "hello"}, 2, "tensorboard")
@@ -161,7 +161,7 @@ def test_trials_are_told_apart(tmp_path: Path, package: str) -> None:
     """
     done = script_done(tmp_path, script)
     assert seen(done.recorded) == seen(done.plain)
-    assert {name: done.run.params[name] for name in sorted(done.run.params)} == {
+    assert logged_params(done.run) == {
         "lr": 0.0,
         "bs": 8,
         "trial 2/lr": 0.1,
