@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from waiting import LIMIT_S
 
@@ -72,7 +72,7 @@ def values(run: provml.RecordedRun, name: str, context: object = None) -> list[o
     return list(run.series(name, context).value)  # type: ignore[arg-type]
 
 
-def logged_params(run: RecordedRun) -> dict[str, Any]:
+def logged_params(run: provml.RecordedRun) -> dict[str, Any]:
     """The parameters of a run without the settings of torch, which provml reads by itself."""
     return {name: value for name, value in run.params.items() if not name.startswith("torch.")}
 
