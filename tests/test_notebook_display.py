@@ -129,7 +129,7 @@ def test_a_series_of_one_context_needs_no_context(recorded: provml.RecordedRun) 
     with pytest.raises(provml.SeriesNotFoundError, match=message):
         recorded.series("accuracy")
     with pytest.raises(
-        provml.SeriesNotFoundError, match="no series 'acc' of kind 'metric'; it has"
+        provml.SeriesNotFoundError, match="no series 'acc' of kind 'metric'; the run has"
     ):
         recorded.series("acc")
     with pytest.raises(provml.SeriesNotFoundError, match="of kind 'metric' in "):
