@@ -114,12 +114,15 @@ class RunFollower:
         self._find_writers()
         found = []
         for name, writer in list(self._writers.items()):
+            found.append(writer.new_content())
             try:
-                found.append(writer.read_new())
-            except OSError:  # the file was removed, or can't be read at the moment
+                writer.read_new(found[-1])
+            except FileNotFoundError:
                 writer.close()
                 del self._writers[name]
                 self._seen_ns = None
+            except OSError:  # the disk can't be read at the moment: continue at the same place
+                writer.close()
         return [one for one in found if not one.is_empty]
 
     def close(self) -> None:
@@ -165,15 +168,26 @@ class _WriterFollower:
                 file.close()
         self._events = self._samples = None
 
-    def read_new(self) -> NewContent:
-        """Return what the writer has added since the last call. Raises OSError."""
-        found = NewContent(self._files.name, self._rank)
+    def new_content(self) -> NewContent:
+        """Return an empty `NewContent` of this writer."""
+        return NewContent(self._files.name, self._rank)
+
+    def read_new(self, found: NewContent) -> None:
+        """Add what the writer has added since the last call to ``found``.
+
+        Raises OSError if a file can't be read. Then ``found`` contains what was read before, and
+        the next call continues there.
+        """
         if self.is_finished:
-            return found
+            return
         if self._events is None:
             self._open()
+            found.rank = self._rank
         elif not os.fstat(self._events.fileno()).st_nlink:
             raise FileNotFoundError(f"{self._files.events_path} was removed")
+        if self._samples is None:
+            with suppress(FileNotFoundError, StoreError):  # it may not have been created yet
+                self._samples = self._files.open_samples()
         # read the samples before the lines: the line that declares a series is written before the
         # first sample of the series, so the lines declare the series of all samples read here
         is_at_end = self._read_samples(found)
@@ -183,8 +197,6 @@ class _WriterFollower:
         if self._is_closed and is_at_end and self._read_samples(found):
             self.is_finished = True
             self.close()
-        found.rank = self._rank
-        return found
 
     def _open(self) -> None:
         first = self._files.first_record()
@@ -192,8 +204,6 @@ class _WriterFollower:
         self._rank = rank if isinstance(rank, int) else None
         self._events = self._files.open_events()
         self._has_seals = find_seals(self._events)
-        with suppress(FileNotFoundError, StoreError):  # a writer without samples has no such file
-            self._samples = self._files.open_samples()
 
     def _read_lines(self, found: NewContent) -> set[int]:
         """Add the new lines. Return the open blocks for which the lines contain new checksums."""
@@ -258,15 +268,17 @@ class _WriterFollower:
         parts: list[tuple[int, NDArray[np.void]]] = []
         count = _FIRST_READ_RECORDS
         is_end = False
-        most = self._next_slot + _MOST_RECORDS
-        while not is_end and self._next_slot < most:
-            rows = self._pread(self._next_slot, count)
+        # keep the position until the end, so that no sample is lost if a read fails
+        slot, most = self._next_slot, self._next_slot + _MOST_RECORDS
+        while not is_end and slot < most:
+            rows = self._pread(slot, count)
             used = self._count_complete(rows)
             if used:
-                parts.append((self._next_slot, rows[:used]))
-                self._next_slot += used
+                parts.append((slot, rows[:used]))
+                slot += used
             is_end = used < count
             count = _READ_RECORDS
+        self._next_slot = slot
         if not parts:
             return is_end
         import numpy as np

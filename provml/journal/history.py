@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from provml.base.clock import to_datetime, to_time_ns
 from provml.base.context import Context, context_from_path
@@ -18,9 +18,6 @@ from provml.journal.reader import Journal, read_events_stamp
 from provml.journal.reading_summaries import READING_SUMMARY, find_old_summaries
 from provml.journal.record_parsing import record_context
 from provml.journal.values import DECODE_ERRORS, decode, to_logged_value
-
-if TYPE_CHECKING:
-    pass
 
 _START_SUFFIXES: Final = ("_started", "_start")
 _END_SUFFIXES: Final = ("_finish", "_finished", "_ended", "_end")

@@ -252,3 +252,32 @@ def test_a_long_journal_is_read_in_bounded_pieces(
     assert max(sizes) < 2_000
     assert seen.samples() == written(run.path)
     assert seen.follower.has_ended
+
+
+def test_a_failing_disk_neither_doubles_nor_loses(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After one failed read, the page would show every sample twice, or miss some."""
+    with provml.start_run("e", store=store, formats=()) as run:
+        seen = Collected(run.path)
+        for step in range(300):
+            run.log_metric("loss", float(step), Context.TRAINING, step)
+        seen.read()
+        calls = iter(range(1, 100))
+        pread = os.pread
+
+        def fail_third(*arguments: int) -> bytes:
+            if next(calls) == 3:
+                raise OSError(5, "Input/output error")
+            return pread(*arguments)
+
+        for step in range(300, 600):
+            run.log_metric("loss", float(step), Context.TRAINING, step)
+        run.log_param("lr", 0.1)
+        monkeypatch.setattr(os, "pread", fail_third)
+        seen.read()
+        monkeypatch.undo()
+        seen.read()
+    seen.read()
+    assert seen.samples() == written(run.path)
+    assert [r["name"] for r in seen.records if r["record"] == "param"] == ["lr"]
