@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from capture.scripts import missed, run_script, script_done, seen, values
 
+import provml
 from provml.capture.bootstrap import SITE
+from provml.capture.trackers.sources import get_source
 
 TOY = '''
 """A tracker."""
@@ -345,3 +347,13 @@ def test_a_tracker_that_cannot_be_loaded(tmp_path: Path, toy: Path) -> None:
     assert seen(done.recorded) == seen(done.plain)
     (event,) = missed(done.run)
     assert event["what"] == "tracker toy"
+
+
+def test_text_of_a_value_does_not_replace_it(tmp_path: Path) -> None:
+    """A parameter would change its type, depending on which of two threads were first."""
+    with provml.start_run("a", store=tmp_path) as run:
+        run.log_params({"C": 0.5, "name": "0.1", "n_jobs": None})
+        get_source("toy", "key", "label", {}).log_params({"C": "0.5", "n_jobs": "None", "lr": "1"})
+        assert dict(run.params) == {"C": 0.5, "name": "0.1", "n_jobs": None, "lr": "1"}
+        get_source("toy", "key", "label", {}).log_params({"C": "0.25", "name": "0.1"})
+        assert dict(run.params) == {"C": "0.25", "name": "0.1", "n_jobs": None, "lr": "1"}

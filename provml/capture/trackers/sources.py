@@ -67,6 +67,11 @@ class _SourceRegistry:
         self.owners: dict[tuple[str, str, tuple[str, ...] | None], TrackerSource] = {}
 
 
+def _is_text_of(text: str, value: Any) -> bool:
+    """Return whether a recorded value is not text itself, but is written as this text."""
+    return not isinstance(value, str) and str(value) == text
+
+
 class TrackerSource:
     """One writer or run of a tracker. Call `get_source` to get an instance.
 
@@ -216,11 +221,20 @@ class TrackerSource:
             return own
 
     def log_params(self, params: Mapping[Any, Any]) -> None:
-        """Record parameters. Parameters in nested mappings get dotted names."""
+        """Record parameters. Parameters in nested mappings get dotted names.
+
+        A text is not recorded if the run already has a value of another type with this text: some
+        trackers keep parameters as text, and a framework may have recorded ``0.5`` before
+        MLflow's autologging, which runs in another thread, passes ``"0.5"``.
+        """
         run = find_active_run()
-        if run is not None:
-            for name, value in _flatten_names(params):
-                run.log_param(self._name_for("param", name), value)
+        if run is None:
+            return
+        recorded = dict(run.params)
+        for name, value in _flatten_names(params):
+            own_name = self._name_for("param", name)
+            if not (isinstance(value, str) and _is_text_of(value, recorded.get(own_name, value))):
+                run.log_param(own_name, value)
 
     def set_tags(self, tags: Mapping[Any, Any]) -> None:
         """Set tags on the run."""
