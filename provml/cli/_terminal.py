@@ -22,7 +22,7 @@ import click
 from provml.base.clock import iso_text
 from provml.base.text import format_duration as format_duration
 from provml.base.text import printable as printable
-from provml.base.text import size_text as size_text
+from provml.base.text import size_text as _size_text
 from provml.journal.values import Array, Moment, Opaque
 
 if TYPE_CHECKING:
@@ -41,11 +41,16 @@ STYLES: Final = {
 
 _PIPE_WIDTH: Final = 10_000
 _NARROWEST: Final = 8
+EXACT_KEY: Final = "provml.exact"
+"""The key in the metadata of click's context under which the option ``--exact`` is stored."""
 GAP: Final = 2
 """The number of spaces between the columns of a table."""
 HEADING_WIDTH: Final = 16
 """The width to which headings are folded by default."""
 _LONGEST_CELL: Final = 200
+_TO_TOP: Final = "\x1b[H"
+_CLEAR_LINE: Final = "\x1b[K"
+_CLEAR_BELOW: Final = "\x1b[J"
 _EXACT_INTEGER: Final = 2**53
 _NS_PER_S: Final = 1_000_000_000
 
@@ -113,12 +118,26 @@ def exact(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, float)) else str(value)
 
 
+def is_exact() -> bool:
+    """Return whether the user asked for all digits with ``--exact``."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(EXACT_KEY))
+
+
+def size_text(size: int) -> str:
+    """Format a number of bytes, such as ``1.5 MB``; with ``--exact``, such as ``1,500,000 B``."""
+    return f"{size:,} B" if is_exact() else _size_text(size)
+
+
 def value_text(value: Any) -> str:
-    """Format a value for display: floats to six digits, text unchanged, everything else as JSON."""
+    """Format a value for display: floats to six digits, text unchanged, everything else as JSON.
+
+    With ``--exact``, floats have all their digits.
+    """
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return repr(value) if is_exact() else f"{value:.6g}"
     plain = exact(value)
     return printable(plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False))
 
@@ -323,11 +342,28 @@ def _cut_widths(
 
 def show(*parts: RenderableType) -> None:
     """Print tables and texts to standard output. In a pipe, lines have no trailing spaces."""
-    target = console()
     if on_terminal():
-        target.print(*parts, sep="\n")
+        console().print(*parts, sep="\n")
         return
+    for line in render(*parts).splitlines():
+        click.echo(line.rstrip())
+
+
+def render(*parts: RenderableType) -> str:
+    """Return tables and texts as `show` prints them."""
+    target = console()
     with target.capture() as captured:
         target.print(*parts, sep="\n")
-    for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+    return captured.get()
+
+
+def redraw(*parts: RenderableType) -> None:
+    """Replace what the terminal shows by tables and texts. Leaves out what does not fit."""
+    lines = render(*parts).splitlines()
+    room = max(1, console().height - 1)
+    if len(lines) > room:
+        more = f"{len(lines) - room + 1:,} more lines do not fit the terminal"
+        lines = [*lines[: room - 1], click.style(more, dim=True)]
+    # overwrite the lines instead of clearing the terminal first, which would flicker
+    shown = "".join(f"{line}{_CLEAR_LINE}\n" for line in lines)
+    click.echo(f"{_TO_TOP}{shown}{_CLEAR_BELOW}", nl=False)

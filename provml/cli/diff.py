@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provml.cli import _terminal as terminal
+from provml.cli._choice import choose_run
 from provml.cli._options import examples, json_option, store_option
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def diff_command(runs: tuple[str, ...], as_json: bool, store: str | None) -> Non
     """
     from provml.lineage.questions import open_store
 
-    comparison = open_store(store).diff(*runs)
+    opened = open_store(store)
+    comparison = opened.diff(*(choose_run(run, str(opened.path)) for run in runs))
     terminal.echo_notes(comparison.notes)
     if as_json:
         terminal.echo_json(terminal.exact(comparison.to_dict()))

@@ -15,9 +15,9 @@ import click
 
 from provml.base.sinks import open_sink
 from provml.cli import _terminal as terminal
+from provml.cli._choice import choose_run
 from provml.cli._options import examples, store_option
 from provml.errors import ProvMLError, QueryError
-from provml.journal.store import find_run
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -129,7 +129,8 @@ def query_command(
         return
     from provml.sparql import load_runs
 
-    with load_runs(runs or None, store, detail, terminal.echo_note, not in_memory) as loaded:
+    folders = [choose_run(run, store) for run in runs]
+    with load_runs(folders or None, store, detail, terminal.echo_note, not in_memory) as loaded:
         answer = loaded.query(text, **parameters)
         _write_answer(answer, format_name, output)
 
@@ -143,7 +144,7 @@ def _ask_endpoint(
     from provml.sparql.remote import Endpoint, ask_endpoint
 
     endpoint = Endpoint(url)
-    journals = [Journal(find_run(run, store)) for run in runs]
+    journals = [Journal(choose_run(run, store)) for run in runs]
     prefixes = {"run": run_prefixes(journals[0])["run"]} if len(journals) == 1 else {}
     graphs = [bundle_iri(journal) for journal in journals]
     return ask_endpoint(endpoint, text, parameters, prefixes, graphs)

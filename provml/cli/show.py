@@ -8,24 +8,23 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from provml.base.file_events import FILES_LEFT_OUT, FILES_WATCHED
 from provml.base.store_files import store_root
 from provml.cli import _terminal as terminal
+from provml.cli._choice import choose_run
 from provml.cli._follow import follow_option, redraw_until_end
-from provml.cli._kept_output import copy_path, open_copy, printable_line
-from provml.cli._options import examples, json_option, run_argument, store_option
+from provml.cli._kept_output import OUTPUT_NAMES, copy_path, open_copy, printable_line
+from provml.cli._options import exact_option, examples, json_option, run_argument, store_option
 from provml.errors import StoreError
 from provml.journal.description import RunReference, read_reference
 from provml.journal.reader import is_run_folder
-from provml.journal.store import find_run
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,17 +32,19 @@ if TYPE_CHECKING:
 
     from provml.cli._overview import Overview
     from provml.journal.reader import Journal
+    from provml.journal.status import RunState
     from provml.model.resources import ResourceUse
 
 _LONGEST_NUMBER = 24
 _SHORT_DIGEST = 12
 _MOST_FILES = 30
+_LIVE_SECTIONS = ("", "series")
 
 
 @click.command(
     "show",
     epilog=examples(
-        "provml show latest", "provml show latest --resources", "provml show latest --copy stderr"
+        "provml show latest", "provml show latest --resources", "provml show latest --output"
     ),
 )
 @run_argument
@@ -51,17 +52,24 @@ _MOST_FILES = 30
     "--resources", is_flag=True, help="Show the run's resource use instead of the overview."
 )
 @click.option(
+    "--output",
+    "only_output",
+    is_flag=True,
+    help="Print what the command of the run printed, instead of the overview.",
+)
+@click.option(
     "--copy",
     metavar="NAME",
-    help="Print the copy of NAME that the run kept, such as stdout or stderr, instead of the "
-    "overview.",
+    help="Print the copy of NAME that the run kept, such as config.yaml, instead of the overview.",
 )
 @follow_option
+@exact_option
 @json_option
 @store_option
 def show_command(
     run: str,
     resources: bool,
+    only_output: bool,
     copy: str | None,
     follow: bool,
     as_json: bool,
@@ -71,66 +79,147 @@ def show_command(
 
     Prints the run's status, parameters, child runs, series, data, models, code, last events and
     documents. If the run failed, also prints the end of its error output. Numbers are rounded to
-    six digits.
+    six digits, unless you add --exact.
+
+    --output prints to standard output what the command printed to it, and likewise for standard
+    error. provml run keeps the output, unless you turn that off.
 
     With --json, all values are exact. Integers beyond 2**53, decimals, NaN, INF and -INF are
     strings. Times are xsd:dateTime with nanoseconds, and bytes are base64.
     """
-    from provml.cli._overview import read_overview
+    from provml.cli._overview_reading import read_overview
     from provml.journal.reader import Journal
 
-    folder = find_run(run, store)
+    folder = choose_run(run, store)
     if follow:
-        if copy is not None or as_json:
-            raise click.UsageError("--follow can't be combined with --copy or --json")
-        redraw_until_end([folder], partial(_show_now, folder, resources))
+        if copy is not None or only_output or as_json:
+            raise click.UsageError("--follow can't be combined with --copy, --output or --json")
+        redraw_until_end([folder], _LiveResources(folder) if resources else _LiveOverview(folder))
         return
     journal = Journal(folder)
     if resources:
         _show_resources(journal, as_json)
         return
     found = read_overview(journal)
-    if copy is not None:
-        _print_copy(found, copy)
+    if only_output:
+        _print_output(found)
+    elif copy is not None:
+        _print_copy(found, copy, sys.stdout)
     elif as_json:
         terminal.echo_json(found.to_dict())
     else:
         terminal.show(*_overview_sections(found))
 
 
-def _show_now(folder: Path, resources: bool) -> None:
-    from provml.cli._overview import read_overview
-    from provml.journal.reader import Journal
+class _LiveOverview:
+    """The overview of a run that is being recorded."""
 
-    journal = Journal(folder)
-    if resources:
-        _show_resources(journal, as_json=False)
-    else:
-        terminal.show(*_overview_sections(read_overview(journal)))
+    def __init__(self, folder: Path) -> None:
+        from provml.cli._overview_reading import FollowedOverview
+
+        self._folder = folder
+        self._overview = FollowedOverview(folder)
+
+    def read_new(self) -> bool:
+        """Read what was added to the run. Return whether anything was."""
+        return self._overview.read_new()
+
+    def build(self, states: Sequence[RunState]) -> list[RenderableType]:
+        """Return the sections of the overview. Those that grow come first."""
+        return _overview_sections(self._overview.build(states[0]), _LIVE_SECTIONS)
+
+    def show_end(self) -> None:
+        """Print the overview of the run, which has ended."""
+        from provml.cli._overview_reading import read_overview
+        from provml.journal.reader import Journal
+
+        terminal.show(*_overview_sections(read_overview(Journal(self._folder))))
+
+    def close(self) -> None:
+        """Close all files."""
+        self._overview.close()
 
 
-def _print_copy(found: Overview, name: str) -> None:
-    """Print a copy to standard output: exactly in a pipe, and with escapes on a terminal."""
-    kept = {
+class _LiveResources:
+    """The resource use of a run that is being recorded."""
+
+    def __init__(self, folder: Path) -> None:
+        from provml.model.followed_run import FollowedRun
+        from provml.model.resources import ResourceSummary
+
+        self._run = FollowedRun(folder)
+        self._summary = ResourceSummary()
+
+    def read_new(self) -> bool:
+        """Read what was added to the run. Return whether anything was."""
+        is_changed = False
+        for part in self._run.read_new():
+            is_changed = True
+            for record in part.records:
+                self._summary.add_record(record)
+            for block in part.blocks:
+                self._summary.add_block(block)
+        return is_changed
+
+    def build(self, states: Sequence[RunState]) -> list[RenderableType]:
+        """Return the table of the resources."""
+        return _resources_tables(self._summary.build(self._run.table))
+
+    def show_end(self) -> None:
+        """Print the resource use of the run, which has ended."""
+        terminal.show(*_resources_tables(self._summary.build(self._run.table)))
+
+    def close(self) -> None:
+        """Close all files."""
+        self._run.close()
+
+
+def _print_output(found: Overview) -> None:
+    """Print the kept output of the run's command, each stream to the stream of the same name."""
+    names = [name for name in OUTPUT_NAMES if name in _find_copies(found)]
+    if not names:
+        raise StoreError(
+            f"run {found.description['id']} kept no output: `provml run` keeps the output of a "
+            "command"
+        )
+    for name in names[::-1]:
+        _print_copy(found, name, sys.stderr if name == "stderr" else sys.stdout)
+
+
+def _find_copies(found: Overview) -> dict[str, Path]:
+    """Return the paths of the copies that the run kept, by name."""
+    return {
         content.name: path
         for content in (*found.code, *found.contents)
         if (path := copy_path(found.folder, content.facts)) is not None
     }
+
+
+def _print_copy(found: Overview, name: str, stream: TextIO) -> None:
+    """Print a copy to a stream: exactly in a pipe, and with escapes on a terminal."""
+    kept = _find_copies(found)
     if name not in kept:
         names = ", ".join(map(repr, kept)) or "none"
         raise StoreError(
             f"run {found.description['id']} kept no copy named {name!r}; it has: {names}"
         )
     with open_copy(found.folder, kept[name]) as file:
-        if terminal.on_terminal():
+        if stream.isatty():
             for line in file:
-                click.echo(printable_line(line.rstrip(b"\r\n").decode("utf-8", "replace")))
+                shown = printable_line(line.rstrip(b"\r\n").decode("utf-8", "replace"))
+                click.echo(shown, file=stream)
         else:
-            shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
+            shutil.copyfileobj(file, stream.buffer)
+            stream.buffer.flush()
 
 
-def _overview_sections(found: Overview) -> list[RenderableType]:
+def _overview_sections(found: Overview, first: Collection[str] = ()) -> list[RenderableType]:
+    """Build the sections of the overview.
+
+    Args:
+        found: the overview.
+        first: the titles of the sections that come before the others.
+    """
     from provml.cli._children import build_section
 
     sections: list[tuple[str, RenderableType | None]] = [
@@ -150,6 +239,7 @@ def _overview_sections(found: Overview) -> list[RenderableType]:
         ("records that can't be read", _damage_section(found.damage)),
         ("documents", _documents_section(found)),
     ]
+    sections.sort(key=lambda section: section[0] not in first)
     parts: list[RenderableType] = []
     for title, body in sections:
         if title == "series" and found.children.count:
@@ -217,7 +307,7 @@ def _describe_code(found: Overview) -> Iterator[tuple[str, Text]]:
 def _output_title(found: Overview) -> str:
     if found.output is None:
         return "traceback"
-    return f"end of {found.output} (--copy {found.output} shows all of it)"
+    return f"end of {found.output} (--output shows all of it)"
 
 
 def _output_section(found: Overview) -> RenderableType | None:
@@ -412,10 +502,8 @@ def _show_resources(journal: Journal, as_json: bool) -> None:
     found = resource_use(journal)
     if as_json:
         terminal.echo_json([_resource_to_json(use) for use in found])
-    elif found:
-        terminal.show(*_resources_tables(found))
     else:
-        terminal.show(terminal.styled("the run has no system readings", "dim"))
+        terminal.show(*_resources_tables(found))
 
 
 def _resource_to_json(use: ResourceUse) -> dict[str, Any]:
@@ -429,6 +517,8 @@ def _resource_to_json(use: ResourceUse) -> dict[str, Any]:
 
 
 def _resources_tables(found: list[ResourceUse]) -> list[RenderableType]:
+    if not found:
+        return [terminal.styled("the run has no system readings", "dim")]
     ranked = any(use.rank is not None for use in found)
     numbers = ("mean", "min", "max", "total", "above")
     columns = ["  kind", "name", *(["rank"] if ranked else []), *numbers, "unit"]

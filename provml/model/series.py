@@ -8,7 +8,7 @@ Imports the `journal` readers and `damage`; imports numpy only when needed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -179,19 +179,37 @@ def _find_extremes(values: Any) -> tuple[Number, Number] | None:
 class SeriesTable:
     """All series of a run, in the order in which they were first declared."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal | None = None) -> None:
+        """Read the series that a journal declares. Without a journal, the table is empty."""
         self.all: list[RunSeries] = []
         self._by_identity: dict[SeriesIdentity, RunSeries] = {}
         self._declared: list[tuple[WriterFiles, dict[int, tuple[Series, RunSeries]]]] = []
         self._kept: list[Block] | None = None
-        for files in journal.writers:
+        for files in () if journal is None else journal.writers:
             rank = files.first_record().get("rank")
-            rank = rank if isinstance(rank, int) else None
-            declared = {
-                number: (series, self._series(series, rank, files))
-                for number, series in files.series().items()
-            }
+            declared: dict[int, tuple[Series, RunSeries]] = {}
+            self.declare(
+                files, rank if isinstance(rank, int) else None, files.series().values(), declared
+            )
             self._declared.append((files, declared))
+
+    def declare(
+        self,
+        files: WriterFiles,
+        rank: int | None,
+        found: Iterable[Series],
+        declared: dict[int, tuple[Series, RunSeries]],
+    ) -> None:
+        """Add the series that a writer declares.
+
+        Args:
+            files: the writer's files.
+            rank: the rank of the writer's process; None if it has no rank.
+            found: the series.
+            declared: the writer's series, keyed by series number. Receives the new ones.
+        """
+        for series in found:
+            declared[series.number] = series, self._series(series, rank, files)
 
     def _series(self, declared: Series, rank: int | None, files: WriterFiles) -> RunSeries:
         of = history.parse_target(declared.target)
@@ -219,23 +237,38 @@ class SeriesTable:
         kept: list[Block] = []
         samples = 0
         for files, declared in self._declared:
-            for block in _writer_blocks(files, declared):
+            splitter = BlockSplitter(files, declared)
+            for block in (block for chunk in files.chunks() for block in splitter.split(chunk)):
                 yield block
                 samples += len(block.time_ns)
                 if samples <= _KEPT_SAMPLES and not isinstance(block.values, list):
                     kept.append(block)
                 else:  # too many samples, or text values, which may be large
                     samples, kept = _KEPT_SAMPLES, []
+            if splitter.unknown:
+                files.damage["sample of an undeclared series"] = splitter.unknown
         if samples < _KEPT_SAMPLES:
             self._kept = kept
 
 
-def _writer_blocks(
-    files: WriterFiles, declared: dict[int, tuple[Series, RunSeries]]
-) -> Iterator[Block]:
-    counts: dict[int, int] = {}
-    unknown = 0
-    for chunk in files.chunks():
+class BlockSplitter:
+    """Splits the samples of one writer into blocks, and numbers the samples of each series.
+
+    Attributes:
+        counts: the number of samples that were split so far, keyed by the index of the series.
+        unknown: the number of samples whose series is not declared.
+    """
+
+    def __init__(
+        self, files: WriterFiles, declared: Mapping[int, tuple[Series, RunSeries]]
+    ) -> None:
+        self.counts: dict[int, int] = {}
+        self.unknown = 0
+        self._files = files
+        self._declared = declared
+
+    def split(self, chunk: NDArray[np.void]) -> Iterator[Block]:
+        """Yield the samples of a chunk, the next samples of the writer, as blocks."""
         import numpy as np
 
         numbers = chunk["series"]
@@ -245,25 +278,25 @@ def _writer_blocks(
         # samples of one series are numbered together, even if they differ in storage type
         by_series: dict[int, list[tuple[Series, RunSeries, NDArray[np.intp]]]] = {}
         for number, positions in zip(present.tolist(), groups, strict=True):
-            if number not in declared:
-                unknown += len(positions)
+            if number not in self._declared:
+                self.unknown += len(positions)
                 continue
-            series, run_series = declared[number]
+            series, run_series = self._declared[number]
             by_series.setdefault(run_series.index, []).append((series, run_series, positions))
         for index, members in by_series.items():
-            start = counts.get(index, 0)
+            start = self.counts.get(index, 0)
             merged = members[0][2]
             if len(members) > 1:
                 merged = np.sort(np.concatenate([positions for _, _, positions in members]))
-            counts[index] = start + len(merged)
+            self.counts[index] = start + len(merged)
             for series, run_series, positions in members:
                 own_numbers = np.searchsorted(merged, positions) + start
-                yield from _split_by_lacks(files, series, run_series, chunk[positions], own_numbers)
-    if unknown:
-        files.damage["sample of an undeclared series"] = unknown
+                yield from split_rows(
+                    self._files, series, run_series, chunk[positions], own_numbers
+                )
 
 
-def _split_by_lacks(
+def split_rows(
     files: WriterFiles,
     declared: Series,
     series: RunSeries,
