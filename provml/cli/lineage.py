@@ -13,7 +13,7 @@ import click
 
 from provml.cli import _terminal as terminal
 from provml.cli._choice import ask, can_ask
-from provml.cli._options import FormatName, examples, json_option, store_option
+from provml.cli._options import FormatName, exact_option, examples, json_option, store_option
 from provml.errors import QueryError
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ _output_option = click.option(
 )
 @click.option("--both", "direction", flag_value="both", help="Show both directions.")
 @_depth_option
+@exact_option
 @json_option
 @_format_option
 @_output_option
@@ -108,6 +109,7 @@ def lineage_command(
 )
 @click.argument("start", metavar="FILE|DATASET")
 @_depth_option
+@exact_option
 @json_option
 @_format_option
 @_output_option

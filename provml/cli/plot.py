@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 _STDOUT = "-"
 _PIPE_WIDTH = 100
-_HEIGHT = 12
+_HEIGHT, _LOWEST = 12, 4
+_LINES_BESIDE_CHART = 5
+"""The lines for a chart's title, axis, table heading and the empty line after it."""
 _NARROWEST, _WIDEST = 24, 120
 _SPARK, _NARROWEST_SPARK = 32, 8
 _LEAST_TELLING = ("first", "min", "max")
@@ -241,7 +243,7 @@ class _LiveCharts:
             charts = self._charts.build()
         except SeriesNotFoundError as error:
             return [terminal.styled(terminal.printable(f"nothing to draw yet: {error}"), "dim")]
-        parts = _build_parts(charts, self._series, self._log)
+        parts = _build_parts(charts, self._series, self._log, terminal.console().height - 1)
         note = charts.note()
         return [*parts, terminal.styled(note, "dim")] if note else parts
 
@@ -277,14 +279,28 @@ def _chart_width() -> int:
     return max(_NARROWEST, min(columns, _WIDEST) - _NUMBER - 2)
 
 
-def _build_parts(charts: Charts, series: Sequence[str], log: bool) -> list[RenderableType]:
-    """Build a large chart for each name in ``series`` or, if it is empty, a row for each series."""
+def _build_parts(
+    charts: Charts, series: Sequence[str], log: bool, most_lines: int | None = None
+) -> list[RenderableType]:
+    """Build a large chart for each name in ``series`` or, if it is empty, a row for each series.
+
+    Args:
+        charts: the charts.
+        series: the names of the series to draw in large charts.
+        log: whether to use logarithmic vertical axes.
+        most_lines: the number of lines that all charts should fit; None for no limit.
+    """
     if not series:
         return _build_sparklines(charts)
+    height = _HEIGHT
+    if most_lines is not None and charts.charts:
+        used = sum(_LINES_BESIDE_CHART + len(chart.lines) for chart in charts.charts)
+        height = (most_lines - used) // len(charts.charts)
+        height = max(_LOWEST, min(height, _HEIGHT))
     parts: list[RenderableType] = []
     for place, chart in enumerate(charts.charts):
         parts += [terminal.styled("")] if place else []
-        parts += _build_large_chart(chart, log, _chart_width())
+        parts += _build_large_chart(chart, log, _chart_width(), height)
     return parts
 
 
@@ -292,11 +308,11 @@ def _line_colour(hue: int) -> str:
     return _COLOURS[hue % len(_COLOURS)]
 
 
-def _build_large_chart(chart: Chart, log: bool, width: int) -> list[RenderableType]:
+def _build_large_chart(chart: Chart, log: bool, width: int, height: int) -> list[RenderableType]:
     """Build a large chart, and below it one row of numbers for each line in the chart."""
     from provml.charts.text_charts import dots
 
-    rows, places, values = dots(chart, log, width, _HEIGHT)
+    rows, places, values = dots(chart, log, width, height)
     parts: list[RenderableType] = [terminal.styled(terminal.printable(chart.title), "bold")]
     if not rows:
         parts.append(

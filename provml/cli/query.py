@@ -16,7 +16,7 @@ import click
 from provml.base.sinks import open_sink
 from provml.cli import _terminal as terminal
 from provml.cli._choice import choose_run
-from provml.cli._options import examples, store_option
+from provml.cli._options import exact_option, examples, store_option
 from provml.errors import ProvMLError, QueryError
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ _LARGEST_QUERY: Final = 2**22
 @click.option(
     "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Stop the query after this time."
 )
+@exact_option
 @store_option
 def query_command(
     runs_and_query: Sequence[str],
@@ -357,7 +358,7 @@ def _format_term(term: Any, prefixes: dict[str, str]) -> tuple[str, bool]:
     if isinstance(value, bool):
         return str(value).lower(), False
     if isinstance(value, float):
-        return repr(value), True
+        return terminal.value_text(value), True
     if isinstance(value, int):
         return term.value, True
     return term.value if hasattr(term, "value") else str(term), False

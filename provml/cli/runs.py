@@ -17,7 +17,7 @@ import click
 
 from provml.base.settings import default_store
 from provml.cli import _terminal as terminal
-from provml.cli._options import examples, json_option, store_option
+from provml.cli._options import exact_option, examples, json_option, store_option
 from provml.errors import StoreError
 from provml.journal import layout
 from provml.journal.journal_folder import list_writer_files
@@ -107,6 +107,7 @@ class ListedRun:
 @click.option(
     "--limit", metavar="N", type=click.IntRange(min=0), help="List only the first N runs."
 )
+@exact_option
 @json_option
 @store_option
 def runs_command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from provml.cli import _terminal as terminal
-from provml.cli._options import examples, json_option, store_option
+from provml.cli._options import exact_option, examples, json_option, store_option
 
 _NUMERIC_TYPES = ("BIGINT", "INTEGER", "DOUBLE", "HUGEINT")
 
@@ -18,6 +18,7 @@ _NUMERIC_TYPES = ("BIGINT", "INTEGER", "DOUBLE", "HUGEINT")
     ),
 )
 @click.argument("query", metavar='"SELECT ..."')
+@exact_option
 @json_option
 @store_option
 def sql_command(query: str, as_json: bool, store: str | None) -> None:

@@ -312,7 +312,7 @@ class TestShow:
         store = tmp_path / "runs"
         call("run", "--store", store, "--", sys.executable, script)
         shown = call("show", "latest", "--store", store).stdout
-        assert "end of stderr (--copy stderr shows all of it)" in shown
+        assert "end of stderr (--output shows all of it)" in shown
         assert "\n  step 19, done\n  no \\x1b[31mspace\n" in shown
         assert "step 10," not in shown
         assert re.search(rf"^  script +{script}, sha256 [0-9a-f]{{12}}$", shown, re.MULTILINE)
