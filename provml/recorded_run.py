@@ -103,7 +103,7 @@ class RecordedRun:
 
     def _repr_html_(self) -> str:
         """Return a summary of the run as HTML, which notebooks show instead of the ``repr``."""
-        from provml.page.run_summary import build_run_summary
+        from provml.charts.run_summary import build_run_summary
 
         return build_run_summary(self._open_journal())
 
@@ -283,7 +283,8 @@ class RecordedRun:
 
         table = SeriesTable(self._open_journal())
         chosen = select_series(table, self.id, name, context, rank, kind, of)
-        return SeriesArrays(*series_columns(table, chosen))
+        found = context_from_path(chosen[0].context)
+        return SeriesArrays(*series_columns(table, chosen), name, found)
 
     def events(
         self,
