@@ -179,8 +179,9 @@ def _series_section(found: Overview) -> RenderableType | None:
             cells.append(terminal.shortened(terminal.value_text(value), _LONGEST_NUMBER))
         cells.append(terminal.printable(", ".join(series.units)))
         rows.append([terminal.styled(cell) for cell in cells])
-    cut = ("  name", "context", *(["of"] if targeted else []), "max", "min", "last")
-    return terminal.table(columns, rows, right=("rank", *numbers), cut=cut)
+    cut = ("  name", "context", *(["of"] if targeted else []))
+    drop = ("unit", "max", "min", "of", "count")
+    return terminal.table(columns, rows, right=("rank", *numbers), cut=cut, drop=drop)
 
 
 def format_context(context: tuple[str, ...] | None) -> str:
@@ -206,7 +207,8 @@ def _contents_section(found: Overview) -> RenderableType | None:
         ]
         rows.append(cells)
     columns = ("  name", "kind", "context", "size", "sha256", "copy")
-    return terminal.table(columns, rows, right=("size",), cut=("  name", "context"))
+    drop = ("copy", "sha256", "context")
+    return terminal.table(columns, rows, right=("size",), cut=("  name", "context"), drop=drop)
 
 
 def _files_section(found: Overview) -> RenderableType | None:
@@ -251,7 +253,8 @@ def _code_section(found: Overview) -> RenderableType | None:
             ]
         )
     columns = ("  name", "role", "size", "sha256", "copy")
-    return terminal.table(columns, rows, right=("size",), cut=("  name",))
+    drop = ("copy", "sha256", "role")
+    return terminal.table(columns, rows, right=("size",), cut=("  name",), drop=drop)
 
 
 def _events_title(found: Overview) -> str:
@@ -273,7 +276,8 @@ def _events_section(found: Overview) -> RenderableType | None:
         for event in found.last_events
     ]
     columns = ("  time", "name", "source", "context", "step")
-    return terminal.table(columns, rows, right=("step",), cut=("name", "source", "context"))
+    cut, drop = ("name", "source", "context"), ("source", "step", "context")
+    return terminal.table(columns, rows, right=("step",), cut=cut, drop=drop)
 
 
 def _spans_section(found: Overview) -> RenderableType | None:
@@ -289,7 +293,8 @@ def _spans_section(found: Overview) -> RenderableType | None:
         for span in found.last_spans
     ]
     columns = ("  start", "name", "source", "duration")
-    return terminal.table(columns, rows, right=("duration",), cut=("name", "source"))
+    cut, drop = ("name", "source"), ("source",)
+    return terminal.table(columns, rows, right=("duration",), cut=cut, drop=drop)
 
 
 def _damage_section(damage: dict[str, int]) -> RenderableType | None:

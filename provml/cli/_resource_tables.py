@@ -44,8 +44,9 @@ def build_resource_tables(found: list[ResourceUse]) -> list[RenderableType]:
         cells.append(_format_above(use))
         cells.append("" if use.unit in (None, "B") else terminal.printable(use.unit))
         rows.append([terminal.styled(cell) for cell in cells])
+    drop = ("unit", "above", "min", "  kind", "max")
     parts: list[RenderableType] = [
-        terminal.table(columns, rows, right=("rank", *numbers), cut=("name", "  kind"))
+        terminal.table(columns, rows, right=("rank", *numbers), cut=("name", "  kind"), drop=drop)
     ]
     for use in found:
         if use.name == "energy_joules" and any(path is not None for path in use.contexts):

@@ -41,6 +41,8 @@ STYLES: Final = {
 
 _PIPE_WIDTH: Final = 10_000
 _NARROWEST: Final = 8
+READABLE: Final = 20
+"""The number of characters of a shortened column that usually tell its cells apart."""
 EXACT_KEY: Final = "provml.exact"
 """The key in the metadata of click's context under which the option ``--exact`` is stored."""
 GAP: Final = 2
@@ -249,6 +251,7 @@ def table(
     right: Collection[str] = (),
     cut: Sequence[str] = (),
     drop: Sequence[str] = (),
+    readable: int = READABLE,
 ) -> Table:
     """Build a table without borders that fits the width of the terminal.
 
@@ -258,17 +261,16 @@ def table(
         right: the headings of the columns to align to the right.
         cut: the headings of the columns that may be shortened in a narrow terminal, in the order
             in which to shorten the columns.
-        drop: the headings of the columns that may be left out if shortening is not enough, in the
-            order in which to leave out the columns.
+        drop: the headings of the columns that may be left out, in the order in which to leave out
+            the columns.
+        readable: the number of characters below which no column is shortened while there are
+            columns to leave out.
     """
     from rich.table import Table
 
-    widths = [
-        max([heading_width(name), *(row[place].cell_len for row in rows)])
-        for place, name in enumerate(columns)
-    ]
+    widths = _measure_columns(columns, rows)
     room = console().width
-    kept = _kept_columns(columns, widths, cut, drop, room)
+    kept = _kept_columns(columns, widths, cut, drop, room, readable)
     _cut_widths(columns, widths, kept, cut, room)
     built = Table(
         box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False, pad_edge=False
@@ -284,6 +286,31 @@ def table(
     for row in rows:
         built.add_row(*(row[place] for place in kept))
     return built
+
+
+def show_wide_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Text]], right: Collection[str] = ()
+) -> None:
+    """Print a table with any columns. Leaves out the last columns if it is too wide, and says so.
+
+    The columns in ``right`` are aligned to the right. The others may be shortened.
+    """
+    cut = [name for name in columns if name not in right]
+    drop = columns[:0:-1]
+    show(table(columns, rows, right, cut, drop))
+    widths, room = _measure_columns(columns, rows), console().width
+    kept = _kept_columns(columns, widths, cut, drop, room, READABLE)
+    left_out = [printable(name) for place, name in enumerate(columns) if place not in kept]
+    if left_out:
+        names = shortened(", ".join(left_out), _LONGEST_CELL)
+        echo_note(f"not shown, because the terminal is too narrow: {names}")
+
+
+def _measure_columns(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[int]:
+    return [
+        max([heading_width(name), *(row[place].cell_len for row in rows)])
+        for place, name in enumerate(columns)
+    ]
 
 
 def pairs_table(rows: Sequence[tuple[str, Text]]) -> Table:
@@ -304,16 +331,22 @@ def heading_width(heading: str) -> int:
 
 
 def _kept_columns(
-    columns: Sequence[str], widths: list[int], cut: Sequence[str], drop: Sequence[str], room: int
+    columns: Sequence[str],
+    widths: list[int],
+    cut: Sequence[str],
+    drop: Sequence[str],
+    room: int,
+    readable: int,
 ) -> list[int]:
     """Return the indices of the columns to show in a table of width ``room``.
 
-    If shortening the columns in ``cut`` is not enough, leaves out the columns in ``drop`` in turn.
+    If shortening the columns in ``cut`` to ``readable`` characters is not enough, leaves out the
+    columns in ``drop`` in turn.
     """
     kept = list(range(len(columns)))
     for name in drop:
         least = [
-            min(widths[place], max(heading_width(columns[place]), _NARROWEST))
+            min(widths[place], max(heading_width(columns[place]), readable))
             if columns[place] in cut
             else widths[place]
             for place in kept

@@ -331,7 +331,7 @@ def _show_bindings(answer: SparqlAnswer) -> None:
         rows.append(cells)
     names = [terminal.printable(name) for name in answer.variables]
     right = [name for name, is_number in zip(names, numbers, strict=True) if is_number]
-    terminal.show(terminal.table(names, rows, right, [n for n in names if n not in right]))
+    terminal.show_wide_table(names, rows, right)
     if more:
         terminal.echo_note(
             f"{more:,} more rows are not shown: use -o FILE or --format csv to write all rows"

@@ -34,6 +34,7 @@ _DEEPEST = 20
 _STATUS_PLACE, _DROPPED_PLACE = 2, 6
 _GAP = 2
 _NARROWEST_HEADING = 8
+_NARROWEST_EXPERIMENT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,6 +416,7 @@ def _show_runs(runs: Sequence[ListedRun], show: Sequence[str], as_tree: bool) ->
             right=("duration", "samples", "dropped", *numeric),
             cut=["experiment"] if show else ["experiment", "started"],
             drop=["duration", "samples", "started", "experiment"],
+            readable=_NARROWEST_EXPERIMENT,
         )
     )
     if any(line.run is None for line in lines):
