@@ -78,7 +78,7 @@ def build_rows(run: str, journal: Journal, fingerprint: str) -> Rows:
     iris = mapping.prefixes()
     rows["nodes"] = [(run, *_node_row(node, iris)) for node in graph.nodes.values()]
     rows["edges"] = [(run, *_edge_row(edge)) for edge in graph.edges]
-    rows["series"] = [(run, *_series_row(series)) for series in mapping.series.all]
+    rows["series"] = [(run, *build_series_row(series)) for series in mapping.series.all]
     contents = {node: content_key(run, graph.nodes[node]) for node in graph.contents}
     rows["artifacts"] = [(run, *row) for row in _artifact_rows(graph, contents)]
     flows = {(contents[e], contents[c]) for e, c in graph.flows() if contents[e] != contents[c]}
@@ -340,7 +340,8 @@ def _edge_row(edge: Statement) -> Row:
     )
 
 
-def _series_row(series: RunSeries) -> Row:
+def build_series_row(series: RunSeries) -> Row:
+    """Build a row of the table ``series``, without the name of the run."""
     last = typed_literal(series.last) if series.count else None
     return (
         series.kind,
