@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+import weakref
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -58,6 +59,7 @@ class QuestionDatabase:
         self._live: dict[str, IndexedRun] = {}
         self._memory: dict[str, BuiltSegment] = {}
         self._followed: dict[str, LiveRun] = {}
+        weakref.finalize(self, _close_all, self._followed)
         self._catalogs: dict[str, dict[str, IndexedRun]] = {}
         self._loaded: dict[str, dict[str, str]] = {table: {} for table in TABLES}
         self._rounds = 0
@@ -396,6 +398,11 @@ class QuestionDatabase:
         described = result.description or []
         names, types = [d[0] for d in described], [str(d[1]) for d in described]
         return TableAnswer(names, types, result.fetchall())
+
+
+def _close_all(runs: dict[str, LiveRun]) -> None:
+    for run in runs.values():
+        run.close()
 
 
 def find_tables(query: str) -> list[str]:
