@@ -53,7 +53,9 @@ def build_app(store: BrowsedStore, token: str | None = None) -> Guard:
         Route("/graph/{experiment}/{run}.html", site.graph),
         Route("/download/{experiment}/{run}/{format}", site.download),
     ]
-    return Guard(Starlette(routes=routes), token)
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False
+    return Guard(app, token)
 
 
 class _Site:

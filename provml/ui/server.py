@@ -64,6 +64,7 @@ def _listen(host: str, port: int | None) -> socket.socket:
             listening = socket.socket(family, socket.SOCK_STREAM)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(place)
+            listening.listen()
         except OSError as error:
             if error.errno == errno.EADDRINUSE and own_port != ports[-1]:
                 continue
