@@ -1,8 +1,8 @@
 """Keeps the rows of runs in progress up to date, without reading the runs again.
 
-A `LiveRun` follows the files of a run. It updates the rows of the tables ``runs`` and ``series``
-from new samples alone. After any other change, such as a new parameter or the end of the run, the
-rows of all tables are built again; `LiveRun.must_be_read` says when.
+A `LiveRun` follows the files of a run. It updates the rows of the tables ``runs``, ``series`` and
+``curves`` from new samples alone. After any other change, such as a new parameter or the end of the
+run, the rows of all tables are built again; `LiveRun.must_be_read` says when.
 
 Imports `rows`, `tables`, `model` and `journal`.
 """
@@ -17,12 +17,12 @@ from provml.journal.follower import WriterState
 from provml.journal.layout import SAMPLING, Record
 from provml.journal.reader import Journal
 from provml.journal.status import read_run_state
-from provml.lineage.rows import Row, Rows, build_series_row
+from provml.lineage.rows import Row, Rows, build_curve_rows, build_series_row
 from provml.lineage.tables import TABLES
 from provml.model.live_series import LiveSeries
 from provml.model.series import RunSeries
 
-UPDATED_TABLES: Final = ("runs", "series")
+UPDATED_TABLES: Final = ("runs", "series", "curves")
 """The tables whose rows a `LiveRun` updates from new samples."""
 
 SUMMARY_TABLES: Final = (*UPDATED_TABLES, "params")
@@ -155,6 +155,7 @@ class LiveRun:
         own = list(self.rows["runs"][0])
         run = own[0]
         self.rows["series"] = [self._series_row(run, series) for series in self._series.all]
+        self.rows["curves"] = build_curve_rows(run, self._series.all)
         collectors = {s.name for s in self._series.all if s.kind == SAMPLING}
         own[_COLUMNS["sample_count"]] = sum(
             series.count

@@ -18,6 +18,7 @@ from provml.journal.layout import Record
 from provml.journal.record_parsing import Series
 from provml.journal.sample_reading import to_int64
 from provml.model.series import Block, RunSeries, SeriesIdentity, text_values
+from provml.model.series_shape import SeriesShape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,6 +106,8 @@ class LiveSeries:
         series = self._by_identity.get(identity)
         if series is None:
             series = self._by_identity[identity] = RunSeries(identity, len(self._by_identity))
+            if series.kind == "metric":
+                series.shape = SeriesShape()
         if declared.unit is not None and declared.unit not in series.units:
             series.units.append(declared.unit)
         return series
