@@ -22,6 +22,7 @@ from provml.lineage.compare import Comparison, compare
 from provml.lineage.conditions import RecordedName
 from provml.lineage.database import QuestionDatabase, find_tables
 from provml.lineage.live_runs import SUMMARY_TABLES
+from provml.lineage.run_list import RunNames, RunPage, compile_order, list_names, list_page
 from provml.lineage.start import find_start
 from provml.lineage.tables import TABLES
 from provml.lineage.trace import Lineage, trace
@@ -168,19 +169,9 @@ class Store:
             condition = conditions.compile_condition(where)
             query += f" WHERE {condition.text}"
             params += condition.params
-        order = ["r.started_ns", "r.run"]
-        if sort is not None:
-            descending = sort.lstrip().startswith("-")
-            number, text = conditions.compile_value(
-                sort.lstrip().removeprefix("-") if descending else sort
-            )
-            turn = "DESC" if descending else "ASC"
-            own = [
-                f"{part.text} {turn} NULLS LAST" for part in (number, text) if part.text != "NULL"
-            ]
-            params += [*number.params, *text.params]
-            order = [*own, *order]
-        query += f" ORDER BY {', '.join(order)}"
+        order = compile_order(sort)
+        query += f" ORDER BY {', '.join(part.text for part in order)}"
+        params += [param for part in order for param in part.params]
         if limit is not None:
             query += " LIMIT ?"
             params.append(limit)
@@ -191,6 +182,34 @@ class Store:
             names += conditions.find_names(expression, is_condition=False)
         answer.notes = [*self.notes(), *self._unknown_names(list(dict.fromkeys(names)))]
         return _unpack_values(answer)
+
+    def list_page(
+        self,
+        where: str | None = None,
+        sort: str = "-started",
+        show: Sequence[str] = (),
+        group: str | None = None,
+        parent: str | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> RunPage:
+        """Return a page of the list of the runs that meet a condition, as a web page shows it.
+
+        `run_list.list_page` describes the arguments.
+
+        Raises:
+            QueryError: the condition or one of the values is not valid.
+        """
+        self._database.refresh(SUMMARY_TABLES)
+        return list_page(self._database, where, sort, show, group, parent, offset, limit)
+
+    def list_names(self) -> RunNames:
+        """Return the names of parameters, tags and metrics that the last answer was based on."""
+        return list_names(self._database)
+
+    def unread(self) -> dict[str, str]:
+        """Return the runs that the last answer left out, each with the reason."""
+        return dict(self._database.unread)
 
     def _unknown_names(self, names: list[RecordedName]) -> list[str]:
         """Return a note for each name or context that does not occur in any run of the store."""
@@ -203,7 +222,7 @@ class Store:
             if own.name not in known:
                 what = "parameter" if own.kinds[0] == "param" else own.kinds[0].replace("_", " ")
                 notes[f"no run has a {what} {own.name!r}{_suggest(own.name, known)}"] = None
-            elif own.contexts is not None:
+            elif own.contexts:
                 query = "SELECT DISTINCT context FROM series WHERE kind = 'metric' AND name = ?"
                 rows = self._database.ask(["series"], query, [own.name]).rows
                 paths = [str(row[0]) for row in rows if row[0] is not None]
