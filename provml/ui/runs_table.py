@@ -99,7 +99,7 @@ def _describe_run(run: ListedRun) -> dict[str, Any]:
 def _measure_duration(facts: dict[str, Any]) -> float | None:
     """Return the duration in seconds; for a run in progress, the time since its start."""
     if facts["status"] == "running" and facts["started_ns"] is not None:
-        return max(0.0, (time.time_ns() - facts["started_ns"]) / 1e9)
+        return max(0.0, float(time.time_ns() - facts["started_ns"]) / 1e9)
     duration_s: float | None = facts["duration_s"]
     return duration_s
 
