@@ -36,11 +36,11 @@ FROM series WHERE kind = 'metric' AND run IN (SELECT unnest(?::VARCHAR[]))
 ORDER BY name, context NULLS FIRST, target NULLS FIRST, rank NULLS FIRST
 """
 _SERIES: Final = """
-SELECT s.name, min(s.kind) AS kind, max(s.unit) AS unit, count(DISTINCT s.run) AS runs
+SELECT s.name, s.kind, max(s.unit) AS unit, count(DISTINCT s.run) AS runs
 FROM series s
 WHERE s.run IN (SELECT unnest(?::VARCHAR[])) AND s.kind <> 'sampling'
   AND (? = 'all' OR (s.kind = 'metric') = (? = 'metric'))
-GROUP BY s.name, s.kind = 'metric' ORDER BY s.kind <> 'metric', s.name LIMIT ?
+GROUP BY s.name, s.kind ORDER BY s.kind <> 'metric', s.kind, s.name LIMIT ?
 """
 
 
