@@ -39,6 +39,12 @@ _TOKEN_BYTES = 24
     "--browser/--no-browser", default=True, help="Open the page in a browser.", show_default=True
 )
 @click.option(
+    "--token",
+    "wants_token",
+    is_flag=True,
+    help="Demand the token from this machine too, because other people use the machine.",
+)
+@click.option(
     "--export",
     "target",
     metavar="DIR",
@@ -52,6 +58,7 @@ def ui_command(
     host: str,
     port: int | None,
     browser: bool,
+    wants_token: bool,
     target: str | None,
     where: str | None,
     store: str | None,
@@ -75,6 +82,7 @@ def ui_command(
         _export_pages(place, Path(target), where)
         return
     try:
+        from provml.ui.guard import is_loopback
         from provml.ui.server import serve
     except ModuleNotFoundError as error:
         if error.name not in ("starlette", "uvicorn"):
@@ -86,7 +94,9 @@ def ui_command(
         if browser:
             webbrowser.open(address)
 
-    serve(place, host, port, lambda: secrets.token_urlsafe(_TOKEN_BYTES), announce)
+    needs_token = wants_token or not is_loopback(host)
+    token = secrets.token_urlsafe(_TOKEN_BYTES) if needs_token else None
+    serve(place, host, port, token, announce)
 
 
 def _export_pages(store: Path, target: Path, where: str | None) -> None:
