@@ -1,6 +1,6 @@
 """Opens a store to answer questions about its runs.
 
-Imports `database`, `conditions`, `trace`, `compare` and `answers`.
+Imports `database`, `conditions`, `trace`, `compare`, `code_comparison` and `answers`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from provml.errors import QueryError, RunNotFoundError, StoreError
 from provml.journal.store import find_run
 from provml.lineage import conditions
 from provml.lineage.answers import TableAnswer
+from provml.lineage.code_comparison import CodeComparison, compare_code
 from provml.lineage.compare import Comparison, compare
 from provml.lineage.conditions import RecordedName
 from provml.lineage.database import QuestionDatabase, find_tables
@@ -287,6 +288,20 @@ class Store:
         self._database.refresh(_TABLES_OF_FILES)
         return compare(self._database, [self._run(run) for run in runs], self.notes())
 
+    def compare_values(self, runs: Sequence[str]) -> Comparison:
+        """Compare everything except the code of runs, which are given by their names in the tables.
+
+        Does not bring the tables up to date. The notes are about these runs only.
+        """
+        return compare(self._database, list(runs), [], code=False)
+
+    def compare_code(self, runs: Sequence[str]) -> CodeComparison:
+        """Compare the code of runs, which are given by their names in the tables.
+
+        Does not bring the tables up to date.
+        """
+        return compare_code(self._database, list(runs))
+
     def history(self, model: str) -> TableAnswer:
         """Return the versions of a model across all runs, with the earliest first.
 
@@ -322,6 +337,17 @@ class Store:
         answer = self._database.ask_sql(query, params)
         answer.notes = self.notes()
         return answer
+
+    def select(self, tables: Sequence[str], query: str, params: Sequence[Any] = ()) -> TableAnswer:
+        """Run a trusted query on the tables as they are, without bringing them up to date first.
+
+        Args:
+            tables: the tables that the query reads.
+            query: the SQL of the query, with ``?`` for each parameter. It must not contain text
+                from outside.
+            params: the values of the parameters, in order.
+        """
+        return self._database.ask(tables, query, params)
 
     def _run(self, run: str | os.PathLike[str]) -> str:
         """Return a run's name in the tables. Raises RunNotFoundError if the run is not there."""
