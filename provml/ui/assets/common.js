@@ -150,7 +150,11 @@ const ui = (() => {
   // holds the answer to this very request. Rejects with a DataError that says what is wrong.
   async function load(name, parameters, signal) {
     const text = query(parameters);
-    if (!settings.live) return loadFile(`${name}?${text}`);
+    if (!settings.live) {
+      const sorted = new URLSearchParams(text);
+      sorted.sort();
+      return loadFile(`${name}?${sorted}`);
+    }
     let answer;
     try {
       answer = await fetch(`data/${name}${text ? `?${text}` : ""}`, { signal, credentials: "same-origin" });
@@ -167,7 +171,7 @@ const ui = (() => {
   const waiting = new Map();
 
   function loadFile(request) {
-    const place = (ui.exported || {})[request];
+    const place = Object.hasOwn(ui.exported || {}, request) ? ui.exported[request] : undefined;
     if (place === undefined) {
       return Promise.reject(new DataError("this export does not contain the data: run provml ui to see it", "NotExported", 404));
     }
@@ -175,7 +179,10 @@ const ui = (() => {
       waiting.set(place, new Promise((resolve, reject) => {
         const script = element("script", {
           src: `data/${place}.js`,
-          onload: () => resolve(received.get(place)),
+          onload: () => {
+            const [data, failed] = received.get(place) || [{ error: `the file data/${place}.js is damaged` }, true];
+            if (failed) reject(new DataError(data.error, data.kind, 400)); else resolve(data);
+          },
           onerror: () => reject(new DataError(`the file data/${place}.js is missing from the export`, "NotExported", 404)),
         });
         document.head.append(script);
@@ -296,7 +303,7 @@ const ui = (() => {
     query, link, address, load, DataError, follow, onKeys, theme, onTheme, colour, stored, store,
     ready, title,
     exported: null,
-    receive: (place, data) => received.set(place, data),
+    receive: (place, data, failed) => received.set(place, [data, failed]),
   };
 })();
 if (typeof provmlExported === "object") ui.exported = provmlExported;
