@@ -30,6 +30,7 @@ from provml.ui.run_content import (
     SeriesPositions,
     read_run,
 )
+from provml.ui.run_documents import list_documents
 
 MOST_SHOWN: Final = 10_000
 _MOST_SERIES: Final = 2_000
@@ -75,7 +76,7 @@ def answer_run(store: BrowsedStore, query: Query) -> Mapping[str, Any]:
         "output": _read_output_end(found),
         "damage": found.damage,
         "graph": f"graph/{quote(key)}.html",
-        "formats": _list_formats(key),
+        "formats": list_documents(),
     }
 
 
@@ -212,21 +213,6 @@ def _read_output_end(found: RunContent) -> dict[str, Any] | None:
     return {"name": None, "lines": traceback.splitlines()[-_OUTPUT_LINES:]}
 
 
-def _list_formats(key: str) -> list[dict[str, str]]:
-    """Return the formats in which the run can be downloaded."""
-    from provml.export import load_formats
-
-    return [
-        {
-            "name": one.name,
-            "suffix": one.suffix,
-            "about": one.about,
-            "address": f"download/{quote(key)}/{quote(one.name)}",
-        }
-        for one in load_formats()[0]
-    ]
-
-
 # -- events and files -------------------------------------------------------------------------
 
 
@@ -283,7 +269,7 @@ def _content_json(folder: Path, content: LoggedContent) -> dict[str, Any]:
         "name": content.name,
         "role": role,
         "purpose": content.purpose,
-        "digest": _text_or_none(facts.get("sha256")),
+        "sha256": _text_or_none(facts.get("sha256")),
         "size": size if isinstance(size, int) else None,
         "path": _text_or_none(facts.get("path")),
         "uri": _text_or_none(facts.get("uri")),
