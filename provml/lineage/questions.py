@@ -24,7 +24,7 @@ from provml.lineage.conditions import RecordedName
 from provml.lineage.database import QuestionDatabase, find_tables
 from provml.lineage.live_runs import SUMMARY_TABLES
 from provml.lineage.run_list import RunNames, RunPage, compile_order, list_names, list_page
-from provml.lineage.start import find_start
+from provml.lineage.start import find_recorded_start, find_start, start_from_run
 from provml.lineage.tables import TABLES
 from provml.lineage.trace import Lineage, trace
 
@@ -268,6 +268,38 @@ class Store:
         notes = self.notes()
         found = find_start(self._database, start, direction)
         return trace(self._database, found, direction, depth, notes)
+
+    def recorded_lineage(self, start: str, depth: int | None = None) -> Lineage:
+        """Trace content in both directions, by what the runs recorded about it.
+
+        Unlike `lineage`, never looks at the files of this machine, so ``start`` may come from
+        anyone.
+
+        Args:
+            start: a digest or the beginning of one, the key of a content item, a recorded path,
+                URI or name, or the IRI of a node.
+            depth: the maximum number of steps to follow; None means no limit.
+
+        Raises:
+            QueryError: no run recorded the start.
+        """
+        self.refresh()
+        found = find_recorded_start(self._database, start)
+        return trace(self._database, found, "both", depth, self.notes())
+
+    def run_lineage(self, run: str, depth: int | None = None) -> Lineage:
+        """Trace what a run used and made, in both directions.
+
+        Args:
+            run: the run's name in the tables, ``<experiment>/<id>``.
+            depth: the maximum number of steps to follow; None means no limit.
+
+        Raises:
+            QueryError: the tables do not contain the run.
+        """
+        self.refresh()
+        found = start_from_run(self._database, self.path / run)
+        return trace(self._database, found, "both", depth, self.notes())
 
     def impact(self, start: str | os.PathLike[str], depth: int | None = None) -> Lineage:
         """Trace what was made from a file or dataset: `lineage` with direction ``down``."""
