@@ -279,7 +279,8 @@ class RecordedRun:
             SeriesNotFoundError: no series matches, or series of several contexts or models do; the
                 message lists the candidates.
         """
-        from provml.model.series import SeriesTable, series_columns
+        from provml.model.series import SeriesTable
+        from provml.model.series_columns import series_columns
 
         table = SeriesTable(self._open_journal())
         chosen = select_series(table, self.id, name, context, rank, kind, of)

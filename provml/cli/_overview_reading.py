@@ -1,7 +1,7 @@
 """Reads the overview of a run that ``provml show`` prints, at once or while the run is recorded.
 
 Memory use grows with the number of names and digests, not with the number of samples. Imports only
-`base`, `export`, `journal`, `model`, `_children`, `_kept_output` and `_overview` from provml.
+`base`, `export`, `journal`, `model`, `_children` and `_overview` from provml.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 from provml.base.file_events import FILES_CAPTURED, FILES_LEFT_OUT, FILES_WATCHED
 from provml.base.store_files import OpenFolder, store_root
 from provml.cli._children import FollowedChildren, read_children
-from provml.cli._kept_output import OUTPUT_NAMES, copy_path, read_last_lines
 from provml.cli._overview import Overview, SeenContent, SeenDocument, SeenEvent, int_or_none
 from provml.export import DOCUMENT_STEM
 from provml.journal import layout
 from provml.journal.history import RecordedSpan, SpanMatcher, parse_event, read_clock_ns
+from provml.journal.kept_copies import OUTPUT_NAMES, copy_path, read_last_lines
 from provml.journal.layout import Record
 from provml.journal.reader import Journal
 from provml.journal.reading_summaries import READING_SUMMARY, find_old_summaries

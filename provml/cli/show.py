@@ -16,9 +16,9 @@ import click
 from provml.cli import _terminal as terminal
 from provml.cli._choice import choose_run
 from provml.cli._follow import follow_option, redraw_until_end
-from provml.cli._kept_output import OUTPUT_NAMES, copy_path, open_copy, printable_line
 from provml.cli._options import exact_option, examples, json_option, run_argument, store_option
 from provml.errors import StoreError
+from provml.journal.kept_copies import OUTPUT_NAMES, copy_path, open_copy, printable_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
