@@ -18,7 +18,13 @@ from provml.cli._choice import choose_run
 from provml.cli._follow import follow_option, redraw_until_end
 from provml.cli._options import exact_option, examples, json_option, run_argument, store_option
 from provml.errors import StoreError
-from provml.journal.kept_copies import OUTPUT_NAMES, copy_path, open_copy, printable_line
+from provml.journal.kept_copies import (
+    OUTPUT_NAMES,
+    copy_path,
+    find_unfinished_logs,
+    open_copy,
+    printable_line,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -94,7 +100,7 @@ def show_command(
     if only_output:
         _print_output(found)
     elif copy is not None:
-        _print_copy(found, copy, sys.stdout)
+        _print_copy(found, copy)
     elif as_json:
         terminal.echo_json(found.to_dict())
     else:
@@ -170,15 +176,23 @@ class _LiveResources:
 
 
 def _print_output(found: Overview) -> None:
-    """Print the kept output of the run's command, each stream to the stream of the same name."""
-    names = [name for name in OUTPUT_NAMES if name in _find_copies(found)]
-    if not names:
+    """Print the kept output of the run's command, each stream to the stream of the same name.
+
+    Also prints what a command that is still running, or was killed, has printed so far.
+    """
+    copies = _find_copies(found)
+    logs = {name: [copies[name]] for name in OUTPUT_NAMES if name in copies}
+    for name, paths in find_unfinished_logs(found.folder):
+        if name in OUTPUT_NAMES and (name not in logs or found.state.status == "running"):
+            logs[name] = paths
+    if not logs:
         raise StoreError(
-            f"run {found.description['id']} kept no output: `provml run` keeps the output of a "
-            "command"
+            f"run {found.description['id']} kept no output: only `provml run` keeps the output of "
+            "a command, unless that is turned off"
         )
-    for name in names[::-1]:
-        _print_copy(found, name, sys.stderr if name == "stderr" else sys.stdout)
+    for name, paths in sorted(logs.items(), reverse=True):
+        for path in paths:
+            _print_file(found.folder, path, sys.stderr if name == "stderr" else sys.stdout)
 
 
 def _find_copies(found: Overview) -> dict[str, Path]:
@@ -190,15 +204,19 @@ def _find_copies(found: Overview) -> dict[str, Path]:
     }
 
 
-def _print_copy(found: Overview, name: str, stream: TextIO) -> None:
-    """Print a copy to a stream: exactly in a pipe, and with escapes on a terminal."""
+def _print_copy(found: Overview, name: str) -> None:
     kept = _find_copies(found)
     if name not in kept:
         names = ", ".join(map(repr, kept)) or "none"
         raise StoreError(
             f"run {found.description['id']} kept no copy named {name!r}; it has: {names}"
         )
-    with open_copy(found.folder, kept[name]) as file:
+    _print_file(found.folder, kept[name], sys.stdout)
+
+
+def _print_file(run_folder: Path, path: Path, stream: TextIO) -> None:
+    """Print a kept file to a stream: exactly in a pipe, and with escapes on a terminal."""
+    with open_copy(run_folder, path) as file:
         if stream.isatty():
             for line in file:
                 shown = printable_line(line.rstrip(b"\r\n").decode("utf-8", "replace"))
