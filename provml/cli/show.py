@@ -181,7 +181,7 @@ def _print_output(found: Overview) -> None:
     Also prints what a command that is still running, or was killed, has printed so far.
     """
     copies = _find_copies(found)
-    logs = {name: [copies[name]] for name in OUTPUT_NAMES if name in copies}
+    logs: dict[str, list[Path]] = {name: [copies[name]] for name in OUTPUT_NAMES if name in copies}
     for name, paths in find_unfinished_logs(found.folder):
         if name in OUTPUT_NAMES and (name not in logs or found.state.status == "running"):
             logs[name] = paths
