@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from provml.base.context import Context
 from provml.capture.lines import _vocabulary as vocabulary
+from provml.capture.lines._class_reports import ClassReportReader
 from provml.capture.lines._fields import Field, LineFields, read_fields
 from provml.capture.lines._line_template import compile_line
 from provml.capture.lines._numbers import to_number
@@ -76,19 +77,20 @@ class GeneralParser:
         self._heading: Context | None = None
         self._last_meter = ""
         self._tables = TableReader(self._record_row)
+        self._reports = ClassReportReader(self._record_row)
         self._hot: list[_HotLine] = []  # the shapes of the last lines, the latest first
         self.missed: list[tuple[str, int]] = []
 
     @property
     def reads_all(self) -> bool:
         """Whether the next line has to be read in any case, because a table has begun."""
-        return self._tables.is_open
+        return self._tables.is_open or self._reports.is_open
 
     def read(self, text: str) -> bool:
         """Record the metrics in a line. Return False if lines of this shape can be skipped."""
         if len(text) > _MAX_LENGTH:
             return False
-        if self._read_hot(text) or self._tables.read(text):
+        if self._reports.read(text) or self._read_hot(text) or self._tables.read(text):
             return True
         if _BAR.search(text) is not None:
             described = _read_meter(text)
@@ -99,6 +101,8 @@ class GeneralParser:
         if not 0 < len(tokens) <= _MAX_TOKENS:
             return False
         heading, self._heading = self._heading, None
+        if self._reports.read_header(text, heading):
+            return True
         key = shape_key(tokens)
         if heading is not None:
             key = f"{key}\2{heading}"

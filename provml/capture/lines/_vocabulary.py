@@ -74,6 +74,11 @@ _LAST_SETTING_PARTS: Final = word_set(
 """Words that mark a setting at the end of a name. `_SETTING_PARTS` mark one in any place."""
 _SETTING_METRICS: Final = word_set("lr learning rate base max min initial init")
 _SECOND_WORDS: Final = word_set("s sec secs second seconds")
+_LOADING_TIMES: Final = frozenset(
+    tuple(name.split())
+    for name in ("data", "load", "loading", "dataload", "dataloading", "data load", "data loading")
+)
+"""The names, as parts, of the time that a training waits for its data, as in ``Data 0.4 (0.5)``."""
 _TIME_PARTS: Final = word_set("time t sec secs seconds s dt ms hours min minutes dur")
 _RATE: Final = re.compile(r"(?i)\w*/ ?(?:s|sec|secs|second|seconds|min|thread|gpu|device)\b")
 
@@ -205,7 +210,7 @@ def is_skipped_name(name: str) -> bool:
     if _RATE.search(name) is not None:
         return True
     parts = name_parts(name)
-    if not parts:
+    if not parts or parts in _LOADING_TIMES:
         return True
     if "per" in parts:
         if parts[-1] in _SECOND_WORDS:
