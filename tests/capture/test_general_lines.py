@@ -123,6 +123,41 @@ def test_a_single_line_is_recorded_at_the_end_if_it_is_plain(read: Read) -> None
     assert found == [("accuracy", "evaluation", 0.93, None, None, None)]
 
 
+REPORT = """Validation report:
+                      precision    recall  f1-score   support
+
+                   0     0.8750    1.0000    0.9333         7
+         big dog 2.0     1.0000    0.7500    0.8571         4
+
+            accuracy                         0.9091        11
+           macro avg     0.9375    0.8750    0.8952        11
+        weighted avg     0.9205    0.9091    0.9056        11
+5 of 5 precision   recall
+"""
+
+
+def test_a_classification_report_gives_the_scores_of_each_class(read: Read) -> None:
+    """The scores of a classifier would be lost, or the counts of its classes be scores."""
+    found = {name: value for name, context, value, *_ in read(REPORT) if context == "validation"}
+    assert found.keys() == {
+        *(f"precision/{row}" for row in ("0", "big dog 2.0", "macro avg", "weighted avg")),
+        *(f"recall/{row}" for row in ("0", "big dog 2.0", "macro avg", "weighted avg")),
+        *(f"f1-score/{row}" for row in ("0", "big dog 2.0", "macro avg", "weighted avg")),
+        "accuracy",
+    }
+    assert found["precision/0"] == 0.875 and found["recall/big dog 2.0"] == 0.75
+    assert found["f1-score/macro avg"] == 0.8952 and found["accuracy"] == 0.9091
+
+
+def test_the_time_that_a_training_waits_is_no_metric(read: Read) -> None:
+    """A chart would show how fast the disk is among the scores of the model."""
+    lines = [
+        f"Epoch: [0][{n}/9]\tTime 0.{n} ( 0.5)\tData 0.0{n} ( 0.1)\tLoss 6.{n}e+00 (6.5e+00)"
+        for n in range(1, 6)
+    ]
+    assert {name for name, *_ in read("\n".join(lines))} == {"Loss"}
+
+
 def test_only_whole_words_are_numbers(read: Read) -> None:
     """Half a number would be recorded: 0 of ``0,5``, or 1 of ``1.2.3``."""
     words = ("0,5", "1/2", "1.2.3", "3:25", "12abc", "0x1F", "2026-11-30", "1_000", "1e5x", "--1")
