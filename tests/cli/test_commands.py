@@ -345,7 +345,7 @@ class TestShow:
             assert process.stdout.readline() == "epoch 1\n"
             shown = call("show", "live", "--output", "--store", store)
             assert (shown.returncode, shown.stdout) == (0, "epoch 1\n")
-            process.stdin.write("the end\n")
+            process.communicate("the end\n", LIMIT_S)
         assert call("show", "live", "--output", "--store", store).stdout == "epoch 1\nthe end\n"
         with provml.start_run("plain", store=store, formats=()) as run:
             pass
