@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from provml.base.context import Context
 from provml.capture.lines import _vocabulary as vocabulary
-from provml.capture.lines._class_reports import ClassReportReader
+from provml.capture.lines._evaluation_reports import ReportReader
 from provml.capture.lines._fields import Field, LineFields, read_fields
 from provml.capture.lines._line_template import compile_line
 from provml.capture.lines._numbers import to_number
@@ -42,6 +42,8 @@ _OTHER_TEXT: Final = re.compile(
     r"|\{[a-z_]\w*(?:[:!][^{}]{0,20})?\}|\w\([\"']|[\"'],?$|;$|^diff |^@@|\bdef |\bimport "
 )
 """Matches source code, and network statistics, in which ``loss`` means lost packets."""
+_SEARCH_SETTINGS: Final = re.compile(r"(?<=\] END )[^;]*;,")
+"""Matches the settings in scikit-learn's ``[CV 1/3] END C=1, gamma=0.1;, score=0.98``."""
 _HEADING: Final = re.compile(r"[^\w]*(\w+)(?: [a-zA-Z]+)?:?[^\w]*")
 
 
@@ -77,7 +79,7 @@ class GeneralParser:
         self._heading: Context | None = None
         self._last_meter = ""
         self._tables = TableReader(self._record_row)
-        self._reports = ClassReportReader(self._record_row)
+        self._reports = ReportReader(self._record_row)
         self._hot: list[_HotLine] = []  # the shapes of the last lines, the latest first
         self.missed: list[tuple[str, int]] = []
 
@@ -90,7 +92,10 @@ class GeneralParser:
         """Record the metrics in a line. Return False if lines of this shape can be skipped."""
         if len(text) > _MAX_LENGTH:
             return False
-        if self._reports.read(text) or self._read_hot(text) or self._tables.read(text):
+        text = _SEARCH_SETTINGS.sub("", text)
+        if self._reports.read(text) or self._read_hot(text):
+            return True
+        if self._reports.read_start(text, self._heading) or self._tables.read(text):
             return True
         if _BAR.search(text) is not None:
             described = _read_meter(text)
@@ -101,8 +106,6 @@ class GeneralParser:
         if not 0 < len(tokens) <= _MAX_TOKENS:
             return False
         heading, self._heading = self._heading, None
-        if self._reports.read_header(text, heading):
-            return True
         key = shape_key(tokens)
         if heading is not None:
             key = f"{key}\2{heading}"

@@ -45,6 +45,7 @@ METRIC_PHRASES: Final = (
     "mean iou",
     "exact match",
     "explained variance",
+    "coefficient of determination",
     "top 1",
     "top 5",
     "map 50",
@@ -56,6 +57,7 @@ HINT_PARTS: Final = word_set(
     "average acceptance"
 )
 """Words that mark the name of a metric only if the line also counts steps or epochs."""
+_SCORE_WORDS: Final = word_set("score precision recall")
 _NOT_METRIC_PHRASES: Final = ("packet loss", "data loss", "loss scale", "map size", "acc name")
 _SKIPPED_PARTS: Final = word_set(
     "eta elapsed remaining remain size sizes bytes byte memory mem ram vram port pid id ids "
@@ -202,6 +204,13 @@ def is_also_setting(name: str) -> bool:
 def hints_at_metric(name: str) -> bool:
     """Return whether a name, such as ``score``, is often but not always the name of a metric."""
     return not is_skipped_name(name) and not HINT_PARTS.isdisjoint(name_parts(name))
+
+
+@lru_cache(maxsize=4096)
+def ends_in_score(name: str) -> bool:
+    """Return whether a name, such as ``set score``, ends in a word for how good a model is."""
+    parts = name_parts(name)
+    return bool(parts) and parts[-1] in _SCORE_WORDS and not is_skipped_name(name)
 
 
 @lru_cache(maxsize=4096)
