@@ -149,6 +149,80 @@ def test_a_classification_report_gives_the_scores_of_each_class(read: Read) -> N
     assert found["f1-score/macro avg"] == 0.8952 and found["accuracy"] == 0.9091
 
 
+ULTRALYTICS = """
+      Epoch    GPU_mem   box_loss   cls_loss  Instances       Size
+        1/2         0G      1.219      1.653        121        640: 100%|███| 8/8 [00:02<00:00]
+                 Class     Images  Instances      Box(P          R      mAP50  mAP50-95): 100%|██|
+                   all          4         17      0.575       0.85      0.847      0.632
+
+      Epoch    GPU_mem   box_loss   cls_loss  Instances       Size
+        2/2         0G      1.119      1.453        111        640: 100%|███| 8/8 [00:02<00:00]
+                 Class     Images  Instances      Box(P          R      mAP50  mAP50-95): 100%|██|
+                   all          4         17      0.595       0.87      0.857      0.642
+               big dog          4          7      0.495       0.77      0.757      0.542
+"""
+
+
+def test_a_table_of_classes_is_not_part_of_the_table_above(read: Read) -> None:
+    """The number of instances would be recorded as a loss."""
+    found = {
+        (name, context, epoch): value for name, context, value, _, epoch, _ in read(ULTRALYTICS)
+    }
+    assert found == {
+        ("box_loss", None, 1): 1.219,
+        ("cls_loss", None, 1): 1.653,
+        ("box_loss", None, 2): 1.119,
+        ("cls_loss", None, 2): 1.453,
+        ("precision", "validation", 1): 0.575,
+        ("recall", "validation", 1): 0.85,
+        ("mAP50", "validation", 1): 0.847,
+        ("mAP50-95", "validation", 1): 0.632,
+        ("precision", "validation", 2): 0.595,
+        ("recall", "validation", 2): 0.87,
+        ("mAP50", "validation", 2): 0.857,
+        ("mAP50-95", "validation", 2): 0.642,
+        ("precision/big dog", "validation", 2): 0.495,
+        ("recall/big dog", "validation", 2): 0.77,
+        ("mAP50/big dog", "validation", 2): 0.757,
+        ("mAP50-95/big dog", "validation", 2): 0.542,
+    }
+
+
+COCO = """
+ Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.365
+ Average Precision  (AP) @[ IoU=0.50      | area=   all | maxDets=100 ] = 0.565
+ Average Precision  (AP) @[ IoU=0.50:0.95 | area= small | maxDets=100 ] = -1.000
+ Average Precision  (AP) @[ IoU=0.50:0.95 | area= large | maxDets=100 ] = 0.412
+ Average Recall     (AR) @[ IoU=0.50:0.95 | area=   all | maxDets= 10 ] = 0.305
+ Average Recall     (AR) @[ IoU=0.50:0.95 | area=medium | maxDets=100 ] = 0.355
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            COCO,
+            {"AP": 0.365, "AP50": 0.565, "APl": 0.412, "AR10": 0.305, "ARm": 0.355},
+        ),
+        (
+            "\n".join(
+                f"[CV {n}/3] END ......C=1, gamma=0.00{n};, score=0.98{n} total time=   0.1s"
+                for n in (1, 2, 3)
+            ),
+            {"score": 0.983},
+        ),
+        ("Training set score: 0.9868\nTest set score: 0.97\n", {"score": 0.97}),
+        ("Coefficient of determination: 0.47\n", {"Coefficient of determination": 0.47}),
+    ],
+)
+def test_summaries_of_an_evaluation_are_read(
+    read: Read, text: str, wanted: dict[str, float]
+) -> None:
+    """The result of an evaluation would be missing, or a setting of it would be a result."""
+    assert {name: value for name, _, value, *_ in read(text)} == wanted
+
+
 def test_the_time_that_a_training_waits_is_no_metric(read: Read) -> None:
     """A chart would show how fast the disk is among the scores of the model."""
     lines = [
