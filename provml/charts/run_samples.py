@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
+from provml.charts.stretch_cache import LEAST_BYTES, Stamp, load_summaries, save_summaries
 from provml.charts.writer_samples import WriterSamples
 from provml.errors import RunNotFoundError
 from provml.journal import layout
@@ -20,7 +21,7 @@ from provml.journal.follower import RunFollower
 from provml.journal.reader import Journal, is_run_folder, read_journal_stamp
 from provml.journal.status import RunState, read_run_state
 
-_CHUNK_RECORDS: Final = 2**18
+_CHUNK_RECORDS: Final = 2**17
 _THREADS: Final = 2
 
 
@@ -66,7 +67,10 @@ class RunSamples:
             self._follow()
             return
         self.close()
-        self.writers = [read_writer(files) for files in Journal(self.folder).writers]
+        self.writers = [
+            read_writer(files, [one for one in stamp or () if one[0].startswith(files.name)])
+            for files in Journal(self.folder).writers
+        ]
         self._stamp = stamp
 
     @property
@@ -107,8 +111,22 @@ class RunSamples:
         return made
 
 
-def read_writer(files: WriterFiles) -> WriterSamples:
-    """Summarize all samples of a writer that has ended. Leaves out damaged samples."""
+def read_writer(files: WriterFiles, stamp: Stamp) -> WriterSamples:
+    """Return the summaries of the samples of a writer that has ended.
+
+    Leaves out damaged samples. Takes the summaries of a long file from the user's cache.
+    """
+    is_long = max((size for _, size, _ in stamp), default=0) >= LEAST_BYTES
+    cached = load_summaries(files, stamp) if is_long else None
+    if cached is not None:
+        return cached
+    made = _summarize(files)
+    if is_long and save_summaries(made, stamp):
+        return load_summaries(files, stamp) or made
+    return made
+
+
+def _summarize(files: WriterFiles) -> WriterSamples:
     import numpy as np
 
     rank = files.first_record().get("rank")

@@ -22,7 +22,10 @@ STRETCH: Final = 128
 """The number of samples in a stretch."""
 
 POINTS: Final = 4
-"""The number of points that a summary holds: the first, last, lowest and highest sample."""
+"""The number of points that a summary holds: the first, lowest, highest and last sample.
+
+They are in the order of recording. A sample that is two of them occurs twice.
+"""
 
 _AXES: Final = (("step", layout.NO_STEP), ("epoch", layout.NO_EPOCH))
 
@@ -110,6 +113,7 @@ def summarize_stretches(
     places[:, 0], places[:, 1] = 0, STRETCH - 1
     places[:, 2] = (values if is_finite else np.where(finite, values, np.inf)).argmin(axis=1)
     places[:, 3] = (values if is_finite else np.where(finite, values, -np.inf)).argmax(axis=1)
+    places.sort(axis=1)
     number = np.arange(count)[:, None]
     rows["value"] = values[number, places]
     rows["place"] = places

@@ -4,7 +4,8 @@
 and the few samples after the last one, so memory is about 5 % of the samples file. If a stretch of
 a rare series is spread over much of the file, its samples are kept as well.
 
-Imports only `journal`, `model` and `charts.stretches` from provml; imports numpy only when needed.
+Imports only `journal`, `model` and other modules of `charts` from provml; imports numpy only when
+needed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from provml.charts.stretches import (
     summarize_stretches,
     summary_dtype,
 )
+from provml.charts.thinning import find_starts
 from provml.journal import history, layout
 from provml.journal.files import WriterFiles
 from provml.journal.record_parsing import Series
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 _SPREAD_SLOTS: Final = 256 * STRETCH
 _MOST_KEPT: Final = 16_384
 _READ_SLOTS: Final = 2**19
+_ROWS: Final = 16_384
+_LARGEST: Final = 2**63 - 1
 
 
 class WriterSeries:
@@ -59,6 +63,7 @@ class WriterSeries:
         self._rows: list[Samples] = []
         self._marks: list[Samples] = []
         self._kept: list[tuple[Samples, Slots]] = []
+        self._ranges: dict[str, tuple[int, int, int]] = {}
 
     @property
     def row_count(self) -> int:
@@ -92,6 +97,23 @@ class WriterSeries:
         """The number of stretches whose samples are kept."""
         return len(self._kept)
 
+    def find_range(self, column: str) -> tuple[int, int] | None:
+        """Return the lowest and highest step, epoch or time of all stretches.
+
+        Returns None if no sample has this position. Looks only at stretches that are new.
+        """
+        seen, low, high = self._ranges.get(column, (0, _LARGEST, -_LARGEST))
+        while seen < self.row_count:
+            rows = self.read_rows(seen, seen + _ROWS)
+            seen += len(rows)
+            if column != "time":
+                rows = rows[rows[f"{column}less"] < STRETCH]
+            if len(rows):
+                low = min(low, int(rows[f"{column}_low"].min()))
+                high = max(high, int(rows[f"{column}_high"].max()))
+        self._ranges[column] = seen, low, high
+        return None if low > high else (low, high)
+
     def add(self, rows: Samples, marks: Samples, samples: Samples, slots: Slots, room: int) -> int:
         """Add stretches, and keep the samples of up to ``room`` stretches that are spread out.
 
@@ -115,6 +137,7 @@ class WriterSeries:
         import numpy as np
 
         rows, marks = summarize_stretches(samples[None], slots[None])
+        self._ranges.clear()
         every = self._join_rows()
         kept = int(every["kept"][row])
         rows["kept"] = kept
@@ -167,6 +190,35 @@ class WriterSamples:
         tails = 0 if self._tails is None else self._tails[0].nbytes + self._tails[1].nbytes
         return tails + sum(series.memory_bytes for series in self.series)
 
+    @property
+    def tails(self) -> tuple[Samples, Slots]:
+        """The samples after the last full stretch of each series, and their slots."""
+        import numpy as np
+
+        if self._tails is None:
+            self._tails = np.empty(0, record_dtype()), np.empty(0, np.int64)
+        return self._tails
+
+    @property
+    def left_out(self) -> list[tuple[int, int]]:
+        """The first and last slot of each range of damaged samples."""
+        return self._left_out
+
+    def restore(
+        self,
+        series: list[WriterSeries],
+        tails: tuple[Samples, Slots],
+        left_out: list[tuple[int, int]],
+    ) -> None:
+        """Take over what another object of this class had found in the same files."""
+        self.series = series
+        for index, own in enumerate(series):
+            self._by_identity[own.identity] = index
+            self._by_number.update(dict.fromkeys(own.declared, index))
+        self._tails = tails
+        self._left_out = left_out
+        self._lookup = None
+
     def declare(self, declared: Series) -> None:
         """Add a declaration of a series. Ignores a number that is already in use."""
         if declared.number in self._by_number:
@@ -192,40 +244,68 @@ class WriterSamples:
         """
         import numpy as np
 
-        written = (records["series"] != 0) & (records["series"] != layout.ABANDONED_SLOT)
+        numbers = records["series"]
+        number = int(numbers[0]) if len(numbers) else 0
+        if number in self._by_number and (numbers == number).all():
+            self._add_one(number, records, slots)
+            return
+        written = (numbers != 0) & (numbers != layout.ABANDONED_SLOT)
         if not written.all():
-            self._note_left_out(slots[records["series"] == layout.ABANDONED_SLOT])
-            records, slots = records[written], slots[written]
-        if not len(records) or not self.series:
+            self._note_left_out(slots[numbers == layout.ABANDONED_SLOT])
+        if not written.any() or not self.series:
             return
-        owners = self._find_owners(records["series"])
-        if owners is None:
-            return
+        owners = np.where(written, self._find_owners(numbers), -1)
         if owners.min() < 0:
-            records, slots = records[owners >= 0], slots[owners >= 0]
-            owners = owners[owners >= 0]
+            taken = owners >= 0
+            records, slots, owners = records[taken], slots[taken], owners[taken]
         if not len(records):
             return
         self._note_last(records, owners)
         records, slots, owners = self._convert(records, slots, owners)
-        if self._tails is not None and len(self._tails[0]):
-            records = np.concatenate([self._tails[0], records])
-            slots = np.concatenate([self._tails[1], slots])
-            found = self._find_owners(self._tails[0]["series"])
-            assert found is not None
-            owners = np.concatenate([found, owners])
-        if owners[0] != owners[-1] or (owners != owners[0]).any():
-            # numpy sorts 16-bit integers several times faster than larger ones
-            short = owners.astype(np.uint16) if len(self.series) < 2**16 else owners
-            order = np.argsort(short, kind="stable")
-            records, slots, owners = records[order], slots[order], owners[order]
+        tails, tail_slots = self.tails
+        if len(tails):
+            records = np.concatenate([tails, records])
+            slots = np.concatenate([tail_slots, slots])
+            owners = np.concatenate([self._find_owners(tails["series"]), owners])
+        # numpy sorts 16-bit integers several times faster than larger ones
+        short = owners.astype(np.uint16) if len(self.series) < 2**16 else owners
+        order = np.argsort(short, kind="stable")
+        records, slots, owners = records[order], slots[order], owners[order]
         self._summarize(records, slots, owners)
+
+    def _add_one(self, number: int, records: Samples, slots: Slots) -> None:
+        """Add samples that all belong to one series, which need not be sorted."""
+        import numpy as np
+
+        owner = self._by_number[number]
+        series = self.series[owner]
+        series.count += len(records)
+        series.last = records[-1].copy()
+        if series.declared[number].storage != "f64":
+            owners = np.zeros(len(records), np.int64)
+            records, slots, _ = self._convert(records, slots, owners)
+        tails, tail_slots = self.tails
+        own = np.isin(tails["series"], list(series.declared))
+        others, other_slots = tails[~own], tail_slots[~own]
+        if own.any():
+            records = np.concatenate([tails[own], records])
+            slots = np.concatenate([tail_slots[own], slots])
+        self._summarize(records, slots, np.full(len(records), owner))
+        if len(others):
+            tails, tail_slots = self.tails
+            self._tails = (
+                np.concatenate([others, tails]),
+                np.concatenate([other_slots, tail_slots]),
+            )
 
     def _summarize(self, records: Samples, slots: Slots, owners: Any) -> None:
         """Summarize all full stretches. The samples are sorted by series."""
         import numpy as np
 
-        present, starts = np.unique(owners, return_index=True)
+        if not len(owners):
+            return
+        starts = find_starts(owners)
+        present = owners[starts]
         ends = np.append(starts[1:], len(owners))
         used = (ends - starts) // STRETCH * STRETCH
         full: Any
@@ -306,35 +386,36 @@ class WriterSamples:
         except OSError:
             return found[0]
         with file:
-            pending: list[tuple[int, bytes]] = []
+            pending: list[tuple[int, int]] = []
             size = 0
             for first, last in ranges:
                 for start in range(first, last + 1, _READ_SLOTS):
-                    count = min(_READ_SLOTS, last + 1 - start)
-                    offset = layout.HEADER_SIZE + start * layout.RECORD_SIZE
-                    content = os.pread(file.fileno(), count * layout.RECORD_SIZE, offset)
-                    pending.append((start, content))
-                    size += count
+                    pending.append((start, min(_READ_SLOTS, last + 1 - start)))
+                    size += pending[-1][1]
                     if size >= _READ_SLOTS:
-                        found.append(self._select(pending, numbers))
+                        found.append(self._read(file.fileno(), pending, numbers))
                         pending, size = [], 0
-            found.append(self._select(pending, numbers))
+            found.append(self._read(file.fileno(), pending, numbers))
         return np.concatenate([samples for samples, _ in found]), np.concatenate(
             [slots for _, slots in found]
         )
 
-    def _select(self, pending: list[tuple[int, bytes]], numbers: Any) -> tuple[Samples, Slots]:
+    def _read(self, fd: int, pieces: list[tuple[int, int]], numbers: Any) -> tuple[Samples, Slots]:
+        """Read pieces of the samples file, each from a slot on, and select samples by series."""
         import numpy as np
 
-        if not pending:
-            return np.empty(0, record_dtype()), np.empty(0, np.int64)
         size = layout.RECORD_SIZE
-        content = b"".join(part[: len(part) - len(part) % size] for _, part in pending)
-        records = np.frombuffer(bytearray(content), record_dtype())
-        lengths = np.array([len(part) // size for _, part in pending])
-        starts = np.array([start for start, _ in pending])
-        shifts = starts - np.append(0, np.cumsum(lengths)[:-1])
-        slots = np.arange(len(records)) + np.repeat(shifts, lengths)
+        content = memoryview(bytearray(sum(count for _, count in pieces) * size))
+        end, lengths = 0, []
+        for start, count in pieces:
+            room = content[end : end + count * size]
+            used = os.preadv(fd, [room], layout.HEADER_SIZE + start * size)
+            lengths.append(used // size)
+            end += lengths[-1] * size
+        records = np.frombuffer(content[:end], record_dtype())
+        starts = np.array([start for start, _ in pieces], np.int64)
+        shifts = starts - np.append(0, np.cumsum(lengths))[: len(starts)]
+        slots = np.arange(len(records)) + np.repeat(shifts, np.array(lengths, np.int64))
         own = records["series"]
         chosen = own == numbers[0] if len(numbers) == 1 else np.isin(own, numbers)
         if self._left_out:
@@ -343,8 +424,7 @@ class WriterSamples:
             chosen &= (before < 0) | (slots > ranges[before, 1])
         if not chosen.all():
             records, slots = records[chosen], slots[chosen]
-        owners = np.zeros(len(records), np.int64)
-        records, slots, _ = self._convert(records, slots, owners)
+        records, slots, _ = self._convert(records, slots, np.zeros(len(records), np.int64))
         return records, slots
 
     def _find_owners(self, numbers: Any) -> Any:
@@ -357,8 +437,6 @@ class WriterSamples:
             storages = [self._storage_of(int(n)) for n in known]
             self._lookup = known, owners, np.array(storages, np.int8)
         known, owners, _ = self._lookup
-        if not len(known):
-            return None
         places = np.minimum(known.searchsorted(numbers), len(known) - 1)
         return np.where(known[places] == numbers, owners[places], -1)
 

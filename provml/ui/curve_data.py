@@ -73,8 +73,15 @@ def answer_curves(store: BrowsedStore, query: Query) -> Mapping[str, Any]:
     """
     request = _CurveRequest.read(query)
     samples = _find_samples(store)
-    with samples.use([(key, store.run_folder(key)) for key in request.runs]) as runs:
-        return _Answer(request, runs).build()
+    folders = [(key, store.run_folder(key)) for key in request.runs]
+    with samples.use(folders) as runs:
+        try:
+            return _Answer(request, runs).build()
+        except OSError:  # the cache was deleted, or a run was removed
+            for run in runs.values():
+                run.close()
+            refresh_all(list(runs.values()))
+            return _Answer(request, runs).build()
 
 
 @dataclass(frozen=True, slots=True)
