@@ -39,9 +39,9 @@ from provml.recording.content_verbs import ContentVerbs
 from provml.recording.metric_groups import Metrics
 from provml.recording.recorder import Target
 from provml.recording.resource_verbs import ResourceVerbs
-from provml.recording.run_directory import RunDirectory
 
 if TYPE_CHECKING:
+    from provml.recording.run_directory import RunDirectory
     pass
 
 _NO_STEP: Final = layout.NO_STEP
