@@ -42,7 +42,6 @@ from provml.recording.resource_verbs import ResourceVerbs
 
 if TYPE_CHECKING:
     from provml.recording.run_directory import RunDirectory
-    pass
 
 _NO_STEP: Final = layout.NO_STEP
 _NO_EPOCH: Final = layout.NO_EPOCH

@@ -27,13 +27,13 @@ from provml.base.settings import (
 )
 from provml.base.text import printable_path
 from provml.capture import bootstrap
+from provml.capture.arguments import SETTINGS_READ
 from provml.capture.arguments.command_line import read_options
-from provml.capture.arguments.recorded_settings import SETTINGS_READ
 from provml.capture.code.code_recorder import CodeRecorder
 from provml.capture.command.command_files import CommandFiles
 from provml.capture.command.command_options import CommandOptions as CommandOptions
 from provml.capture.command.exit_status import CommandExit, read_script_ends
-from provml.capture.command.output_recorder import CommandOutputRecorder
+from provml.capture.command.output_recorder import CommandOutputRecorder, check_patterns
 from provml.capture.command.program import Program, find_program
 from provml.capture.command.signals import (
     TERMINATING_SIGNALS,
@@ -43,7 +43,6 @@ from provml.capture.command.signals import (
     stop_by_signal,
 )
 from provml.capture.command.streams import CommandStream, open_streams
-from provml.capture.lines import compile_patterns
 from provml.capture.outer_run import MISSED
 from provml.collect.collector_selection import plan_collectors
 from provml.errors import (
@@ -105,7 +104,7 @@ def record_command(
             "there is no command to run: try 'provml run -- python train.py'"
         )
     settings = options.apply_to(read_settings()._replace(joined_run=None))
-    compile_patterns(options.patterns)
+    check_patterns(options.patterns)
     program = find_program(command)
     if program.is_notebook:
         _require_notebook_extra()
@@ -562,10 +561,8 @@ class _CommandRecording:
 
     def _record_options(self) -> None:
         """Record the options on the command line as parameters, unless a library has done so."""
-        if self._run.events(SETTINGS_READ):
-            return
         options = read_options(self._program.arguments)
-        if options:
+        if options and not self._run.events(SETTINGS_READ):
             self._run.log_params(options)
             metadata = {"library": "command line", "given": sorted(options)}
             self._run.log_event(SETTINGS_READ, source=SOURCE, metadata=metadata)
