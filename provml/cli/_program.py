@@ -34,6 +34,7 @@ BUILT_IN: Final = {
     "runs": "runs",
     "show": "show",
     "plot": "plot",
+    "ui": "ui",
     "diff": "diff",
     "history": "history",
     "lineage": "lineage",
