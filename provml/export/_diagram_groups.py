@@ -16,6 +16,7 @@ a group without an owner is drawn as a card.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Final
@@ -64,6 +65,8 @@ _MOST_SETTINGS, _FEW_SETTINGS = 16, 8
 _MOST_RESULTS: Final = 10
 _MOST_ROWS: Final = 6
 _MOST_IN_RUN: Final = 4
+_NUMBER: Final = re.compile(r"\d+")
+_LEAST_NUMBERED: Final = 4
 _EVALUATION: Final = ("evaluation", "testing", "test", "eval")
 _OF_RUN: Final = frozenset({"Context", "Event", "Alert", "Sampling", "Step", "Epoch"})
 
@@ -249,9 +252,7 @@ class DiagramGroups:
             if len(own) <= _MOST_ALONE.get(kind, _ALONE):
                 self._fold(own, inside)
                 continue
-            rows: list[Row] = [
-                [self._nodes[place].label, self._short_under(place)] for place in own[:_MOST_ROWS]
-            ]
+            rows = self._content_rows(own, versions=bool(label))
             count = f"{len(own):,} versions" if label else self._count(kind, own)
             group = self._add(
                 own[0],
@@ -262,6 +263,14 @@ class DiagramGroups:
                 more=len(own) - len(rows),
             )
             self._fold(own, group)
+
+    def _content_rows(self, places: list[int], versions: bool) -> list[Row]:
+        """Return rows with the names and sizes of contents, or of the latest versions of one."""
+        if not versions:
+            shown = places[:_MOST_ROWS]
+            return [[self._nodes[place].label, self._short_under(place)] for place in shown]
+        latest = list(enumerate(places, 1))[: -_MOST_ROWS - 1 : -1]
+        return [[f"version {number}", self._short_under(place)] for number, place in latest]
 
     def _short_under(self, place: int) -> str:
         """Return the last part of a node's second line, such as its size."""
@@ -305,27 +314,44 @@ class DiagramGroups:
 
         nodes = self._order.sort((self._nodes[place] for place in members), name_and_value)
         telling = sum(self._order.is_telling(*name_and_value(node)) for node in nodes)
-        shown = nodes[: min(most, max(telling, _FEW_SETTINGS))]
-        return [[node.label, node.under] for node in shown], len(nodes) - len(shown)
+        rows: list[Row] = []
+        shown = 0
+        for name, own in _join_numbered(nodes).items():
+            if len(rows) >= most or (shown >= telling and len(rows) >= _FEW_SETTINGS):
+                break
+            values = list(dict.fromkeys(node.under for node in own))
+            text = values[0] if len(values) == 1 else f"{values[0]} … {values[-1]}"
+            rows.append([name, text])
+            shown += len(own)
+        return rows, len(nodes) - shown
 
     def _result_rows(self, metrics: list[int], most: int) -> tuple[list[Row], int]:
         """Return rows for the last values of metrics, and the number of other metrics.
 
-        Evaluation comes first, then validation, then training. Ranks of a distributed job are one
-        row. A row has a name, a value, the number of a curve and the context.
+        Evaluation comes first, then validation, then training. The ranks of a distributed job are
+        one row, and so are series whose names differ only in a number. A row has a name, a value,
+        the number of a curve, and a note.
         """
-        alike: dict[tuple[str, str], list[int]] = defaultdict(list)
+        by_context: dict[str, list[DiagramNode]] = defaultdict(list)
         for place in metrics:
-            alike[self._context_of(place), self._nodes[place].label].append(place)
-        ordered = sorted(alike, key=lambda key: (_rank_context(key[0]), _count_parts(key[1])))
+            by_context[self._context_of(place)].append(self._nodes[place])
+        found = [
+            (context, name, own)
+            for context, nodes in by_context.items()
+            for name, own in _join_numbered(nodes).items()
+        ]
+        found.sort(key=lambda row: (_rank_context(row[0]), _count_parts(row[1])))
         rows: list[Row] = []
-        for context, label in ordered[:most]:
-            members = alike[context, label]
-            node = self._nodes[members[0]]
-            note = context if len(members) == 1 else f"{context}, {len(members)} ranks".lstrip(", ")
+        shown = 0
+        for context, name, own in found[:most]:
+            node = own[0]
+            ranks = sum(one.value("provml:rank") is not None for one in own)
+            several = f"{len(own)} {'ranks' if ranks == len(own) else 'series'}"
+            note = ", ".join(text for text in (context, several if len(own) > 1 else "") if text)
             value = shorten_value(node.value("provml:last") or "none")
-            rows.append([label, value, -1 if node.curve is None else node.curve, note])
-        return rows, len(ordered) - len(rows)
+            rows.append([name, value, -1 if node.curve is None else node.curve, note])
+            shown += len(own)
+        return rows, len(metrics) - shown
 
     def _describe(self, place: int, rows: list[Row], more: int) -> None:
         self._nodes[place].rows = rows
@@ -371,6 +397,8 @@ def _summary_rows(nodes: list[DiagramNode]) -> list[Row]:
         for statistic, values in statistics.items():
             ordered = sorted(set(values), key=_sort_number)
             text = ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
+            if len(ordered) > 1 and statistic != "mean":
+                continue
             parts.append(text if statistic in ("mean", "") else f"{statistic} {text}")
         rows.append([name, ", ".join(parts)])
     return rows
@@ -381,6 +409,23 @@ def _sort_number(text: str) -> tuple[float, str]:
         return float(text), text
     except ValueError:
         return float("inf"), text
+
+
+def _join_numbered(nodes: Iterable[DiagramNode]) -> dict[str, list[DiagramNode]]:
+    """Group nodes by label. Many labels that differ only in their numbers become one group.
+
+    The key of such a group is the first label, with ``N`` in place of each number.
+    """
+    alike: dict[str, dict[str, list[DiagramNode]]] = defaultdict(lambda: defaultdict(list))
+    for node in nodes:
+        alike[_NUMBER.sub("N", node.label)][node.label].append(node)
+    found: dict[str, list[DiagramNode]] = {}
+    for pattern, labels in alike.items():
+        if len(labels) >= _LEAST_NUMBERED:
+            found[pattern] = [node for own in labels.values() for node in own]
+        else:
+            found |= labels
+    return found
 
 
 def _count_parts(name: str) -> int:

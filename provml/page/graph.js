@@ -1,8 +1,6 @@
 "use strict";
 // Handles user actions: showing parts, opening and closing groups, searching, pointer and keys.
 
-const LEGIBLE = .89;  // at this scale, the smallest text has 11 pixels
-
 function centre(item, least = .55) {
   const scale = Math.max(d3.zoomTransform(canvas).k, least);
   view.call(zoom.transform, d3.zoomIdentity.translate(wide / 2 - item.x * scale, high / 2 - item.y * scale).scale(scale));

@@ -88,6 +88,11 @@ function boundsOf(own) {
 // Lays out the blocks from left to right, or from top to bottom if they then are larger on screen.
 function arrange() {
   const scale = (size) => Math.min(1, (wide - 40) / size.w, (high - 40) / size.h);
+  if (wide < NARROW) {
+    flow = STACKED;
+    layered(blocks, blocks.length > MOST_TRIED ? DOWN : STACKED);
+    return;
+  }
   flow = ACROSS;
   const across = scale(layered(blocks, ACROSS));
   if (blocks.length > MOST_TRIED || across === 1) return;
@@ -136,8 +141,11 @@ const blockOf = (end) => end.block || end;
 
 // The two directions of a layout. The layers follow one another along x or y; `size` and `at` are
 // along this axis, `breadth` and `place` across it.
-const ACROSS = { size: "w", at: "x", breadth: "h", place: "y", gap: 124, between: BLOCK_GAP };
-const DOWN = { size: "h", at: "y", breadth: "w", place: "x", gap: 58, between: 30 };
+const ACROSS = { size: "w", at: "x", breadth: "h", place: "y", gap: 124, between: BLOCK_GAP,
+  lane: 12 };
+const DOWN = { size: "h", at: "y", breadth: "w", place: "x", gap: 58, between: 30, lane: 12 };
+const STACKED = { ...DOWN, gap: 44, between: 12, lane: 2 };  // as wide as a narrow screen
+const NARROW = 560;
 let flow = ACROSS;
 const MOST_TRIED = 120;  // with more blocks, only one direction is tried
 
@@ -169,7 +177,7 @@ function layered(own, way) {
   const columns = [];
   // a layer that is too high is split into several columns
   const area = d3.sum(own, (block) => (block[size] + gap) * (block[breadth] + between));
-  const highest = Math.max(LEAST_LONG, Math.sqrt(area / 1.7));
+  const highest = way === STACKED ? wide / LEGIBLE - 90 : Math.max(LEAST_LONG, Math.sqrt(area / 1.7));
   for (const layer of layers.filter(Boolean)) {
     let column = [], long = 0;
     for (const block of layer) {
@@ -236,7 +244,7 @@ function addLanes(columns, near) {
     if (!lanes.has(name) && !link.implied) {
       const made = [], step = a.column < b.column ? 1 : -1;
       for (let at = a.column + step; at !== b.column && a.column !== b.column; at += step) {
-        const lane = { items: [{ rank: 1e6 }], w: 12, h: 12, column: at };
+        const lane = { items: [{ rank: 1e6 }], w: flow.lane, h: flow.lane, column: at };
         columns[at].push(lane);
         near.set(lane, []);
         made.push(lane);

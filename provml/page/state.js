@@ -5,6 +5,7 @@
 
 const KINDS = ["entity", "activity", "agent"];
 const BLOCK_GAP = 22, CELL_GAP = 12, BOX_PAD = 14, BOX_HEAD = 30;
+const LEGIBLE = .89;  // at this scale, the smallest text has 11 pixels
 const LEAST_LONG = 1300;  // a layer of at most this length is not split
 const NOT_OF_OWNERS = new Set(["wasStartedBy", "alternateOf"]);
 const REPEATED = new Set(["hadMember", "wasAttributedTo"]);
@@ -143,22 +144,22 @@ function widthIn(font, text) {
 
 // Sets the size of an item from its texts. An item with rows is a card.
 function sized(item) {
-  const isCard = item.rows.length > 0;
+  const isCard = item.rows.length > 0, widest = wide < NARROW ? 280 : WIDEST_CARD;
   pen.font = TITLE.font;
-  item.lines = wrapped(item.label, isCard ? WIDEST_CARD - 60 : WIDEST_TITLE);
-  let wide = d3.max(item.lines, (line) => widthIn(TITLE.font, line));
-  wide = Math.max(wide, Math.min(WIDEST_TITLE, item.under ? widthIn(UNDER.font, item.under) : 0));
+  item.lines = wrapped(item.label, isCard ? widest - 60 : WIDEST_TITLE);
+  let long = d3.max(item.lines, (line) => widthIn(TITLE.font, line));
+  long = Math.max(long, Math.min(WIDEST_TITLE, item.under ? widthIn(UNDER.font, item.under) : 0));
   item.values = 0;  // the width of the column of values
   let names = 0;
   for (const [name, value, curve, note] of item.rows) {
-    if (!name) { wide = Math.max(wide, widthIn(ROW.font, value)); continue; }
+    if (!name) { long = Math.max(long, widthIn(ROW.font, value)); continue; }
     item.values = Math.max(item.values, Math.min(widthIn(VALUE.font, value), VALUES_WIDE));
     names = Math.max(names, widthIn(ROW.font, name) + (note ? widthIn(UNDER.font, note) + 6 : 0)
       + (curve >= 0 ? SPARK_WIDE + 8 : 0));
   }
-  wide = Math.max(wide, names + (names ? ROW_GAP : 0) + item.values);
+  long = Math.max(long, names + (names ? ROW_GAP : 0) + item.values);
   const curve = item.node !== null && item.node.p !== undefined;
-  item.w = Math.max(LEAST_WIDE, Math.min(wide, WIDEST_CARD - 32) + 32);
+  item.w = Math.max(LEAST_WIDE, Math.min(long, widest - 32) + 32);
   item.head = item.lines.length * TITLE.high + (item.under ? UNDER.high : 0);
   const rows = item.rows.length + (item.more ? 1 : 0);
   item.h = 20 + item.head + (rows ? rows * ROW.high + 8 : 0) + (curve ? 22 : 0)
