@@ -12,7 +12,7 @@ const redraws = [];
 
 for (const [place, one] of data.charts.entries()) {
   if (one.apart && !(place > 0 && data.charts[place - 1].apart)) {
-    plots.append(page.make("p", { class: "apart" }, "System readings"));
+    plots.append(page.make("p", { class: "apart" }, "Readings of the machine"));
   }
   const element = page.make("div", { class: "chart" });
   const own = axesOf(one.curves);
