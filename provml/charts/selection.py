@@ -75,8 +75,8 @@ class Chart:
     Attributes:
         axis: the horizontal axis: ``step``, ``epoch`` or ``time``. If the samples have no position
             on the requested axis, this is another axis.
-        apart: whether the chart shows something other than metrics, such as system readings.
-            These charts come after the charts of metrics.
+        apart: whether the chart shows readings of the machine or of a process. These charts come
+            after all others.
     """
 
     title: str
@@ -178,6 +178,7 @@ class Charts:
                 {
                     "title": chart.title,
                     "apart": chart.apart,
+                    "fixed": chart.axis if chart.apart and chart.axis == _READING_AXIS else None,
                     "curves": [
                         {
                             "label": line.full_label,
@@ -240,16 +241,18 @@ def read_charts(
         for curve in _join_readings(curves, readings):
             kind, name = curve.series.kind, curve.series.name
             line = styles.build_line(place, curve, kind in readings)
-            found.setdefault((kind != "metric", kind, name), []).append(line)
+            found.setdefault((kind in readings, kind, name), []).append(line)
     charts = []
-    for (apart, kind, name), lines in sorted(found.items(), key=lambda item: item[0][0]):
-        if kind in readings:
-            own_axis = by if names else _READING_AXIS
-            title = name_reading(kind, name)
-            charts.append(_build_chart(title, apart, own_axis or _READING_AXIS, lines))
-        else:
-            charts.append(_build_chart(name, apart, by, lines))
+    for (apart, kind, name), lines in sorted(found.items(), key=lambda item: _sort_kind(item[0])):
+        title, axis = (name_reading(kind, name), by if names else None) if apart else (name, by)
+        charts.append(_build_chart(title, apart, axis or (_READING_AXIS if apart else None), lines))
     return Charts(_build_title(journals), by, log, charts)
+
+
+def _sort_kind(key: tuple[bool, str, str]) -> tuple[bool, bool]:
+    """Return the sort key of a chart: metrics come first, then FLOPs and others, then readings."""
+    apart, kind, _ = key
+    return apart, kind != "metric"
 
 
 def _join_readings(curves: Iterable[Curve], readings: Collection[str]) -> list[Curve]:
