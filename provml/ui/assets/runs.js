@@ -71,8 +71,8 @@
     ui.element("div", { class: "runs-bar" }, search.form,
       ui.element("div", { class: "row tools" },
         ui.element("button", { type: "button", id: "columns", onclick: openColumns }, "Columns"),
-        ui.element("label", { class: "labelled" }, "Group by", groupChoice),
-        ui.element("label", { class: "labelled narrow-only" }, "Sort by", sortChoice), ui.settings.live ? copyButton : null)),
+        ui.element("label", { class: "labelled" }, ui.element("span", {}, "Group by"), groupChoice),
+        ui.element("label", { class: "labelled narrow-only" }, ui.element("span", {}, "Sort by"), sortChoice), ui.settings.live ? copyButton : null)),
     ui.element("div", { class: "row chosen-bar" }, total, ui.element("span", { class: "spacer" }), advice, chips, clearButton, compareButton),
     notices, empty, host);
 
@@ -115,7 +115,10 @@
     const drawn = chooseColumns(list);
     search.fail("");
     host.setAttribute("aria-busy", String(!drawn));
-    grid.setColumns((state.show || shownColumns).map(column));
+    grid.setColumns((state.show || shownColumns).map((value) => {
+      const made = column(value);
+      return { ...made, numeric: ui.runs.isNumeric(made, list.answer.runs) };
+    }));
     arrived(list);
     host.scrollTop = top;
     grid.draw();
@@ -245,8 +248,9 @@
 
   function drawTotal() {
     if (root === null || root.total === null) { total.textContent = ""; return; }
+    const sorted = state.sort === DEFAULT_SORT ? ", newest first" : "";
     const folded = root.answer.runs.some((run) => run.children) ? ", child runs folded" : "";
-    total.textContent = `${ui.count(root.total)} ${root.total === 1 ? "run" : "runs"}${state.where ? " found" : ""}${folded}`;
+    total.textContent = `${ui.count(root.total)} ${root.total === 1 ? "run" : "runs"}${state.where ? " found" : ""}${sorted}${folded}`;
   }
 
   let choicesOf = "";
@@ -277,7 +281,9 @@
     if (now === noticesOf) return;
     noticesOf = now;
     const list = unread || [];
-    ui.fill(notices, (notes || []).map((note) => ui.element("p", { class: "notice" }, note)),
+    const texts = (notes || []).map((note) => ui.element("p", { class: "notice" }, note));
+    ui.fill(notices, texts.length < 2 ? texts
+      : ui.element("details", { class: "notice" }, ui.element("summary", {}, `${ui.count(texts.length)} notes`), texts),
       list.length === 0 ? null : ui.element("details", { class: "notice unread" },
         ui.element("summary", {}, ui.element("span", { class: "status-unreadable", "aria-hidden": "true" }, "! "), `${ui.count(list.length)} ${list.length === 1 ? "run" : "runs"} can't be read`),
         ui.element("ul", {}, list.map(({ path, reason }) => ui.element("li", {}, ui.element("code", {}, ui.runs.shorten(path)), `: ${reason}`)))));

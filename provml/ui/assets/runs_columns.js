@@ -8,7 +8,7 @@
   const MOST_PARAMETERS = 6;
   const MOST_METRICS = 4;
   const MOST_LISTED = 100;
-  const BASE = ["id", "status", "experiment", "started", "duration_s", "curve"];
+  const BASE = ["id", "status", "experiment", "curve", "duration_s", "started"];
   const TELLING = ["accuracy", "acc", "f1", "auc", "loss", "perplexity", "bleu", "reward", "return", "error"];
   const NAME_TAGS = ["name", "run_name", "mlflow.runName"];
 
@@ -43,14 +43,17 @@
     return place < 0 ? TELLING.length : place;
   }
 
-  // Returns the first columns: what every run has, then the values that differ between these runs.
+  // Returns the first columns: what every run has, the main metrics, and the parameters that differ
+  // between these runs. A parameter that few of the runs have does not tell them apart.
   function firstColumns(columns, runs) {
     const differing = candidates(columns).filter((value) => differs(runs.map((run) => run.values[value])));
-    const parameters = differing.filter((value) => value.startsWith("params"));
+    const common = (value) => runs.filter((run) => run.values[value] !== null && run.values[value] !== undefined).length * 4 >= runs.length;
+    const parameters = differing.filter((value) => value.startsWith("params") && common(value));
     const tags = differing.filter((value) => value.startsWith("tags"));
     const metrics = mainMetrics(columns).filter((value) => runs.some((run) => run.values[value] !== null && run.values[value] !== undefined));
     const own = BASE.filter((value) => value !== "experiment" || differs(runs.map((run) => run.experiment)) || runs.length < 2);
-    return [...own, ...tags, ...metrics, ...parameters.slice(0, MOST_PARAMETERS)];
+    const end = own.indexOf("duration_s");
+    return [...own.slice(0, end), ...tags, ...metrics, ...parameters.slice(0, MOST_PARAMETERS), ...own.slice(end)];
   }
 
   function differs(values) {

@@ -34,7 +34,7 @@
   // Answers from the one file of an export, which holds all runs with all their values. It
   // understands plain text only: conditions need the server.
   async function askExport(request) {
-    if (exported === null) exported = ui.load("runs", {});
+    if (exported === null) exported = ui.load("runs", {}).then(nameValues);
     const all = await exported;
     const words = (request.where || "").toLowerCase().split(/\s+/).filter((word) => word !== "");
     const found = words.length === 0 ? all.runs : all.runs.filter((run) => {
@@ -52,6 +52,17 @@
       ...all, total: listed.length, offset: request.offset, groups,
       runs: listed.slice(request.offset, request.offset + request.limit),
     };
+  }
+
+  // Gives the values of an export's runs the names that this page uses. Without samples of its own
+  // field, a metric's last value is all that an export holds.
+  function nameValues(answer) {
+    for (const run of answer.runs) {
+      const values = Object.create(null);
+      for (const [name, value] of Object.entries(run.values || {})) values[ui.runs.standardName(name)] = value;
+      run.values = values;
+    }
+    return answer;
   }
 
   // Times are decimal texts of nanoseconds, too large for a number.

@@ -106,8 +106,12 @@
       }
       const slots = [];
       for (let place = from; place < from + wanted; place += 1) {
-        const slot = kept.get(place) || free.pop() || this.makeSlot();
-        if (slot.place !== place) { slot.place = place; slot.version = -1; }
+        const slot = kept.get(place) || free.shift() || this.makeSlot();
+        if (slot.place !== place) {
+          slot.place = place;
+          slot.version = -1;
+          if (kept.size > 0) slot.row.remove();  // so that the rows that stay need not move
+        }
         slots.push(slot);
       }
       for (const slot of free) slot.row.remove();
@@ -154,7 +158,7 @@
       slot.name.removeAttribute("href");
       setAttribute(slot.row, "aria-level", 1);
       setAttribute(slot.row, "aria-selected", null);
-      slot.first.style.setProperty("--level", 0);
+      setLevel(slot, 0);
       slot.box.hidden = true;
       showToggle(slot, !row.folded, row.folded ? "Show the runs of this group" : "Hide the runs of this group");
       for (const cell of slot.cells) clearCell(cell);
@@ -163,7 +167,7 @@
     }
 
     paintRun(slot, row, run) {
-      slot.first.style.setProperty("--level", row.level - 1);
+      setLevel(slot, row.level - 1);
       setAttribute(slot.row, "aria-level", row.level);
       slot.box.hidden = run === null;
       if (run === null) {
@@ -218,9 +222,8 @@
           way && ui.element("span", { class: "way", "aria-hidden": "true" }, way === "ascending" ? " ▲" : " ▼")),
         column.detail && ui.element("span", { class: "detail" }, ui.runs.shorten(column.detail)),
       ];
-      const number = ["value", "duration"].includes(column.kind);
       return ui.element("div", {
-        class: `cell${column.kind === "name" ? " first" : ""}${number ? " number" : ""}`, role: "columnheader", "aria-sort": way,
+        class: `cell${column.kind === "name" ? " first" : ""}${column.numeric ? " number" : ""}`, role: "columnheader", "aria-sort": way,
       }, column.kind === "curve" ? text : ui.element("button", {
         type: "button", class: "plain", title: `Sort by ${ui.runs.shorten(column.value)}`,
         onclick: () => this.table.sortBy(column.value),
@@ -305,7 +308,8 @@
     const name = `${run.status}${run.damage ? " damaged" : ""}`;
     if (cell.status === name && cell.node.firstChild !== null) return;
     cell.status = name;
-    ui.fill(cell.node, ui.status(run.status), run.damage ? ui.element("span", { class: "damage", title: "The files of this run are damaged" }, " damaged") : null);
+    ui.fill(cell.node, ui.status(run.status), run.damage ? ui.element("span", { class: "damage", title: `Damaged: ${run.damage}` },
+      ui.element("span", { "aria-hidden": "true" }, " !"), ui.element("span", { class: "hidden-text" }, " damaged")) : null);
   }
 
   function paintCurve(cell, curve) {
@@ -386,12 +390,21 @@
 
   // Writing is slower than looking, so text and attributes are written only if they differ.
   function setText(node, text) {
-    if (node.childElementCount > 0 || node.textContent !== text) node.textContent = text;
+    const own = node.firstChild;
+    if (own !== null && own === node.lastChild && own.nodeType === Node.TEXT_NODE) {
+      if (own.nodeValue !== text) own.nodeValue = text;
+    } else if (own !== null || text !== "") node.textContent = text;
   }
 
   function setAttribute(node, name, value) {
     if (value === null) node.removeAttribute(name);
     else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
+  }
+
+  function setLevel(slot, level) {
+    if (slot.level === level) return;
+    slot.level = level;
+    slot.first.style.setProperty("--level", level);
   }
 
   function showToggle(slot, open, label = "") {

@@ -12,11 +12,11 @@ ui.runs = {};
 
   // The values that every run has. `of` reads a value from the answer; the others are asked for.
   const OWN = new Map(Object.entries({
-    id: { label: "Run", kind: "name", width: 272, of: (run) => run.id },
+    id: { label: "Run", kind: "name", width: 284, of: (run) => run.id },
     status: { label: "Status", kind: "status", width: 112, of: (run) => run.status },
     experiment: { label: "Experiment", kind: "text", width: 128, of: (run) => run.experiment },
-    started: { label: "Started", kind: "time", width: 146, of: (run) => run.started_ns },
-    ended: { label: "Ended", kind: "time", width: 146, of: (run) => run.ended_ns },
+    started: { label: "Started", kind: "time", width: 152, of: (run) => run.started_ns },
+    ended: { label: "Ended", kind: "time", width: 152, of: (run) => run.ended_ns },
     duration_s: { label: "Duration", kind: "duration", width: 104, of: (run) => run.duration_s },
     curve: { label: "Curve", kind: "curve", width: 112, of: (run) => run.curve },
     project: { label: "Project", kind: "text", width: 120, of: (run) => run.project },
@@ -98,6 +98,18 @@ ui.runs = {};
     return made;
   }
 
+  // Returns the one form of a value's name that this page uses, because the same value can be
+  // written in several ways: params["lr"] is params.lr.
+  function standardName(value) {
+    const parts = parse(value);
+    if (parts === null || !ROOTS.has(parts.root) || parts.steps.length === 0) return value;
+    if (parts.root !== "metrics") return setting(parts.root, parts.steps.map(([name]) => name).join("."));
+    const [name, ...rest] = parts.steps;
+    const last = rest[rest.length - 1];
+    const field = last !== undefined && last.dotted && FIELDS.includes(last[0]) ? rest.pop()[0] : "last";
+    return metric(name[0], rest.length === 0 ? undefined : rest[0][0] === null ? null : [...rest[0]], field);
+  }
+
   function contextText(context) {
     return context === null ? "no context" : context.join(" / ");
   }
@@ -111,6 +123,13 @@ ui.runs = {};
     if (typeof value === "number") return [ui.number(value), true];
     const text = typeof value === "string" ? value : ui.valueText(value);
     return [shorten(text), made.kind === "value" && /^-?(?:\d+|NaN|Infinity)$/.test(text)];
+  }
+
+  // Says whether most values of a column are numbers, which stand at the right with their heading.
+  function isNumeric(made, runs) {
+    if (made.kind !== "value") return made.kind === "duration";
+    const filled = runs.map((run) => cellText(made, run)).filter(([text]) => text !== "");
+    return filled.filter(([, number]) => number).length * 2 > filled.length;
   }
 
   // A name of 10,000 characters would make each scrolled row slow; the run's page shows it all.
@@ -143,5 +162,5 @@ ui.runs = {};
     return Number(value);
   }
 
-  Object.assign(ui.runs, { FIELDS, OWN, setting, metric, column, contextText, cellText, runningFor, shorten, compare });
+  Object.assign(ui.runs, { OWN, setting, metric, standardName, column, contextText, cellText, isNumeric, runningFor, shorten, compare });
 })();
