@@ -44,7 +44,18 @@ class Page(NamedTuple):
 
 
 PAGES: Final = {
-    "index": Page("Runs", ("runs.js",)),
+    "index": Page(
+        "Runs",
+        (
+            "runs_values.js",
+            "runs_data.js",
+            "runs_grid.js",
+            "runs_search.js",
+            "runs_columns.js",
+            "runs.js",
+        ),
+        ("runs.css",),
+    ),
     "compare": Page("Compare", ("plotly.min.js", "curves.js", "compare.js")),
     "run": Page(
         "Run",

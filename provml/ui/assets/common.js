@@ -234,7 +234,9 @@ const ui = (() => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
     const field = event.target.closest("input, textarea, select, [contenteditable]");
     if (field !== null && !["checkbox", "radio", "range"].includes(field.type)) return;
-    if (document.getElementById("keys").open) return;
+    if (document.querySelector("dialog[open]") !== null) return;
+    // a focused button or link does its own work
+    if ((event.key === "Enter" || event.key === " ") && event.target.closest("button, a, summary, input") !== null) return;
     const action = keys.get(event.key);
     if (action === undefined) return;
     event.preventDefault();
