@@ -2,7 +2,7 @@
 // The run page: the head of the run, and a tab for each question about it.
 
 (() => {
-  const { element, fill } = ui;
+  const { element, fill, visible } = ui;
   const { growingTable, failure, longText, plural, card, facts } = ui.runParts;
   const key = ui.address.get("run");
   const reloadMs = 1000;
@@ -39,7 +39,7 @@
     label: "Machine",
     draw(panel, page) {
       const table = growingTable("Readings of the machine", [
-        ["Reading", (use) => `${use.kind}: ${use.name}`, "name"],
+        ["Reading", (use) => visible(`${use.kind}: ${use.name}`), "name"],
         ["Rank", (use) => (use.rank === null ? "" : use.rank), "number"],
         ["Mean", (use) => amount(use.mean, use.unit), "number"],
         ["Lowest", (use) => amount(use.minimum, use.unit), "number"],
@@ -52,7 +52,7 @@
       panel.append(table, devices, charts);
       const show = () => table.show(page.run.readings);
       show();
-      fill(devices, page.run.machine.devices.map((device) => card(device.name,
+      fill(devices, page.run.machine.devices.map((device) => card(visible(device.name),
         facts(Object.entries(device.facts || {}).map(([name, value]) => [name, ui.valueText(value)])))));
       const chart = drawCharts(charts, page, { kind: "reading", prefix: "m." });
       let last = JSON.stringify(page.run.readings);
@@ -84,7 +84,9 @@
       }
       const frame = element("iframe", { class: "graph", src: page.run.graph, title: "The graph of the run" });
       const again = element("button", { type: "button", hidden: true, onclick: () => { again.hidden = true; frame.src = page.run.graph; } }, "The run has changed: draw the graph again");
-      panel.append(element("div", { class: "row tools" }, element("a", { href: page.run.graph, target: "_blank", rel: "noopener" }, "Open the graph on its own"), again), frame);
+      const drawing = element("p", { class: "soft", role: "status" }, "Drawing the graph …");
+      frame.addEventListener("load", () => { drawing.hidden = true; });
+      panel.append(element("div", { class: "row tools" }, element("a", { href: page.run.graph, target: "_blank", rel: "noopener" }, "Open the graph on its own"), again, drawing), frame);
       return { ready: null, update() { again.hidden = false; }, close() {} };
     },
   });
@@ -167,11 +169,11 @@
     };
     tick();
     const parent = run.parent && (run.parent.key
-      ? element("a", { href: ui.link("run", { run: run.parent.key }) }, run.parent.name)
-      : element("span", { title: "This store does not contain the run" }, run.parent.name));
+      ? element("a", { href: ui.link("run", { run: run.parent.key }) }, visible(run.parent.name))
+      : element("span", { title: "This store does not contain the run" }, visible(run.parent.name)));
     const alerts = run.alerts > 0 && element("a", { href: ui.link("run", { run: page.key, tab: "events", show: "alerts" }) }, plural(run.alerts, "alert"));
-    const facts = [ui.status(run.status), `started ${ui.time(run.started_ns)}`, lasts, run.owner && `by ${run.owner}`,
-      run.project && `project ${run.project}`, parent && ["child of ", parent], alerts];
+    const facts = [ui.status(run.status), `started ${ui.time(run.started_ns)}`, lasts, run.owner && `by ${visible(run.owner)}`,
+      run.project && `project ${visible(run.project)}`, parent && ["child of ", parent], alerts];
     const links = [
       element("a", { href: ui.link("compare", { run: page.key }) }, "Compare"),
       element("a", { href: ui.link("file", { run: page.key }) }, "Lineage"),

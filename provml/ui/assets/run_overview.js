@@ -2,7 +2,7 @@
 // The first tab of the run page: what a person asks first.
 
 (() => {
-  const { element, number, valueText, count } = ui;
+  const { element, valueText, visible, count } = ui;
   const { context, position, longText, facts, sections, plural, card, fileLink } = ui.runParts;
   const mostMetrics = 12;
   const mostSettings = 30;
@@ -31,7 +31,7 @@
 
   function metricRow(one, key) {
     const link = ui.link("run", { run: key, tab: "curves", series: one.name });
-    const place = [context(one.context), one.rank === null ? "" : `rank ${one.rank}`, one.of ? one.of.join(" ") : ""];
+    const place = [context(one.context), one.rank === null ? "" : `rank ${one.rank}`, one.of ? visible(one.of.join(" ")) : ""];
     const named = [one.name, ...place.filter((text) => text !== "")].join(" ");
     return element("tr", {},
       element("th", { scope: "row", class: "name" },
@@ -41,7 +41,7 @@
   }
 
   function valueCell(value, [step, epoch], unit) {
-    const shown = typeof value === "string" && value.length > 60 ? `${value.slice(0, 60)}…` : valueText(value);
+    const shown = typeof value === "string" ? visible(value.length > 60 ? `${value.slice(0, 60)}…` : value) : valueText(value);
     return element("td", { class: "number" }, value === null ? "–" : shown, unit && value !== null ? ` ${unit}` : "",
       value !== null && element("span", { class: "soft small at" }, position(step, epoch)));
   }
@@ -101,7 +101,7 @@
     if (files.length === 0) return null;
     const items = files.slice(0, mostFiles).map((file) => element("li", {},
       fileLink(file, file.name.length > 120 ? `${file.name.slice(0, 120)}…` : file.name),
-      element("span", { class: "soft small" }, ` ${file.purpose || file.kind}${file.size === null ? "" : ` · ${ui.bytes(file.size)}`}`)));
+      element("span", { class: "soft small" }, ` ${visible(file.purpose || file.kind)}${file.size === null ? "" : ` · ${ui.bytes(file.size)}`}`)));
     const rest = files.length - mostFiles;
     return [element("h3", {}, title), element("ul", { class: "plain" }, items,
       rest > 0 && element("li", {}, element("a", { href: ui.link("run", { run: key, tab: "files" }), dataset: { keep: `more ${title}` } }, `${count(rest)} more`)))];
@@ -151,13 +151,13 @@
     const link = output !== null && output.name !== null && element("p", {},
       element("a", { href: ui.link("run", { run: run.key, tab: "output", name: output.name }), dataset: { keep: "output" } }, `All of ${output.name}`));
     return card(title,
-      failed && run.reason && element("p", {}, run.reason),
+      failed && run.reason && element("p", {}, longText(run.reason, 1000)),
       exception && element("p", { class: "bad" }, longText(`${exception.type || "Exception"}: ${exception.message || ""}`, 1000)),
       lines.length > 0 && element("pre", { class: "end", tabindex: "0", "aria-label": "Last lines" }, lines.join("\n")), link);
   }
 
   function troubleCard({ damage, dropped }) {
-    const texts = Object.entries(damage).map(([reason, found]) => `${reason}: ${count(found)}`);
+    const texts = Object.entries(damage).map(([reason, found]) => `${visible(reason)}: ${count(found)}`);
     if (dropped.samples) texts.push(`${plural(dropped.samples, "sample")} not recorded`);
     if (dropped.events) texts.push(`${plural(dropped.events, "event")} not recorded`);
     if (texts.length === 0) return null;
@@ -170,7 +170,7 @@
     if (total === 0) return null;
     const rows = children.map((child) => element("tr", {},
       element("th", { scope: "row", class: "name" },
-        element("a", { href: ui.link("run", { run: child.key }), dataset: { keep: `child ${child.key}` } }, `${child.experiment}/${child.id}`)),
+        element("a", { href: ui.link("run", { run: child.key }), dataset: { keep: `child ${child.key}` } }, visible(`${child.experiment}/${child.id}`))),
       element("td", {}, ui.status(child.status)), element("td", {}, ui.time(child.started_ns)),
       element("td", { class: "number" }, ui.duration(child.duration_s))));
     return card(`Child runs (${count(total)})`,
