@@ -150,8 +150,17 @@ def _exact_text(value: Any) -> str | None:
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 
-def compare(database: QuestionDatabase, runs: list[str], notes: list[str]) -> Comparison:
-    """Compare runs side by side. Reads the source code that each run recorded."""
+def compare(
+    database: QuestionDatabase, runs: list[str], notes: list[str], *, code: bool = True
+) -> Comparison:
+    """Compare runs side by side.
+
+    Args:
+        database: the tables of the store.
+        runs: the names of the runs in the tables.
+        notes: messages to put before the comparison's own.
+        code: whether to read and compare the source code that each run recorded.
+    """
     comparison = Comparison(runs, notes=list(notes))
     for place, run in enumerate(runs):
         for row in _select_run(database, "runs", run):
@@ -172,10 +181,12 @@ def compare(database: QuestionDatabase, runs: list[str], notes: list[str]) -> Co
                 name = f"{row['name']} {row['context'] or '-'}{of}{rank}"
                 values = {column: row[column] for column in _METRIC_COLUMNS}
                 comparison.add("metrics", name, place, values)
-    code = compare_code(database, runs)
-    comparison.code = code.diffs
-    comparison.notes += code.notes
-    _add_unrecorded(comparison, code.unrecorded)
+    without_code: list[str] = []
+    if code:
+        found = compare_code(database, runs)
+        comparison.code, without_code = found.diffs, found.unrecorded
+        comparison.notes += found.notes
+    _add_unrecorded(comparison, without_code)
     return comparison
 
 
