@@ -22,16 +22,29 @@
     return ui.curves(place, { runs: [chartRun(page)], ...options });
   }
 
+  // Draws the readings of the machine as soon as there are any.
+  function machineCharts(place, page) {
+    let charts = null;
+    place.append(element("p", { class: "soft" }, "provml took no readings of the machine."));
+    function update() {
+      if (charts !== null || page.run.readings.length === 0) return;
+      fill(place);
+      charts = drawCharts(place, page, { kind: "reading", prefix: "m." });
+    }
+    update();
+    return { drawn: charts === null ? null : charts.drawn, update, close() { if (charts !== null) charts.close(); } };
+  }
+
   // The curves of the metrics, with the machine's readings beneath.
   ui.runTabs.set("curves", {
     label: "Curves",
     draw(panel, page) {
       const metrics = element("div", {});
-      const machine = element("div", {});
-      panel.append(metrics, element("h2", { class: "apart" }, "Machine"), machine);
-      const charts = [drawCharts(metrics, page, { kind: "metric" }),
-        drawCharts(machine, page, { kind: "reading", prefix: "m.", empty: "provml took no readings of the machine." })];
-      return { ready: charts[0].drawn, update() {}, close() { for (const one of charts) one.close(); } };
+      const place = element("div", {});
+      panel.append(element("h2", { class: "hidden-text" }, "Metrics"), metrics, element("h2", { class: "apart" }, "Machine"), place);
+      const curves = drawCharts(metrics, page, { kind: "metric" });
+      const machine = machineCharts(place, page);
+      return { ready: curves.drawn, update: machine.update, close() { curves.close(); machine.close(); } };
     },
   });
 
@@ -46,7 +59,7 @@
         ["Highest", (use) => amount(use.maximum, use.unit), "number"],
         ["Total", (use) => amount(use.total, use.unit), "number"],
         ["Above the threshold", (use) => (use.above_s === null ? "" : `${ui.duration(use.above_s)} above ${ui.number(use.threshold)}`)],
-      ], "provml took no readings of the machine.");
+      ], "");
       const devices = element("div", {});
       const charts = element("div", {});
       panel.append(table, devices, charts);
@@ -54,11 +67,12 @@
       show();
       fill(devices, page.run.machine.devices.map((device) => card(visible(device.name),
         facts(Object.entries(device.facts || {}).map(([name, value]) => [name, ui.valueText(value)])))));
-      const chart = drawCharts(charts, page, { kind: "reading", prefix: "m." });
+      const chart = machineCharts(charts, page);
       let last = JSON.stringify(page.run.readings);
       return {
         ready: chart.drawn,
         update() {
+          chart.update();
           const now = JSON.stringify(page.run.readings);
           if (now !== last) { last = now; show(); }
         },
