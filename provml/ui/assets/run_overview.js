@@ -166,7 +166,7 @@
       element("p", { class: "soft" }, "The damaged records are left out of everything that is shown. The tab Validity checks all files."));
   }
 
-  function childrenCard({ children, total, key }) {
+  function childrenCard({ children, total, id }) {
     if (total === 0) return null;
     const rows = children.map((child) => element("tr", {},
       element("th", { scope: "row", class: "name" },
@@ -176,7 +176,7 @@
     return card(`Child runs (${count(total)})`,
       element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Child runs" }, element("table", { class: "list" }, element("tbody", {}, rows))),
       element("p", {}, element("a", { href: ui.link("compare", { run: children.slice(0, 50).map((child) => child.key) }), dataset: { keep: "compare children" } }, "Compare the child runs")),
-      total > children.length && element("p", {}, element("a", { href: ui.link("index", { parent: key }), dataset: { keep: "children" } }, "All child runs")));
+      total > children.length && element("p", {}, element("a", { href: ui.link("index", { where: `parent == ${JSON.stringify(id)}` }), dataset: { keep: "children" } }, "All child runs")));
   }
 
   // ---- the tab ---------------------------------------------------------------------------------
@@ -185,7 +185,7 @@
   async function loadChildren(key) {
     const answer = await ui.load("runs", ui.settings.live ? { limit: 100, parent: key } : {});
     const children = ui.settings.live ? answer.runs : answer.runs.filter((run) => run.parent === key);
-    return { children: children.slice(0, 100), total: ui.settings.live ? answer.total : children.length, key };
+    return { children: children.slice(0, 100), total: ui.settings.live ? answer.total : children.length };
   }
 
   function draw(panel, page) {
@@ -195,7 +195,7 @@
     const { key } = page;
     let closed = false;
     let files = [];
-    let children = { children: [], total: 0, key };
+    let children = { children: [], total: 0 };
 
     function show(run) {
       parts.show("trouble", { damage: run.damage, dropped: run.dropped }, troubleCard);
@@ -210,7 +210,7 @@
       if (!failed) parts.show("end", end, endCard);
       parts.show("tags", run.tags, (values) => valuesCard("Tags", values));
       parts.show("metadata", run.metadata, (values) => valuesCard("Metadata", values));
-      parts.show("children", children, childrenCard);
+      parts.show("children", { ...children, id: run.id }, childrenCard);
     }
 
     // The files and the children are loaded after the rest, so that the rest does not wait.
