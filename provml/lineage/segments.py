@@ -11,7 +11,7 @@ small segments when it writes new ones, but rewrites each row only a few times.
 The tables' folder can contain anything, because the store may come from another person. provml
 recognises its own files by their exact names, follows no links, and leaves everything else alone.
 
-Imports `rows`, `tables` and `journal`; imports duckdb and pyarrow only when needed.
+Imports `live_runs`, `rows`, `tables` and `journal`; imports duckdb and pyarrow only when needed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
@@ -34,9 +34,10 @@ from provml.base import store_files
 from provml.base.store_files import FolderEntry, OpenFolder
 from provml.base.text import printable_path
 from provml.base.user_cache import open_cache_of_store
-from provml.errors import StoreError
+from provml.errors import ProvMLError, StoreError
 from provml.journal import layout
 from provml.journal.reader import Journal, contains_run
+from provml.lineage.live_runs import LiveRun
 from provml.lineage.rows import Rows, build_arrow_table, build_rows, sample_batches
 from provml.lineage.tables import TABLES, TABLES_VERSION
 
@@ -107,11 +108,13 @@ class BuiltSegment:
         tables: the rows, by the name of the table.
         runs: the runs that the rows belong to, by name.
         unread: the names of the runs that can't be read, each with the reason.
+        live: the runs in progress that can be followed, by name.
     """
 
     tables: dict[str, pa.Table] = field(default_factory=dict)
     runs: dict[str, IndexedRun] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
+    live: dict[str, LiveRun] = field(default_factory=dict)
 
 
 def scan(store: Path, unread: dict[str, str] | None = None) -> dict[str, FoundRun]:
@@ -511,19 +514,25 @@ def _build_segment(runs: list[FoundRun]) -> BuiltSegment:
     rows: Rows = {table: [] for table in TABLES}
     for found in runs:
         try:
-            own = build_rows(found.run, Journal(found.folder), found.fingerprint)
+            journal = Journal(found.folder)
+            own = build_rows(found.run, journal, found.fingerprint)
         except Exception as error:  # one unreadable run must not hide the others
             made.unread[found.run] = str(error) or type(error).__name__
             continue
         for table, added in own.items():
             rows[table] += added
         status: Any = own["runs"][0][_STATUS]
+        if status == "running" and not own["runs"][0][_DAMAGED]:
+            # a follower does not compare samples with checksums, so it can't follow a damaged run
+            with suppress(ProvMLError, OSError):
+                made.live[found.run] = LiveRun(journal, own)
         made.runs[found.run] = IndexedRun("", found.fingerprint, status)
     made.tables = {table: build_arrow_table(table, own) for table, own in rows.items()}
     return made
 
 
 _STATUS: Final = [column.name for column in TABLES["runs"]].index("status")
+_DAMAGED: Final = [column.name for column in TABLES["runs"]].index("damaged")
 
 
 def _choose_tables_folder(store: Path) -> tuple[Path, Path, str]:

@@ -35,17 +35,31 @@ class Page(NamedTuple):
     Attributes:
         title: the title, before it is known what the page shows.
         scripts: the page's scripts, in the order of loading.
+        styles: the page's own style sheets, in the order of loading.
     """
 
     title: str
     scripts: tuple[str, ...]
+    styles: tuple[str, ...] = ()
 
 
 PAGES: Final = {
     "index": Page("Runs", ("runs.js",)),
     "compare": Page("Compare", ("plotly.min.js", "curves.js", "compare.js")),
-    "run": Page("Run", ("plotly.min.js", "curves.js", "run.js")),
-    "file": Page("File", ("lineage.js", "file.js")),
+    "run": Page(
+        "Run",
+        (
+            "plotly.min.js",
+            "curves.js",
+            "run_parts.js",
+            "run_overview.js",
+            "run_lists.js",
+            "run_output.js",
+            "run.js",
+        ),
+        ("run.css",),
+    ),
+    "file": Page("File", ("lineage.js", "file_digest.js", "file.js"), ("file.css",)),
 }
 _NAVIGATION: Final = (("index", "Runs"), ("file", "Files"))
 _MEDIA_TYPES: Final = {
@@ -79,6 +93,8 @@ def build_page(name: str, store_name: str, *, live: bool) -> bytes:
     for key, text in content.items():
         shell = shell.replace("{" + key + "}", html.escape(text))
     shell = shell.replace("{links}", links).replace("{settings}", _inert_json(settings))
+    styles = "".join(f'<link rel="stylesheet" href="assets/{style}">\n' for style in page.styles)
+    shell = shell.replace("{styles}", styles)
     tags = "".join(f'<script src="assets/{script}"></script>\n' for script in scripts)
     return shell.replace("{scripts}", tags.replace("assets/../", "")).encode()
 
