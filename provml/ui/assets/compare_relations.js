@@ -91,7 +91,7 @@
     const ink = ui.colour("--soft");
     const axis = (one, scale) => ({
       title: { text: ui.plots.plotlyText(one.name, 60) + (scale.isLog ? " (log scale)" : ""), font: { size: 12, color: ink } }, type: scale.isLog ? "log" : "linear", automargin: true,
-      gridcolor: ui.colour("--line"), zeroline: false, tickfont: { size: 11, color: ink }, exponentformat: "power",
+      gridcolor: ui.colour("--line"), zeroline: false, tickfont: { size: 11, color: ink }, tickformat: scale.isNumeric ? "~g" : "",
       ...(scale.isNumeric ? {} : { tickmode: "array", tickvals: scale.texts.map((text, index) => index), ticktext: scale.texts.map((text) => ui.plots.plotlyText(text, 24)) }),
     });
     host.setAttribute("aria-label", `${metric.name} by ${param.name}, for ${shown.length} runs. The table below has the values.`);
@@ -100,7 +100,7 @@
       marker: { size: 11, color: shown.map((index) => ui.plots.colourAt(index)), line: { width: 1, color: ui.colour("--front") } }, hoverinfo: "text",
       text: shown.map((index) => [runs[index].label, `${param.name}: ${textOf(param.values[index])}`, `${metric.name}: ${textOf(metric.values[index])}`].map((text) => ui.plots.plotlyText(text, 80)).join("<br>")),
     }], {
-      margin: { l: 60, r: 16, t: 10, b: 48 }, paper_bgcolor: "transparent", plot_bgcolor: "transparent", showlegend: false, hovermode: "closest", dragmode: false,
+      margin: { l: 60, r: 16, t: 10, b: 48 }, paper_bgcolor: "transparent", plot_bgcolor: "transparent", showlegend: false, hovermode: "closest", font: { family: getComputedStyle(document.body).fontFamily }, dragmode: false,
       xaxis: axis(param, scales[0]), yaxis: axis(metric, scales[1]), height: 340, width: host.clientWidth,
       hoverlabel: { bgcolor: ui.colour("--front"), bordercolor: ui.colour("--line"), font: { color: ui.colour("--ink"), size: 12 }, align: "left" },
     }, { displayModeBar: false, displaylogo: false, showTips: false });

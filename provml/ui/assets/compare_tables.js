@@ -57,11 +57,15 @@ ui.comparison = (() => {
     const same = entries.filter((entry) => !entry.differs && entry.values[0] !== null);
     if (differing.length + same.length === 0) return null;
     return ui.element("section", { class: "card" }, ui.element("h2", {}, title),
-      differing.length ? runTable(differing.map((entry) => ({ name: entry.name, cells: makeCells(entry.values) })), runs, title)
-        : ui.element("p", { class: "soft" }, "The same in all runs."),
-      same.length ? ui.element("details", { class: "same" }, ui.element("summary", {}, `${ui.count(same.length)} that are the same`),
+      differing.length ? runTable(differing.map((entry) => ({ name: entry.name, cells: makeCells(entry.values) })), runs, title) : null,
+      same.length ? ui.element("details", { class: "same" }, ui.element("summary", {}, sameText(same.length, differing.length)),
         ui.element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": `${title} that are the same` }, ui.element("table", {}, ui.element("tbody", {},
           same.map((entry) => ui.element("tr", {}, ui.element("th", { scope: "row", class: "name" }, ui.element("bdi", {}, entry.name)), cell(makeCells(entry.values)[0]))))))) : null);
+  }
+
+  function sameText(same, differing) {
+    if (differing === 0) return `All ${ui.count(same)} are the same in these runs`.replace("All 1 are", "One value, which is");
+    return same === 1 ? "1 is the same" : `${ui.count(same)} are the same`;
   }
 
   function labelsOf(keys, runs) {

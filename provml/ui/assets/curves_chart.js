@@ -255,7 +255,7 @@ ui.plots.makeChart = (() => {
         const ticks = plots.timeTicks(xRange[0], xRange[1], Math.max(2, plotWidth() / 90));
         Object.assign(x, { tickmode: "array", tickvals: ticks.values, ticktext: ticks.texts });
       } else if (axis !== "wall") x.nticks = Math.max(2, Math.round(plotWidth() / 80));
-      const y = { ...common, range: valueRange(xRange), type: view.log ? "log" : "linear", exponentformat: "power", nticks: 7, tickformat: view.log ? "" : "~g" };
+      const y = { ...common, range: valueRange(xRange), type: view.log ? "log" : "linear", nticks: 7, tickformat: "~g" };
       const at = view.at === null || axis !== view.axis ? [] : [{ type: "line", xref: "x", yref: "paper", x0: view.at, x1: view.at, y0: 0, y1: 1, line: { color: ui.colour("--accent"), width: 2 } }];
       return {
         margin: { l: 58, r: 12, t: 8, b: 26 }, paper_bgcolor: "transparent", plot_bgcolor: "transparent", showlegend: false, hovermode: false,
