@@ -152,6 +152,9 @@ ui.plots.makeChart = (() => {
 
     // Returns a curve with what is drawn of it: its colour, line style and values.
     function prepare(curve) {
+      if (curve.y.some((value) => Math.abs(value) > FARTHEST)) {
+        curve = { ...curve, y: curve.y.map((value) => Math.max(-FARTHEST, Math.min(FARTHEST, value))) }; // beyond, axes fail
+      }
       const isSmooth = view.smooth > 0 && curve.x.length > 2 && !curve.band;
       return {
         ...curve, colour: view.colourOf(curve), dash: view.dashOf(curve), label: view.labelOf(curve),
@@ -440,13 +443,15 @@ ui.plots.makeChart = (() => {
       actions[event.key]();
     }
 
-    function chosenCurve() {
+    // Returns the curve that the keys act on; another one if this curve has no points near a position.
+    function chosenCurve(x) {
       chosen = Math.max(0, Math.min(drawn.length - 1, chosen));
+      if (drawn.length && isBeyond(drawn[chosen], x, 0)) chosen = Math.max(0, drawn.findIndex((curve) => !isBeyond(curve, x, 0)));
       return drawn[chosen];
     }
 
     function stepTo(x, count) {
-      const curve = chosenCurve();
+      const curve = chosenCurve(x);
       const from = curve ? plots.nearest(curve, x) : -1;
       if (from < 0) return;
       let to = from;
@@ -461,21 +466,24 @@ ui.plots.makeChart = (() => {
     }
 
     function choose(way, x) {
-      if (drawn.length === 0) return;
-      chosen = (chosen + way + drawn.length) % drawn.length;
-      const at = plots.nearest(chosenCurve(), x);
-      if (at >= 0) say(chosenCurve(), at);
+      const there = drawn.filter((curve) => !isBeyond(curve, x, 0));
+      if (there.length === 0) return;
+      const next = there[(there.indexOf(chosenCurve(x)) + way + there.length) % there.length];
+      chosen = drawn.indexOf(next);
+      say(next, plots.nearest(next, x));
     }
 
     function say(curve, at) {
+      if (at < 0) return;
       const now = axes();
       const value = view.log ? Math.log10(curve.shown[at]) : curve.shown[at];
-      view.moveCross(curve.x[at], now.yaxis._offset + now.yaxis.l2p(value), chart);
+      cross = { x: curve.x[at], y: now.yaxis._offset + now.yaxis.l2p(value) };
+      view.moveCross(cross.x, cross.y, chart);
       spoken.textContent = `${curve.label}: ${ui.number(curve.shown[at])} at ${plots.positionText(curve.x[at], axis)}`;
     }
 
     function openChosen(x) {
-      const curve = chosenCurve();
+      const curve = chosenCurve(x);
       const at = curve ? plots.nearest(curve, x) : -1;
       if (at < 0) return;
       say(curve, at);
