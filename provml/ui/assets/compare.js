@@ -35,7 +35,7 @@
 
   // ---- the runs --------------------------------------------------------------------------------
 
-  // Names runs by the parameters that tell them apart, and by the end of their id.
+  // Names runs by the parameters that tell them apart, the end of their id, and the experiment.
   function nameRuns() {
     const differing = (values?.parts.params || []).filter((entry) => entry.differs && entry.values.every((value) => value === null || String(value).length <= 16));
     const told = differing.slice(0, 2);
@@ -43,7 +43,7 @@
     for (const [place, run] of runs.entries()) {
       const own = told.filter((entry) => entry.values[place] !== null).map((entry) => `${entry.name.split(".").pop()}=${shortNumber(entry.values[place])}`);
       const id = (run.id || run.key.split("/").pop()).split("-").pop();
-      run.label = [experiments.size > 1 ? run.experiment : null, ...own, id].filter(Boolean).join(" · ");
+      run.label = [...own, id, experiments.size > 1 ? run.experiment : null].filter(Boolean).join(" · ");
     }
   }
 

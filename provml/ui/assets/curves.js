@@ -81,7 +81,7 @@ ui.curves = (() => {
       const axisButtons = axes.map((axis) => ui.element("button", {
         type: "button", dataset: { axis }, "aria-pressed": String(axis === view.axis), onclick: () => chooseAxis(axis),
       }, plots.AXES.get(axis)));
-      const smoothText = ui.element("output", { class: "smooth-text small soft" }, smoothLabel());
+      const smoothText = ui.element("output", { class: "smooth-text small soft", title: "An exponential average. The values as recorded are drawn faintly behind it." }, smoothLabel());
       const smooth = ui.element("input", {
         type: "range", min: 0, max: 1, step: 0.01, value: String(view.smooth), "aria-label": "Smoothing",
         oninput: (event) => { view.smooth = Number(event.target.value); smoothText.textContent = smoothLabel(); set({ smooth: view.smooth || null }); redraw(); },
@@ -119,7 +119,7 @@ ui.curves = (() => {
     function smoothLabel() {
       if (view.smooth === 0) return "off";
       const part = view.smoothPart() * 100;
-      return `average over ${part < 1 ? part.toFixed(part < 0.1 ? 3 : 2) : part.toFixed(1)} % of the axis; raw values are faint`;
+      return `average over ${part < 1 ? part.toFixed(part < 0.1 ? 3 : 2) : part.toFixed(1)} % of the axis`;
     }
 
     function chooseAxis(axis) {
@@ -272,6 +272,7 @@ ui.curves = (() => {
     function redraw() { for (const chart of charts.values()) if (chart.isLoaded()) chart.draw(); }
 
     async function start() {
+      plots.loadPlotly().catch(() => {}); // meanwhile the data comes; the charts say if this fails
       try {
         listed = await plots.listSeries(view.keys(), kind, axes[0]);
         if (options.series) listed = listed.filter((one) => options.series.includes(one.name));

@@ -259,6 +259,10 @@ ui.plots.makeChart = (() => {
         Object.assign(x, { tickmode: "array", tickvals: ticks.values, ticktext: ticks.texts });
       } else if (axis !== "wall") x.nticks = Math.max(2, Math.round(plotWidth() / 80));
       const y = { ...common, range: valueRange(xRange), type: view.log ? "log" : "linear", nticks: 7, tickformat: "~g" };
+      if (view.log) {
+        const ticks = plots.logTicks(y.range[0], y.range[1], Math.max(3, plot.clientHeight / 30));
+        Object.assign(y, { tickmode: "array", tickvals: ticks, ticktext: ticks.map(ui.number) });
+      }
       const at = view.at === null || axis !== view.axis ? [] : [{ type: "line", xref: "x", yref: "paper", x0: view.at, x1: view.at, y0: 0, y1: 1, line: { color: ui.colour("--accent"), width: 2 } }];
       return {
         margin: { l: 58, r: 12, t: 8, b: 26 }, paper_bgcolor: "transparent", plot_bgcolor: "transparent", showlegend: false, hovermode: false,
@@ -361,16 +365,19 @@ ui.plots.makeChart = (() => {
       const now = axes();
       const perPixel = Math.abs(now.xaxis.p2l(1) - now.xaxis.p2l(0));
       const near = data().events.filter((event) => view.events && view.isRunShown(event.run) && Math.abs(event.x - x) <= 5 * perPixel).slice(0, 5);
+      const placed = points.filter((point) => Number.isFinite(point.left));
+      const at = placed.reduce((best, point) => (Math.abs(point.x - x) < Math.abs(best - x) ? point.x : best), placed.length ? placed[0].x : x);
       values.hidden = listed.length === 0 && near.length === 0;
-      ui.fill(values, ui.element("p", { class: "small soft" }, plots.positionText(points.length ? points[0].x : x, axis)),
+      ui.fill(values, ui.element("p", { class: "small soft" }, plots.positionText(at, axis)),
         listed.map((point) => ui.element("div", { class: point === points[0] && cross.y !== null ? "value first" : "value" },
           swatch(point.curve), ui.element("span", { class: "value-name" }, ui.element("bdi", {}, point.curve.label)),
           ui.element("span", { class: "value-number" }, point.text || ui.number(point.value)),
+          Math.abs(point.x - at) > 3 * perPixel ? ui.element("span", { class: "soft" }, ` at ${plots.positionText(point.x, axis).replace(/^(Step|Epoch) /, "")}`) : null,
           point.curve.isSmooth && !point.text ? ui.element("span", { class: "soft" }, ` (${ui.number(point.raw)})`) : null,
           point.curve.band && !point.text ? ui.element("span", { class: "soft" }, ` [${ui.number(point.curve.band.low[point.place])}, ${ui.number(point.curve.band.high[point.place])}]`) : null)),
         points.length > listed.length ? ui.element("p", { class: "small soft" }, `and ${points.length - listed.length} more curves`) : null,
         near.map((event) => ui.element("p", { class: isAlert(event) ? "event alert" : "event" }, isAlert(event) ? "⚠ " : "◆ ", event.name, event.text ? `: ${event.text.slice(0, 200)}` : "")));
-      const right = left > plot.clientWidth * 0.55;
+      const right = left > plot.clientWidth * 0.55 || area.getBoundingClientRect().left + left + 24 + values.offsetWidth > innerWidth;
       values.style.setProperty("left", right ? "auto" : `${left + 14}px`);
       values.style.setProperty("right", right ? `${plot.clientWidth - left + 14}px` : "auto");
     }

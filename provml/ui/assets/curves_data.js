@@ -280,6 +280,29 @@ ui.plots = (() => {
     return { values, texts: values.map((value) => secondsText(value, span)) };
   }
 
+  // Chooses ticks for a logarithmic scale between two powers of ten: powers, or 1, 2 and 5 times powers,
+  // or round numbers if less than a power of ten is shown.
+  function logTicks(low, high, most) {
+    const powers = (factors) => {
+      const found = [];
+      const every = Math.max(1, Math.ceil((high - low) / most));
+      for (let power = Math.floor(low); power <= high; power += 1) {
+        if (factors.length === 1 && power % every !== 0) continue;
+        for (const factor of factors) found.push(Number(`${factor}e${power}`));
+      }
+      return found.filter((value) => Math.log10(value) >= low && Math.log10(value) <= high);
+    };
+    if (high - low > most / 3) return powers([1]);
+    const usual = powers([1, 2, 5]);
+    if (usual.length >= 3) return usual;
+    const [from, to] = [10 ** low, 10 ** high];
+    const ten = 10 ** Math.floor(Math.log10((to - from) / most));
+    const span = [1, 2, 5, 10].map((one) => one * ten).find((one) => (to - from) / one <= most) || ten;
+    const found = [];
+    for (let tick = Math.ceil(from / span); tick * span <= to && found.length < 100; tick += 1) found.push(Number((tick * span).toPrecision(12)));
+    return found;
+  }
+
   function secondsText(seconds, span = 1) {
     const sign = seconds < 0 ? "−" : "";
     const whole = Math.abs(seconds);
@@ -300,6 +323,6 @@ ui.plots = (() => {
 
   return {
     AXES, loadPlotly, plotlyText, colourAt, contextText, curveText, contextPlaces, dashAt, groupOf, listSeries, loadCurves, joinContexts,
-    toDrawn, fromDrawn, smooth, nearest, rangeOf, timeTicks, secondsText, positionText,
+    toDrawn, fromDrawn, smooth, nearest, rangeOf, timeTicks, logTicks, secondsText, positionText,
   };
 })();
