@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -26,6 +27,7 @@ _AXES: Final = ("step", "epoch", "time", "wall")
 _RUN_ANSWERS: Final = ("run", "output", "events", "files", "validity")
 _PAGE_OF_RUNS: Final = 1_000
 _MOST_DIGESTS: Final = 1_000
+_MOST_VALUES: Final = 500
 _OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
 
 Request = tuple[str, dict[str, str]]
@@ -89,12 +91,7 @@ def _check_target(store: BrowsedStore, target: Path) -> None:
 def _list_runs(store: BrowsedStore, where: str | None) -> dict[str, Any]:
     """Return the answer for the page of runs, with all runs and the values of all columns."""
     first = _ask(store, "runs", {"limit": "1"} | ({} if where is None else {"where": where}))
-    columns = first["columns"]
-    shown = [f"params[{_quote(name)}]" for name in columns["params"]]
-    shown += [f"tags[{_quote(name)}]" for name in columns["tags"]]
-    for name, contexts in columns["metrics"]:
-        shown += [f"metrics[{_quote(name)}]"]
-        shown += [f"metrics[{_quote(name)}][{_quote(context)}]" for context in contexts]
+    shown = list(islice(_list_values(first["columns"]), _MOST_VALUES))
     answer = find_answer("runs")
     assert answer is not None
     found: list[Any] = []
@@ -110,6 +107,20 @@ def _list_runs(store: BrowsedStore, where: str | None) -> dict[str, Any]:
     for run in list(found):
         found += _list_children(store, str(run["key"]), run.get("children", 0))
     return whole | {"runs": found, "offset": 0}
+
+
+def _list_values(columns: dict[str, Any]) -> Iterator[str]:
+    """Yield the values that the table of runs can show as columns."""
+    for name in columns["params"]:
+        yield f"params[{_quote(name)}]"
+    for name in columns["tags"]:
+        yield f"tags[{_quote(name)}]"
+    for name, contexts in columns["metrics"]:
+        yield f"metrics[{_quote(name)}]"
+        for context in contexts:
+            path = [context] if isinstance(context, str) else context
+            if path is not None:
+                yield f"metrics[{_quote(name)}][{', '.join(map(_quote, path))}]"
 
 
 def _list_children(store: BrowsedStore, parent: str, count: int) -> Iterator[Any]:
