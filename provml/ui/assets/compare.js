@@ -37,7 +37,7 @@
 
   // Names runs by the parameters that tell them apart, the end of their id, and the experiment.
   function nameRuns() {
-    const differing = (values?.parts.params || []).filter((entry) => entry.differs && entry.values.every((value) => value === null || String(value).length <= 16));
+    const differing = (values?.parts.params || []).filter((entry) => entry.differs && entry.values.every((value) => value === null || shortNumber(value).length <= 16));
     const told = differing.slice(0, 2);
     const experiments = new Set(runs.map((run) => run.experiment));
     for (const [place, run] of runs.entries()) {
@@ -49,7 +49,7 @@
 
   function shortNumber(text) {
     const number = Number(text);
-    return text === "" || Number.isNaN(number) ? text : ui.number(number);
+    return text === "" || Number.isNaN(number) ? String(text) : ui.number(number);
   }
 
   async function loadValues() {

@@ -27,7 +27,7 @@
       pick("Parameter", params.map((entry) => [entry.name, entry.name]), state.param, (name) => { state.param = name; })),
     ui.element("section", { class: "card" }, ui.element("h2", {}, "Metric by parameter"), scatter, table),
     ui.element("section", { class: "card" }, ui.element("h2", {}, "All parameters that differ"),
-      ui.element("p", { class: "soft small" }, "Each line is a run; its colour is the run's. Point at a line, or move to it with Tab, to read its values."), parallel));
+      ui.element("p", { class: "soft small" }, "Each line is a run, from blue for the lowest value of the metric to orange for the highest. Point at a line, or move to it with Tab, to read its values."), parallel));
 
     function keep() {
       ui.address.set({ metric: metricNames[state.metric], value: state.summary === "last" ? null : state.summary, param: state.param });
@@ -123,7 +123,7 @@
       const text = `${run.label}. ${columns.map((column) => `${column.name}: ${textOf(column.values[index]) ?? "not recorded"}`).join(", ")}`;
       return ui.element("svg:a", { href: ui.link("run", { run: run.key }), class: "parallel-run", "aria-label": text },
         ui.element("svg:title", {}, text), ui.element("svg:polyline", { class: "parallel-reach", points: points.join(" ") }),
-        ui.element("svg:polyline", { class: "parallel-line", points: points.join(" "), style: { stroke: ui.plots.colourAt(index) } }));
+        ui.element("svg:polyline", { class: "parallel-line", points: points.join(" "), style: { stroke: colourOf(columns.at(-1), index) } }));
     });
     const axes = columns.map((column, place) => ui.element("svg:g", { class: "parallel-axis" },
       ui.element("svg:line", { x1: xOf(place), x2: xOf(place), y1: yOf(0), y2: yOf(1) }),
@@ -131,6 +131,11 @@
       ticksOf(column.scale).map(([part, text]) => ui.element("svg:text", { x: xOf(place) + 6, y: yOf(part) + 4 }, cut(text, 14))),
       column.scale.isLog ? ui.element("svg:text", { x: xOf(place), y: HEIGHT - 8, class: "parallel-name soft" }, "log scale") : null));
     ui.fill(host, ui.element("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "parallel", role: "group", "aria-label": "Parallel coordinates" }, lines, axes));
+  }
+
+  function colourOf(metric, index) {
+    const part = metric.scale.at(metric.values[index]);
+    return part === null ? ui.colour("--soft") : `color-mix(in oklab, ${ui.colour("--c1")} ${Math.round(part * 100)}%, ${ui.colour("--c0")})`;
   }
 
   function ticksOf(scale) {

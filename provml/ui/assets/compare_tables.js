@@ -14,18 +14,44 @@ ui.comparison = (() => {
   }
 
   // Makes a table of one value for each run and name. `entries` are [{name, cells}], where `cells` has
-  // an element or a text for each run. Few runs become columns, and many become rows.
+  // an element or a text for each run. Few runs become columns, and many become rows that can be sorted.
   function runTable(entries, runs, caption) {
     const isWide = runs.length > WIDE;
-    const nameHead = (name) => ui.element("th", { scope: isWide ? "col" : "row", class: "name" }, ui.element("bdi", {}, name));
-    const head = isWide ? entries.map((entry) => nameHead(entry.name)) : runs.map((run, place) => ui.element("th", { scope: "col" }, runHead(run, place)));
+    const body = ui.element("tbody", {});
+    const nameHead = (name) => ui.element("th", { scope: "row", class: "name" }, ui.element("bdi", {}, name));
+    const head = isWide ? entries.map((entry) => sortHead(entry, body)) : runs.map((run, place) => ui.element("th", { scope: "col" }, runHead(run, place)));
     const lines = isWide
       ? runs.map((run, place) => [ui.element("th", { scope: "row", class: "name" }, runHead(run, place)), entries.map((entry) => cell(entry.cells[place]))])
       : entries.map((entry) => [nameHead(entry.name), entry.cells.map(cell)]);
+    ui.fill(body, lines.map((line, place) => ui.element("tr", { dataset: { place } }, line)));
     return ui.element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": caption }, ui.element("table", { class: "run-table" },
       ui.element("caption", { class: "hidden-text" }, caption),
-      ui.element("thead", {}, ui.element("tr", {}, ui.element("th", { scope: "col", class: "name" }, isWide ? "Run" : "Name"), head)),
-      ui.element("tbody", {}, lines.map((line) => ui.element("tr", {}, line)))));
+      ui.element("thead", {}, ui.element("tr", {}, ui.element("th", { scope: "col", class: "name" }, isWide ? "Run" : "Name"), head)), body));
+  }
+
+  // Makes the head of a column, which sorts the rows when it is pressed: upwards, then downwards.
+  function sortHead(entry, body) {
+    const head = ui.element("th", { scope: "col" }, ui.element("button", {
+      type: "button", class: "plain sort",
+      onclick: () => {
+        const way = head.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
+        for (const other of head.parentElement.children) other.removeAttribute("aria-sort");
+        head.setAttribute("aria-sort", way);
+        const order = sortPlaces(entry.cells, way === "ascending" ? 1 : -1);
+        const rows = new Map([...body.children].map((row) => [Number(row.dataset.place), row]));
+        body.append(...order.map((place) => rows.get(place)));
+      },
+    }, ui.element("bdi", {}, entry.name)));
+    return head;
+  }
+
+  // Orders places by their values: numbers before texts, and missing values last.
+  function sortPlaces(cells, way) {
+    const keys = cells.map((content) => {
+      const text = content === null ? null : typeof content === "string" ? content : content instanceof Node ? content.textContent : String(content);
+      return text === null ? [2, ""] : text !== "" && !Number.isNaN(Number(text)) ? [0, Number(text)] : [1, text];
+    });
+    return [...keys.keys()].sort((a, b) => keys[a][0] - keys[b][0] || way * (keys[a][1] < keys[b][1] ? -1 : keys[a][1] > keys[b][1] ? 1 : 0) || a - b);
   }
 
   function cell(content) {

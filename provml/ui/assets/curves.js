@@ -7,6 +7,7 @@ ui.curves = (() => {
   const AT_ONCE = 3; // charts that load at the same time
   const MOST_KEPT = 24; // charts that stay drawn when they are out of view
   const EVERY_MS = 1000; // the shortest time between two drawings of a run in progress
+  const MANY_RUNS = 12; // with more runs than this, the legend has a line for each name
   const SERIES_EVERY_MS = 5000;
   const PARAMETERS = ["axis", "smooth", "log", "outliers", "events", "find", "closed", "from", "to", "at", "series", "hide", "without"];
 
@@ -157,7 +158,7 @@ ui.curves = (() => {
         runs.length > 1 ? ui.element("div", { class: "row small" },
           ui.element("button", { type: "button", class: "small", onclick: () => hide(runs.map((run) => run.key), false) }, "Show all runs"),
           ui.element("button", { type: "button", class: "small", onclick: () => hide(runs.map((run) => run.key), true) }, "Hide all")) : null,
-        rows.length ? ui.element("ul", { class: "legend-runs" }, rows) : null);
+        rows.length ? ui.element("ul", { class: rows.length > MANY_RUNS ? "legend-runs many" : "legend-runs" }, rows) : null);
       const focus = legend.contains(document.activeElement) ? [...legend.querySelectorAll("input, button, a, summary")].indexOf(document.activeElement) : -1;
       const top = legend.querySelector(".legend-runs")?.scrollTop || 0;
       ui.fill(legend, box);
@@ -365,9 +366,9 @@ ui.curves = (() => {
     function moveCross(x, y, from) {
       cancelAnimationFrame(crossFrame);
       crossFrame = requestAnimationFrame(() => {
+        const order = from.cross(x, y);
         for (const chart of visible) {
-          if (chart === from) chart.cross(x, y);
-          else chart.cross(x !== null && chart.axis() === from.axis() ? x : null, null);
+          if (chart !== from) chart.cross(x !== null && chart.axis() === from.axis() ? x : null, null, order);
         }
       });
     }

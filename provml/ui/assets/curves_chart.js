@@ -3,7 +3,8 @@
 
 ui.plots.makeChart = (() => {
   const plots = ui.plots;
-  const MOST_VALUES = 16;
+  const MOST_VALUES = 12;
+  const MOST_BESIDE = 6; // values in the charts beside the one with the pointer
   const NEAR_PX = 14;
   const FEW_POINTS = 30;
   const FARTHEST = 1e300;
@@ -147,7 +148,7 @@ ui.plots.makeChart = (() => {
       showNotes();
       element.dataset.drawn = String(Number(element.dataset.drawn || 0) + 1);
       view.dim();
-      if (cross !== null) showCross(cross.x, cross.y);
+      if (cross !== null) showCross(cross.x, cross.y, cross.order);
     }
 
     // Returns a curve with what is drawn of it: its colour, line style and values.
@@ -257,7 +258,7 @@ ui.plots.makeChart = (() => {
       if (axis === "time") {
         const ticks = plots.timeTicks(xRange[0], xRange[1], Math.max(2, plotWidth() / 90));
         Object.assign(x, { tickmode: "array", tickvals: ticks.values, ticktext: ticks.texts });
-      } else if (axis !== "wall") x.nticks = Math.max(2, Math.round(plotWidth() / 80));
+      } else if (axis !== "wall") x.nticks = Math.max(2, Math.round(plotWidth() / 60));
       const y = { ...common, range: valueRange(xRange), type: view.log ? "log" : "linear", nticks: 7, tickformat: "~g" };
       if (view.log) {
         const ticks = plots.logTicks(y.range[0], y.range[1], Math.max(3, plot.clientHeight / 30));
@@ -323,19 +324,27 @@ ui.plots.makeChart = (() => {
     }
 
     // Shows the cross-hair at a position, with the values of the curves there. `y` is the height of the
-    // pointer in pixels; if it is null, another chart or a key set the position.
-    function showCross(x, y) {
+    // pointer in pixels; if it is null, the pointer is in another chart, and `order` has the runs that
+    // are nearest to it there. Returns the runs, with the nearest first.
+    function showCross(x, y, order = []) {
       const now = axes();
-      cross = { x, y };
-      if (now === null || full === null) return;
+      cross = { x, y, order };
+      if (now === null || full === null) return [];
       const left = now.xaxis._offset + now.xaxis.l2p(x);
-      if (!(left >= now.xaxis._offset - 1 && left <= now.xaxis._offset + now.xaxis._length + 1)) { hideCross(); return; }
+      if (!(left >= now.xaxis._offset - 1 && left <= now.xaxis._offset + now.xaxis._length + 1)) { hideCross(); return []; }
       const points = findPoints(x, y, now);
+      if (y === null) points.sort((a, b) => rankOf(a, order) - rankOf(b, order));
       line.hidden = false;
       line.style.setProperty("transform", `translateX(${left}px)`);
-      const listed = points.slice(0, MOST_VALUES).sort((a, b) => a.top - b.top);
+      const listed = points.slice(0, y === null ? MOST_BESIDE : MOST_VALUES).sort((a, b) => a.top - b.top);
       ui.fill(dots, listed.filter((point) => point.top >= now.yaxis._offset && point.top <= now.yaxis._offset + now.yaxis._length).map((point) => ui.element("i", { style: { left: `${point.left}px`, top: `${point.top}px`, background: point.curve.colour } })));
       showValues(x, listed, points, left);
+      return [...new Set(points.map((point) => point.curve.run))];
+    }
+
+    function rankOf(point, order) {
+      const place = order.indexOf(point.curve.run);
+      return place < 0 ? Infinity : place;
     }
 
     // Returns the points of the curves at a position, with the nearest to the pointer first.
@@ -484,7 +493,7 @@ ui.plots.makeChart = (() => {
       if (at < 0) return;
       const now = axes();
       const value = view.log ? Math.log10(curve.shown[at]) : curve.shown[at];
-      cross = { x: curve.x[at], y: now.yaxis._offset + now.yaxis.l2p(value) };
+      cross = { x: curve.x[at], order: [], y: now.yaxis._offset + now.yaxis.l2p(value) };
       view.moveCross(cross.x, cross.y, chart);
       spoken.textContent = `${curve.label}: ${ui.number(curve.shown[at])} at ${plots.positionText(curve.x[at], axis)}`;
     }
@@ -555,7 +564,13 @@ ui.plots.makeChart = (() => {
     const chart = {
       element, series, load, draw, loadZoomed,
       setAxis() { axis = view.axis; full = null; zoomed = null; zoomedTo = null; rows = null; closeMenu(); },
-      cross: (x, y) => { if (menu !== null) return; if (x === null) hideCross(); else showCross(x, y); },
+            // Shows or hides the cross-hair; returns the runs there, with the nearest first.
+      cross(x, y, order) {
+        if (menu !== null) return [];
+        if (x !== null) return showCross(x, y, order);
+        hideCross();
+        return [];
+      },
       axis: () => axis,
       plotOf: () => plot,
       drawn: () => drawn,
