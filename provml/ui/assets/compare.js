@@ -49,7 +49,7 @@
 
   function shortNumber(text) {
     const number = Number(text);
-    return text === "" || Number.isNaN(number) ? String(text) : ui.number(number);
+    return text === "" || Number.isNaN(number) ? String(text) : ui.number(Number(number.toPrecision(3)));
   }
 
   async function loadValues() {

@@ -306,7 +306,7 @@ ui.curves = (() => {
 
     function buildGroup(name, members, isPlain) {
       const grid = ui.element("div", { class: "chart-grid" }, members.map((series) => chartOf(series).element));
-      if (isPlain) return grid;
+      if (isPlain) return [ui.element("h2", { class: "hidden-text" }, "Charts"), grid];
       const title = name === "" ? "Metrics" : name;
       return ui.element("details", {
         class: "chart-group", open: !closed.has(name), dataset: { group: name },
