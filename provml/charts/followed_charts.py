@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from provml.charts.curves import Curve, CurveBuilder
-from provml.charts.selection import ChartedRun, Charts, arrange_charts, choose_series
+from provml.charts.selection import (
+    ChartedRun,
+    Charts,
+    arrange_charts,
+    choose_series,
+    has_name,
+)
 from provml.journal.layout import SAMPLING
 from provml.journal.reader import Journal
 from provml.journal.status import find_created_ns
 from provml.journal.values import DECODE_ERRORS, decode, to_logged_value
 from provml.model.followed_run import FollowedRun
+from provml.model.series import RunSeries
 
 _FEWEST_POINTS: Final = 200
 
@@ -53,7 +60,7 @@ class FollowedCharts:
         charted = [run.charted for run in self._runs]
         chosen = choose_series(charted, self._names, self._contexts, self._by)
         curves = [run.build(own) for run, own in zip(self._runs, chosen, strict=True)]
-        return arrange_charts(charted, curves, self._by, self._log)
+        return arrange_charts(charted, curves, self._names, self._contexts, self._by, self._log)
 
     def close(self) -> None:
         """Close all files."""
@@ -91,7 +98,7 @@ class _FollowedCurves:
                 self._started_ns = find_created_ns(self._run.folder)
             for block in part.blocks:
                 series = block.series
-                if series.kind != SAMPLING and (not self._names or series.name in self._names):
+                if series.kind != SAMPLING and self._is_wanted(series):
                     builder = self._builders.get(series.index)
                     if builder is None:
                         builder = self._builders[series.index] = CurveBuilder(self._points)
@@ -102,7 +109,10 @@ class _FollowedCurves:
                     builder.complete(completion, self._started_ns)
         return is_changed
 
-    def build(self, chosen: Sequence[Any]) -> list[Curve]:
+    def _is_wanted(self, series: RunSeries) -> bool:
+        return not self._names or any(has_name(series, name) for name in self._names)
+
+    def build(self, chosen: Sequence[RunSeries]) -> list[Curve]:
         """Return the curves of the chosen series."""
         empty = CurveBuilder(self._points)
         return [self._builders.get(series.index, empty).build(series) for series in chosen]
