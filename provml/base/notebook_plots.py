@@ -207,6 +207,7 @@ def _build_image(alt: str, width: int, height: int, parts: Sequence[str]) -> str
     )
     encoded = base64.b64encode(picture.encode()).decode("ascii")
     return (
-        f'<img width="{width}" height="{height}" alt="{html.escape(alt)}" '
+        f'<img width="{width}" height="{height}" style="vertical-align: top" '
+        f'alt="{html.escape(alt)}" '
         f'src="data:image/svg+xml;base64,{encoded}">'
     )
