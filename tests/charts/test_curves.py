@@ -136,7 +136,7 @@ def test_readings_of_the_system_stand_beneath_the_metrics(run: provml.Run) -> No
     charts = read_charts([Journal(run.path)], by="step").charts
     assert [(c.title, c.axis, c.apart) for c in charts] == [
         ("loss", "step", False),
-        ("temperature (°C)", "time", True),
+        ("machine temperature (°C)", "time", True),
     ]
 
 
