@@ -260,11 +260,11 @@ class WriterSamples:
         import numpy as np
 
         numbers = np.array(list(series.declared), np.uint32)
-        found: list[tuple[Samples, Slots]] = [(np.empty(0, record_dtype()), np.empty(0, np.int64))]
+        found: list[tuple[Samples, Slots]] = []
         try:
             file = self.files.open_samples()
         except OSError:
-            return found[0]
+            return np.empty(0, record_dtype()), np.empty(0, np.int64)
         with file:
             pending: list[tuple[int, int]] = []
             size = 0
@@ -276,6 +276,8 @@ class WriterSamples:
                         found.append(self._read(file.fileno(), pending, numbers))
                         pending, size = [], 0
             found.append(self._read(file.fileno(), pending, numbers))
+        if len(found) == 1:
+            return found[0]
         return np.concatenate([samples for samples, _ in found]), np.concatenate(
             [slots for _, slots in found]
         )
@@ -285,7 +287,7 @@ class WriterSamples:
         import numpy as np
 
         size = layout.RECORD_SIZE
-        content = memoryview(bytearray(sum(count for _, count in pieces) * size))
+        content = np.empty(sum(count for _, count in pieces) * size, np.uint8).data
         end, lengths = 0, []
         for start, count in pieces:
             room = content[end : end + count * size]
