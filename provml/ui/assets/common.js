@@ -78,6 +78,7 @@ const ui = (() => {
 
   function duration(seconds) {
     if (seconds === null || seconds === undefined) return "–";
+    if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
     if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
     const minutes = Math.floor(seconds / 60);
     if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
