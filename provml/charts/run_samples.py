@@ -54,7 +54,7 @@ class RunSamples:
         """Read what is new.
 
         If the run is being recorded, reads only the new samples. When it has ended, all samples
-        are read again and compared with their checksums. Costs about 40 ms for a million samples.
+        are read again and compared with their checksums. Costs about 80 ms for a million samples.
 
         Raises RunNotFoundError if the folder no longer contains a run.
         """

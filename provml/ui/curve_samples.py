@@ -40,10 +40,13 @@ class SampleCache:
         self._evict()
 
     def _evict(self) -> None:
-        """Forget the runs that were not used for longest, if the summaries take too much memory."""
+        """Forget the runs that were not used for longest, if the summaries take too much memory.
+
+        Keeps at least one run, because it is costly to read a long run at every request.
+        """
         with self._lock:
             total = sum(run.memory_bytes for run in self._runs.values())
-            for path, run in list(self._runs.items()):
+            for path, run in list(self._runs.items())[:-1]:
                 if total <= _MOST_BYTES and len(self._runs) <= _MOST_CACHED:
                     break
                 total -= run.memory_bytes

@@ -41,8 +41,8 @@ def write_static_pages(
 ) -> int:
     """Write the pages of a store to a folder, and return the number of runs that they show.
 
-    The pages show the runs as they are now. They contain at most 2,000 points of each curve, and
-    can't search with conditions.
+    The pages show the runs as they are now. They can't search with conditions, and curves have the
+    detail of 2,000 pixels.
 
     Args:
         store: the store.
