@@ -145,7 +145,10 @@ class WriterSamples:
         # numpy sorts 16-bit integers several times faster than larger ones
         short = owners.astype(np.uint16) if len(self.series) < 2**16 else owners
         order = np.argsort(short, kind="stable")
-        self._summarize(records, slots, owners[order], order)
+        owners = owners[order]
+        starts = find_starts(owners)
+        lengths = np.diff(np.append(starts, len(owners)))
+        self._summarize(records, slots, owners[starts], lengths, order)
 
     def _add_one(self, number: int, records: Samples, slots: Slots) -> None:
         """Add samples that all belong to one series, which need not be sorted."""
@@ -164,7 +167,7 @@ class WriterSamples:
         if own.any():
             records = np.concatenate([tails[own], records])
             slots = np.concatenate([tail_slots[own], slots])
-        self._summarize(records, slots, np.full(len(records), owner), np.arange(len(records)))
+        self._summarize(records, slots, np.array([owner]), np.array([len(records)]), None)
         if len(others):
             tails, tail_slots = self.tails
             self._tails = (
@@ -172,32 +175,31 @@ class WriterSamples:
                 np.concatenate([other_slots, tail_slots]),
             )
 
-    def _summarize(self, records: Samples, slots: Slots, owners: Any, order: Any) -> None:
+    def _summarize(
+        self, records: Samples, slots: Slots, present: Any, lengths: Any, order: Any
+    ) -> None:
         """Summarize all full stretches.
 
         Args:
             records, slots: the samples.
-            owners: the index of the series of each sample, in ascending order.
-            order: for each element of ``owners``, the index of its sample.
+            present: the indices of the series that have samples, in ascending order.
+            lengths: the number of samples of each of these series.
+            order: the indices of the samples, sorted by series; None if there is one series.
         """
         import numpy as np
 
-        if not len(owners):
-            return
-        starts = find_starts(owners)
-        present = owners[starts]
-        ends = np.append(starts[1:], len(owners))
-        used = (ends - starts) // STRETCH * STRETCH
-        if len(present) == 1 and len(records) == len(owners):
+        used = lengths // STRETCH * STRETCH
+        if order is None:
             end = int(used[0])
             samples, own_slots = records[:end], slots[:end]
             # a view would keep the whole chunk in memory
             self._tails = records[end:].copy(), slots[end:].copy()
         else:
-            place = np.arange(len(owners)) - np.repeat(starts, ends - starts)
-            is_full = place < np.repeat(used, ends - starts)
-            samples, own_slots = take_records(records, order[is_full]), slots[order[is_full]]
-            rest = order[~is_full]
+            starts = np.cumsum(lengths) - lengths
+            place = np.arange(len(order)) - np.repeat(starts, lengths)
+            is_full = place < np.repeat(used, lengths)
+            full, rest = order[is_full], order[~is_full]
+            samples, own_slots = take_records(records, full), slots[full]
             self._tails = take_records(records, rest), slots[rest]
         samples, own_slots = samples.reshape(-1, STRETCH), own_slots.reshape(-1, STRETCH)
         if not len(samples):
