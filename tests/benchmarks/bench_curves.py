@@ -12,6 +12,7 @@ checksums, NaN, steps or JSON. With ``--draw``, Chromium draws the answer with p
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import shutil
@@ -209,6 +210,9 @@ def main() -> None:
     given = parser.parse_args()
     if given.answer is not None:
         print(json.dumps(answer(given.answer, given.zooms)))
+        return
+    if importlib.util.find_spec("orjson") is None:
+        print("budget: not measured, because orjson is not installed")
         return
     with tempfile.TemporaryDirectory() as name:
         if given.quick:
