@@ -10,6 +10,7 @@ Imports `rows`, `tables`, `model` and `journal`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from provml.errors import ProvMLError
@@ -17,7 +18,13 @@ from provml.journal.follower import WriterState
 from provml.journal.layout import SAMPLING, Record
 from provml.journal.reader import Journal
 from provml.journal.status import read_run_state
-from provml.lineage.rows import Row, Rows, build_curve_rows, build_series_row
+from provml.lineage.rows import (
+    Row,
+    Rows,
+    build_curve_rows,
+    build_identity_cells,
+    build_summary_cells,
+)
 from provml.lineage.tables import TABLES
 from provml.model.live_series import LiveSeries
 from provml.model.series import RunSeries
@@ -57,6 +64,16 @@ _STEP, _EPOCH = (
 )
 
 
+@dataclass(slots=True)
+class _SeriesRow:
+    """A row of the table ``series``, and what it was built from."""
+
+    units: int
+    identity: Row
+    count: int = -1
+    row: Row = ()
+
+
 class LiveRun:
     """A run in progress: its rows, and what has changed since they were built.
 
@@ -81,7 +98,7 @@ class LiveRun:
         self._lacks_epochs = any(
             row[_STEP] is not None and row[_EPOCH] is None for row in rows["artifacts"]
         )
-        self._cells: dict[int, tuple[int, int, Row]] = {}
+        self._series_rows: dict[int, _SeriesRow] = {}
         records = self._series.update()
         self._states = self._series.follower.read_states()
         self._reason = read_run_state(self._folder).reason
@@ -173,12 +190,14 @@ class LiveRun:
         self.rows["runs"] = [tuple(own)]
 
     def _series_row(self, run: Any, series: RunSeries) -> Row:
-        key = series.count, len(series.units)
-        known = self._cells.get(series.index)
-        if known is None or known[:2] != key:
-            known = *key, (run, *build_series_row(series))
-            self._cells[series.index] = known
-        return known[2]
+        known = self._series_rows.get(series.index)
+        if known is None or known.units != len(series.units):
+            known = _SeriesRow(len(series.units), (run, *build_identity_cells(series)))
+            self._series_rows[series.index] = known
+        if known.count != series.count:
+            known.count = series.count
+            known.row = (*known.identity, *build_summary_cells(series))
+        return known.row
 
 
 def _count_others(records: Iterable[Record]) -> int:
