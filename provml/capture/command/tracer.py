@@ -32,7 +32,7 @@ PRIVILEGED: Final = frozenset(
     )
 )
 _OPTIONS: Final = (
-    *("-DDD", "-f", "--seccomp-bpf", "-z", "-ttt", "-q", "-s0", "-I4", "-esignal=none"),
+    *("-DDD", "-f", "--seccomp-bpf", "-z", "-ttt", "-q", "-s0", "-I4", "-A", "-esignal=none"),
     f"-etrace={','.join(TRACED_CALLS)}",
 )
 _PROBE_TIMEOUT_S: Final = 5.0
