@@ -50,6 +50,7 @@ _SHORT_WAIT_S: Final = 0.005
 _LONG_WAIT_S: Final = 0.1
 _END_WAIT_S: Final = 30.0
 _QUIET_S: Final = 0.3
+_LOOK_AFTER_S: Final = 0.05
 _LAG_NS: Final = 10_000_000
 """The maximum time by which a file system's timestamps may lag behind the clock."""
 _FREED_BYTES: Final = 16 * 2**20
@@ -400,18 +401,23 @@ class TraceFollower:
         Returns:
             Whether strace has ended. strace runs as long as any process of the command runs.
         """
-        until_s = time.monotonic() + _END_WAIT_S
-        quiet_s, size = time.monotonic(), -1
-        while not (ended := self._reader.is_over or not self._is_traced()):
+        started_s = time.monotonic()
+        quiet_s, size = started_s, -1
+        while not (ended := self._reader.is_over):
+            # strace usually writes the command's end at once, and looking for it is slow
+            is_late = time.monotonic() > started_s + _LOOK_AFTER_S
+            if (is_late or self._tracer) and (ended := not self._is_traced()):
+                break
             now = os.fstat(self._fd).st_size
             if now != size:
                 size, quiet_s = now, time.monotonic()
             # strace may be late on a busy machine, but it always writes the command's end
             wait_s = _QUIET_S if self._reader.has_ended(self._pid) else _END_WAIT_S
-            if time.monotonic() > min(quiet_s + wait_s, until_s) or self.trouble is not None:
+            until_s = min(quiet_s + wait_s, started_s + _END_WAIT_S)
+            if time.monotonic() > until_s or self.trouble is not None:
                 break
             self._awake.set()
-            time.sleep(_SHORT_WAIT_S)
+            time.sleep(_SHORT_WAIT_S if is_late else _SHORT_WAIT_S / 5)
         self._is_over = True
         self._awake.set()
         self._thread.join()
