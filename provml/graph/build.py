@@ -59,6 +59,7 @@ HAD_PLAN: Final = "hadPlan"
 _TIMES: Final = {"prov:startTime": "start_ns", "prov:endTime": "end_ns", "prov:time": "time_ns"}
 _COLUMNS: Final = (NameColumn, TimeColumn, ValueColumn)
 _SHARED_COLUMNS: Final = 2
+_RELATED_RUN: Final = "provml:RelatedRun"
 
 
 def run_graph(mapping: RunMapping, graph: Graph | None = None) -> Graph:
@@ -145,7 +146,8 @@ class _GraphBuilder:
             known = self.graph.nodes.get(iri)
             if known:  # another run, or an edge, has already added this node
                 node["bundles"] = known["bundles"] + node["bundles"]
-                node |= {key: value for key, value in known.items() if key != "bundles"}
+                if _RELATED_RUN not in known["types"]:  # else this is the run itself
+                    node |= {key: value for key, value in known.items() if key != "bundles"}
             self.graph.add_node(iri, **node)
             return
         assert statement.id is not None
