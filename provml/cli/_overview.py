@@ -15,11 +15,11 @@ from typing import Any
 from provml.base.file_events import FILES_CAPTURED, FILES_LEFT_OUT, FILES_WATCHED
 from provml.base.store_files import OpenFolder, store_root
 from provml.cli._children import SeenChildren, read_children
-from provml.cli._kept_output import OUTPUT_NAMES, copy_path, read_last_lines
 from provml.cli._terminal import duration_s, exact, time_text
 from provml.export import DOCUMENT_STEM
 from provml.journal import layout
 from provml.journal.history import RecordedSpan, find_spans
+from provml.journal.kept_copies import OUTPUT_NAMES, copy_path, read_last_lines
 from provml.journal.layout import Record
 from provml.journal.reader import Journal
 from provml.journal.reading_summaries import READING_SUMMARY, find_old_summaries

@@ -20,10 +20,10 @@ from provml.base.file_events import FILES_LEFT_OUT, FILES_WATCHED
 from provml.base.store_files import store_root
 from provml.cli import _terminal as terminal
 from provml.cli._follow import follow_option, redraw_until_end
-from provml.cli._kept_output import copy_path, open_copy, printable_line
 from provml.cli._options import examples, json_option, run_argument, store_option
 from provml.errors import StoreError
 from provml.journal.description import RunReference, read_reference
+from provml.journal.kept_copies import copy_path, open_copy, printable_line
 from provml.journal.reader import is_run_folder
 from provml.journal.store import find_run
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from typing import Any, Final
 
 LOCK_KIND: Final = "flock"
@@ -45,3 +46,16 @@ def is_lock_held(fd: int, writer: dict[str, Any]) -> bool | None:
         return None
     is_same_mount = writer.get("file_system") == os.fstat(fd).st_dev
     return False if writer.get("lock") == LOCK_KIND and is_same_mount else None
+
+
+def look_for_lock(fd: int, writer: dict[str, Any]) -> bool | None:
+    """Return what `is_lock_held` returns, for a descriptor that stays open.
+
+    `is_lock_held` takes a free lock, and keeps it until the descriptor is closed. This function
+    releases it.
+    """
+    is_held = is_lock_held(fd, writer)
+    if not is_held:
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_UN)
+    return is_held

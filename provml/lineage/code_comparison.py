@@ -56,14 +56,24 @@ class CodeComparison:
     """The differences between the code of the first run and the code of the other runs.
 
     Attributes:
-        diffs: the lines of the diffs of each file that differs, by the file's name.
+        by_run: for each run that differs from the first run, the lines of the diff of each file
+            that differs, by the file's name.
         unrecorded: the runs that recorded no code.
         notes: messages about files that can't be compared.
     """
 
-    diffs: dict[str, list[str]] = field(default_factory=dict)
+    by_run: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     unrecorded: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def diffs(self) -> dict[str, list[str]]:
+        """The lines of the diffs of all runs, by the file's name."""
+        found: dict[str, list[str]] = {}
+        for files in self.by_run.values():
+            for name, lines in files.items():
+                found.setdefault(name, []).extend(lines)
+        return dict(sorted(found.items()))
 
 
 def is_code(row: dict[str, Any]) -> bool:
@@ -96,7 +106,7 @@ def compare_code(database: QuestionDatabase, runs: list[str]) -> CodeComparison:
             labels = f"{known[0]}/{name}", f"{run}/{name}"
             lines = list(_diff_files(labels, *sides, result.notes))
             if lines:
-                result.diffs.setdefault(name, []).extend(lines)
+                result.by_run.setdefault(run, {})[name] = lines
                 lines_left -= len(lines)
     return result
 

@@ -96,12 +96,14 @@ class RecordedName:
             ``reading_summary`` or ``metric``. The kind that the expression states comes first.
         name: the name as it was logged.
         contexts: two encoded paths of a metric's context: the path as given, and the path in its
-            standard form. None if the expression does not name a context.
+            standard form. Empty for the samples without a context; None for all contexts.
+        field: the field of a metric, such as ``last`` or ``min``.
     """
 
     kinds: tuple[str, ...]
     name: str
     contexts: tuple[str, ...] | None = None
+    field: str = "last"
 
 
 def _is_number(value: object) -> bool:
@@ -142,6 +144,14 @@ def compile_value(expression: str) -> tuple[Sql, Sql]:
     found = compiler.value(node)
     null = Sql("NULL")
     return found.number or null, found.text or null
+
+
+def find_recorded_name(value: str) -> RecordedName | None:
+    """Return the name that a value of ``--show`` refers to; None if it is not a recorded name.
+
+    Raises QueryError if the value is not valid.
+    """
+    return next(iter(find_names(value, is_condition=False)), None)
 
 
 def find_names(expression: str, *, is_condition: bool) -> list[RecordedName]:
@@ -464,6 +474,7 @@ class _Compiler:
             if None in keys:
                 if len(keys) > 1:
                     self._refuse(node, "None can't be combined with the name of a context")
+                contexts = ()
                 where += " AND x.context IS NULL"
             else:
                 given, standard = encoded_path(keys), encoded_path(standard_path(keys))
@@ -478,7 +489,7 @@ class _Compiler:
                         " THEN ? ELSE ? END"
                     )
                     params += [params[0], given, given, standard]
-        self.names.append(RecordedName(("metric",), name, contexts))
+        self.names.append(RecordedName(("metric",), name, contexts, field))
         picked = {"min": "min(x.min)", "max": "max(x.max)", "count": "sum(x.count)"}
         number = picked.get(field, f"max_by({_no_nan('x.last')}, x.last_ns)")
         text = Sql(f"(SELECT {number} FROM series x WHERE {where})", tuple(params))

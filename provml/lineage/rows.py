@@ -24,6 +24,7 @@ from provml.model.mapping import RunMapping, run_prefixes
 from provml.model.names import encode_name, encoded_path
 from provml.model.relations import FORMAL
 from provml.model.series import Block, RunSeries, SeriesTable
+from provml.model.series_shape import find_telling_series
 from provml.model.statements import Iri, Literal, Name, Statement
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def build_rows(run: str, journal: Journal, fingerprint: str) -> Rows:
         JournalError: a newer version of provml recorded the run.
         OSError: the run's files can't be read.
     """
-    mapping = RunMapping(journal, "series")
+    mapping = RunMapping(journal, "series", with_shapes=True)
     statements = [single for made in mapping.statements() for single in made.singly()]
     graph = RunGraph(statements)
     rows: Rows = {name: [] for name in TABLES}
@@ -78,7 +79,8 @@ def build_rows(run: str, journal: Journal, fingerprint: str) -> Rows:
     iris = mapping.prefixes()
     rows["nodes"] = [(run, *_node_row(node, iris)) for node in graph.nodes.values()]
     rows["edges"] = [(run, *_edge_row(edge)) for edge in graph.edges]
-    rows["series"] = [(run, *_series_row(series)) for series in mapping.series.all]
+    rows["series"] = [(run, *build_series_row(series)) for series in mapping.series.all]
+    rows["curves"] = build_curve_rows(run, mapping.series.all)
     contents = {node: content_key(run, graph.nodes[node]) for node in graph.contents}
     rows["artifacts"] = [(run, *row) for row in _artifact_rows(graph, contents)]
     flows = {(contents[e], contents[c]) for e, c in graph.flows() if contents[e] != contents[c]}
@@ -340,7 +342,8 @@ def _edge_row(edge: Statement) -> Row:
     )
 
 
-def _series_row(series: RunSeries) -> Row:
+def build_series_row(series: RunSeries) -> Row:
+    """Build a row of the table ``series``, without the name of the run."""
     last = typed_literal(series.last) if series.count else None
     return (
         series.kind,
@@ -357,6 +360,15 @@ def _series_row(series: RunSeries) -> Row:
         series.first_ns,
         series.last_ns,
     )
+
+
+def build_curve_rows(run: str, table: list[RunSeries]) -> list[Row]:
+    """Build the row of the table ``curves``, if any metric of the run has a curve."""
+    series = find_telling_series(table)
+    if series is None or series.shape is None:
+        return []
+    context = None if series.context is None else encoded_path(series.context)
+    return [(run, series.name, context, series.count, series.shape.points())]
 
 
 def _series_target(series: RunSeries) -> str | None:
@@ -525,6 +537,7 @@ def arrow_schema(columns: tuple[SqlColumn, ...]) -> pa.Schema:
         "DOUBLE": pa.float64(),
         "BOOLEAN": pa.bool_(),
         "TIMESTAMP": pa.timestamp("us"),
+        "DOUBLE[]": pa.list_(pa.float64()),
     }
     return pa.schema([(column.name, types[column.type]) for column in columns])
 

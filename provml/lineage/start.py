@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from provml.base.text import printable_path
+from provml.base.text import is_unicode, printable_path
 from provml.collect.content import describe_path
 from provml.errors import ProvMLError, QueryError, RunNotFoundError
 from provml.journal.reader import is_run_folder
@@ -66,28 +66,59 @@ def find_start(
     found = LineageStart(named)
     if _path_exists(text):
         return _start_from_path(database, found, Path(text))
-    text = named
+    if _start_from_record(database, found):
+        return found
+    try:
+        folder = find_run(named, database.store)
+    except (RunNotFoundError, OSError, ValueError):
+        raise QueryError(
+            f"{named!r} was not found: no such file exists, and the store {database.store} has no "
+            "content, run or node with this name"
+        ) from None
+    return _start_from_run(database, found, folder)
+
+
+def find_recorded_start(database: QuestionDatabase, start: str) -> LineageStart:
+    """Find the recorded content or node that a text refers to.
+
+    Looks only at what the runs recorded, not at the files of this machine, so the text may come
+    from anyone. Raises QueryError if no run recorded content, a digest, a path, a name or a node
+    with this text.
+    """
+    found = LineageStart(start)
+    if not is_unicode(start):
+        raise QueryError(f"{start!r:.80} contains a lone surrogate: use valid Unicode")
+    if _select_artifacts(database, "content = ?", [start]):
+        found.contents = {start}
+        return found
+    if start and _start_from_record(database, found):
+        return found
+    raise QueryError(f"no run in the store made or used {start!r}")
+
+
+def start_from_run(database: QuestionDatabase, folder: Path) -> LineageStart:
+    """Start from a run of the store. Raises QueryError if the tables do not contain the run."""
+    return _start_from_run(database, LineageStart(folder.name), folder)
+
+
+def _start_from_record(database: QuestionDatabase, found: LineageStart) -> bool:
+    """Start from the recorded content or node that the start's text refers to.
+
+    Returns whether there is any.
+    """
+    text = found.text
     for query, value in _start_queries(text):
         rows = _select_artifacts(database, query, [value] * query.count("?"))
         is_digest = len(text) == _DIGEST_LENGTH and "starts_with" in query
         if not rows and is_digest and _start_from_member(database, found, value):
-            return found
+            return True
         digests = {row["content"] for row in rows}
         if "starts_with" in query and len(digests) > 1:
             raise QueryError(f"{len(digests)} digests begin with {text}: add more digits")
         if rows:
             found.contents = digests
-            return found
-    if _start_from_node(database, found):
-        return found
-    try:
-        folder = find_run(text, database.store)
-    except (RunNotFoundError, OSError, ValueError):
-        raise QueryError(
-            f"{text!r} was not found: no such file exists, and the store {database.store} has no "
-            "content, run or node with this name"
-        ) from None
-    return _start_from_run(database, found, folder)
+            return True
+    return _start_from_node(database, found)
 
 
 def _start_queries(text: str) -> Iterator[tuple[str, str]]:

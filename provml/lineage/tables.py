@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-TABLES_VERSION: Final = 4
+TABLES_VERSION: Final = 5
 """The version of the table format. The tables' folder is named after the version, so provml never
 touches tables in another version of the format."""
 
@@ -122,6 +122,17 @@ TABLES: Final[dict[str, tuple[SqlColumn, ...]]] = {
         ),
         SqlColumn("first_ns", "BIGINT", f"time of the first sample: {_TIME}"),
         SqlColumn("last_ns", "BIGINT", f"time of the last sample: {_TIME}"),
+    ),
+    "curves": (
+        _RUN,
+        SqlColumn("name", "VARCHAR", "the metric that tells most about how the run went"),
+        SqlColumn("context", "VARCHAR", "as in `series`"),
+        SqlColumn("count", "BIGINT", "number of samples"),
+        SqlColumn(
+            "y",
+            "DOUBLE[]",
+            "means of up to 40 consecutive parts of the series; null for a part without numbers",
+        ),
     ),
     "artifacts": (
         _RUN,

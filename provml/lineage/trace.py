@@ -99,6 +99,11 @@ class Lineage(HasTable):
             self._params = found
         return self._params
 
+    def read_metrics(self, runs: Iterable[str]) -> list[Row]:
+        """Return the rows of the table ``series`` for the metrics of some of the lineage's runs."""
+        rows = _select_by_keys(self._database, "series", "run", runs)
+        return [row for row in rows if row["kind"] == "metric"]
+
     def __repr__(self) -> str:
         return (
             f"<provml.lineage.Lineage {self.direction} of {self.start!r}: {len(self.contents)} "

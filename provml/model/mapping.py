@@ -92,12 +92,15 @@ class RunMapping:
         samples: the number of samples, including the readings.
     """
 
-    def __init__(self, journal: Journal, detail: str | None = None) -> None:
+    def __init__(
+        self, journal: Journal, detail: str | None = None, with_shapes: bool = False
+    ) -> None:
         """Find the series, contexts and steps in a journal, and choose the level of detail.
 
         Args:
             detail: ``sample``, ``series``, or None to choose ``sample`` for up to a million samples
                 and ``series`` for more.
+            with_shapes: whether to find the shape of each metric, at the level ``series``.
 
         Raises:
             ExportError: the detail is neither ``sample`` nor ``series``.
@@ -108,7 +111,7 @@ class RunMapping:
         wanted = detail or (
             "sample" if _sample_capacity(journal) <= SAMPLE_DETAIL_LIMIT else "series"
         )
-        self._survey = survey(journal, every_step=wanted == "sample")
+        self._survey = survey(journal, wanted == "sample", with_shapes)
         self._collectors = frozenset(self._survey.collectors)
         self.readings: int = self._count(self._collectors)
         self.samples: int = self._count({s.kind for s in self._survey.series.all} - {SAMPLING})

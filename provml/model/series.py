@@ -20,6 +20,7 @@ from provml.journal.record_parsing import Series
 from provml.journal.sample_reading import to_int64
 from provml.journal.values import to_logged_value
 from provml.model.damage import DamagedRecordError, decode_field
+from provml.model.series_shape import SeriesShape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +45,8 @@ class RunSeries:
     A series is identified by its kind, context, name, rank and target (a model or artifact).
 
     ``minimum``, ``maximum`` and ``mean`` ignore NaN and values that are not numbers. Only series of
-    readings have a mean. ``last`` is the last value that the last writer wrote.
+    readings have a mean. ``last`` is the last value that the last writer wrote. ``shape`` is None
+    unless it is wanted.
     """
 
     def __init__(self, identity: SeriesIdentity, index: int) -> None:
@@ -60,6 +62,8 @@ class RunSeries:
         self.total = 0.0
         self.numbers = 0
         self.writers: list[WriterFiles] = []
+        self.shape: SeriesShape | None = None
+        self._last_place = (-1, -1)
 
     @property
     def kind(self) -> str:
@@ -105,8 +109,37 @@ class RunSeries:
             self.maximum = high if self.maximum is None else max(high, self.maximum)
         if self.kind != "metric" and not isinstance(block.values, list):
             self._add_up(block.values)
-        last_value = block.values[-1]
-        self.last = last_value if isinstance(block.values, list) else last_value.item()
+        if self.shape is not None:
+            self.shape.add(block.values)
+        # blocks of one chunk may come out of order, so compare their places
+        place = block.writer, int(block.number[-1])
+        if place > self._last_place:
+            self._last_place = place
+            last_value = block.values[-1]
+            self.last = last_value if isinstance(block.values, list) else last_value.item()
+
+    def add_number(self, time_ns: int, value: float, place: tuple[int, int]) -> None:
+        """Add one sample whose value is a number. For a few samples, cheaper than `add`.
+
+        Args:
+            time_ns: the time of the sample.
+            value: the value, a float or an int.
+            place: the index of the writer, and the position of the sample among the samples of its
+                series and writer.
+        """
+        self.count += 1
+        self.first_ns = time_ns if self.first_ns is None else min(time_ns, self.first_ns)
+        self.last_ns = time_ns if self.last_ns is None else max(time_ns, self.last_ns)
+        if value == value:  # not NaN
+            self.minimum = value if self.minimum is None else min(value, self.minimum)
+            self.maximum = value if self.maximum is None else max(value, self.maximum)
+            if self.kind != "metric":
+                self.total += value
+                self.numbers += 1
+        if self.shape is not None:
+            self.shape.add_number(value)
+        if place > self._last_place:
+            self._last_place, self.last = place, value
 
     def _add_up(self, values: Any) -> None:
         import numpy as np
@@ -179,8 +212,15 @@ def _find_extremes(values: Any) -> tuple[Number, Number] | None:
 class SeriesTable:
     """All series of a run, in the order in which they were first declared."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, with_shapes: bool = False) -> None:
+        """Read which series the run has.
+
+        Args:
+            journal: the run's journal.
+            with_shapes: whether to find the shape of each metric.
+        """
         self.all: list[RunSeries] = []
+        self._with_shapes = with_shapes
         self._by_identity: dict[SeriesIdentity, RunSeries] = {}
         self._declared: list[tuple[WriterFiles, dict[int, tuple[Series, RunSeries]]]] = []
         self._kept: list[Block] | None = None
@@ -199,6 +239,8 @@ class SeriesTable:
         series = self._by_identity.get(identity)
         if series is None:
             series = RunSeries(identity, len(self.all))
+            if self._with_shapes and series.kind == "metric":
+                series.shape = SeriesShape()
             self._by_identity[identity] = series
             self.all.append(series)
         if declared.unit is not None and declared.unit not in series.units:

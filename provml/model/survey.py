@@ -177,16 +177,17 @@ class Survey:
         self.numbers.setdefault(path, len(self.numbers))
 
 
-def survey(journal: Journal, every_step: bool) -> Survey:
+def survey(journal: Journal, every_step: bool, with_shapes: bool = False) -> Survey:
     """Read a journal and collect the facts about the run that later passes need.
 
     Args:
         journal: the run's journal.
         every_step: whether to collect all steps. If False, collect only the steps that records
             other than samples, such as events or models, refer to.
+        with_shapes: whether to find the shape of each metric.
     """
     state = journal.state()
-    result = Survey(journal, state, SeriesTable(journal))
+    result = Survey(journal, state, SeriesTable(journal, with_shapes))
     result.include(None, state.started_ns, state.ended_ns or state.started_ns)
     result.old_summaries = find_old_summaries(journal)
     clock_changed = False

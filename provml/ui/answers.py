@@ -21,7 +21,7 @@ ANSWERS: Final = {
     "curves": "provml.ui.curve_data:answer_curves",
     "compare": "provml.ui.comparison:answer_comparison",
     "run": "provml.ui.run_view:answer_run",
-    "output": "provml.ui.run_view:answer_output",
+    "output": "provml.ui.kept_output:answer_output",
     "events": "provml.ui.run_view:answer_events",
     "files": "provml.ui.run_view:answer_files",
     "validity": "provml.ui.run_view:answer_validity",

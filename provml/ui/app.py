@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import asyncio
+import gzip
+import hashlib
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import quote
 
 import orjson
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from provml.errors import ProvMLError, RunNotFoundError, SeriesNotFoundError
 from provml.ui.answers import find_answer
 from provml.ui.guard import Guard
+from provml.ui.news import News
 from provml.ui.pages import PAGES, build_page, media_type, read_asset
 from provml.ui.queries import Query
+from provml.ui.run_documents import write_graph, write_temporary
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from starlette.requests import Request
 
     from provml.ui.browsed_store import BrowsedStore
 
 _ABSENT: Final = (RunNotFoundError, SeriesNotFoundError)
+_DOCUMENTS_AT_ONCE: Final = 2
+_GRAPH_POLICY: Final = "frame-ancestors 'self'"
+"""The rest of the graph page's policy is in the page, because it names the page's scripts."""
 
 
 def build_app(store: BrowsedStore, token: str | None = None) -> Guard:
@@ -37,8 +49,13 @@ def build_app(store: BrowsedStore, token: str | None = None) -> Guard:
         Route("/{page}.html", site.page),
         Route("/assets/{name}", site.asset),
         Route("/data/{name}", site.data),
+        Route("/live", site.live),
+        Route("/graph/{experiment}/{run}.html", site.graph),
+        Route("/download/{experiment}/{run}/{format}", site.download),
     ]
-    return Guard(Starlette(routes=routes), token)
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False
+    return Guard(app, token)
 
 
 class _Site:
@@ -46,6 +63,8 @@ class _Site:
 
     def __init__(self, store: BrowsedStore) -> None:
         self._store = store
+        self._news = News(store.path)
+        self._documents = asyncio.Semaphore(_DOCUMENTS_AT_ONCE)
 
     async def redirect(self, request: Request) -> Response:
         return RedirectResponse("index.html", 307)
@@ -58,24 +77,80 @@ class _Site:
 
     async def asset(self, request: Request) -> Response:
         name = request.path_params["name"]
-        content = await run_in_threadpool(read_asset, name)
-        if content is None:
+        try:
+            asset = await run_in_threadpool(_load_asset, name)
+        except ProvMLError as error:
+            return _describe_error(error)
+        if asset is None:
             return _error_answer("there is no such file", "NotFound", 404)
-        return Response(content, media_type=media_type(name))
+        headers = {"etag": asset.tag, "cache-control": "no-cache", "vary": "accept-encoding"}
+        if request.headers.get("if-none-match") == asset.tag:
+            return Response(status_code=304, headers=headers)
+        content = asset.content
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers["content-encoding"] = "gzip"
+            content = asset.compressed
+        return Response(content, headers=headers, media_type=media_type(name))
 
     async def data(self, request: Request) -> Response:
-        answer = find_answer(request.path_params["name"])
-        if answer is None:
-            return _error_answer("there is no such data", "NotFound", 404)
         try:
+            answer = find_answer(request.path_params["name"])
+            if answer is None:
+                return _error_answer("there is no such data", "NotFound", 404)
             query = Query(request.query_params.multi_items())
             made = await run_in_threadpool(answer, self._store, query)
-        except ProvMLError as error:
-            status = 404 if isinstance(error, _ABSENT) else 400
-            return _error_answer(str(error), type(error).__name__, status)
-        except OSError as error:
-            return _error_answer(str(error), type(error).__name__, 500)
+        except (ProvMLError, OSError) as error:
+            return _describe_error(error)
         return _json_answer(made, 200)
+
+    async def live(self, request: Request) -> Response:
+        if self._news.is_full:
+            return _error_answer("too many pages are open: close some", "TooMany", 503)
+        return StreamingResponse(self._news.messages(), media_type="text/event-stream")
+
+    async def graph(self, request: Request) -> Response:
+        try:
+            async with self._documents:
+                page = await run_in_threadpool(write_graph, self._find_run(request))
+        except (ProvMLError, OSError) as error:
+            return _describe_error(error)
+        headers = {"content-security-policy": _GRAPH_POLICY}
+        return Response(page, media_type="text/html", headers=headers)
+
+    async def download(self, request: Request) -> Response:
+        try:
+            folder, format_name = self._find_run(request), request.path_params["format"]
+            async with self._documents:
+                name, chunks = await run_in_threadpool(write_temporary, folder, format_name)
+        except (ProvMLError, OSError) as error:
+            return _describe_error(error)
+        headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
+        return StreamingResponse(chunks, media_type="application/octet-stream", headers=headers)
+
+    def _find_run(self, request: Request) -> Path:
+        place = request.path_params
+        return self._store.run_folder(f"{place['experiment']}/{place['run']}")
+
+
+class _Asset(NamedTuple):
+    """A file that the pages load, with a tag that changes with its content."""
+
+    content: bytes
+    compressed: bytes
+    tag: str
+
+
+@cache
+def _load_asset(name: str) -> _Asset | None:
+    content = read_asset(name)
+    if content is None:
+        return None
+    return _Asset(content, gzip.compress(content), f'"{hashlib.sha256(content).hexdigest()}"')
+
+
+def _describe_error(error: ProvMLError | OSError) -> Response:
+    status = 404 if isinstance(error, _ABSENT) else 400 if isinstance(error, ProvMLError) else 500
+    return _error_answer(str(error), type(error).__name__, status)
 
 
 def _json_answer(content: Any, status: int) -> Response:

@@ -35,17 +35,55 @@ class Page(NamedTuple):
     Attributes:
         title: the title, before it is known what the page shows.
         scripts: the page's scripts, in the order of loading.
+        styles: the page's own style sheets, in the order of loading.
     """
 
     title: str
     scripts: tuple[str, ...]
+    styles: tuple[str, ...] = ()
 
+
+_CURVES: Final = ("curves_data.js", "curves_chart.js", "curves.js")
+"""The scripts of charts. They load plotly when the first chart needs it."""
 
 PAGES: Final = {
-    "index": Page("Runs", ("runs.js",)),
-    "compare": Page("Compare", ("plotly.min.js", "curves.js", "compare.js")),
-    "run": Page("Run", ("plotly.min.js", "curves.js", "run.js")),
-    "file": Page("File", ("lineage.js", "file.js")),
+    "index": Page(
+        "Runs",
+        (
+            "runs_values.js",
+            "runs_data.js",
+            "runs_grid.js",
+            "runs_search.js",
+            "runs_columns.js",
+            "runs.js",
+        ),
+        ("runs.css",),
+    ),
+    "compare": Page(
+        "Compare",
+        (
+            *_CURVES,
+            "compare_tables.js",
+            "compare_code.js",
+            "compare_relations.js",
+            "compare_exported.js",
+            "compare.js",
+        ),
+        ("curves.css", "compare.css"),
+    ),
+    "run": Page(
+        "Run",
+        (
+            *_CURVES,
+            "run_parts.js",
+            "run_overview.js",
+            "run_lists.js",
+            "run_output.js",
+            "run.js",
+        ),
+        ("curves.css", "run.css"),
+    ),
+    "file": Page("File", ("lineage.js", "file_digest.js", "file.js"), ("file.css",)),
 }
 _NAVIGATION: Final = (("index", "Runs"), ("file", "Files"))
 _MEDIA_TYPES: Final = {
@@ -79,6 +117,8 @@ def build_page(name: str, store_name: str, *, live: bool) -> bytes:
     for key, text in content.items():
         shell = shell.replace("{" + key + "}", html.escape(text))
     shell = shell.replace("{links}", links).replace("{settings}", _inert_json(settings))
+    styles = "".join(f'<link rel="stylesheet" href="assets/{style}">\n' for style in page.styles)
+    shell = shell.replace("{styles}", styles)
     tags = "".join(f'<script src="assets/{script}"></script>\n' for script in scripts)
     return shell.replace("{scripts}", tags.replace("assets/../", "")).encode()
 

@@ -13,7 +13,6 @@ import uvicorn
 from provml.errors import InvalidArgumentError
 from provml.ui.app import build_app
 from provml.ui.browsed_store import BrowsedStore
-from provml.ui.guard import is_loopback
 
 _FIRST_PORT: Final = 5217
 _PORTS: Final = 20
@@ -24,7 +23,7 @@ def serve(
     store: Path,
     host: str,
     port: int | None,
-    make_token: Callable[[], str],
+    token: str | None,
     announce: Callable[[str], None],
 ) -> None:
     """Serve the pages of a store until the process gets SIGINT or SIGTERM.
@@ -33,13 +32,12 @@ def serve(
         store: the store's folder.
         host: the address to listen on.
         port: the port to listen on; 0 for any free port, None for the first free port of a few.
-        make_token: makes the token, which is needed if the address is not of this machine only.
+        token: the token that every request needs; None to answer only requests from this machine.
         announce: receives the address of the pages when the server listens.
 
     Raises:
         InvalidArgumentError: the address or the port can't be used.
     """
-    token = None if is_loopback(host) else make_token()
     listening = _listen(host, port)
     own_host, own_port = listening.getsockname()[:2]
     shown = f"[{own_host}]" if ":" in own_host else own_host
@@ -64,6 +62,7 @@ def _listen(host: str, port: int | None) -> socket.socket:
             listening = socket.socket(family, socket.SOCK_STREAM)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(place)
+            listening.listen()
         except OSError as error:
             if error.errno == errno.EADDRINUSE and own_port != ports[-1]:
                 continue

@@ -30,6 +30,7 @@ def serve() -> Iterator[Serve]:
         config = uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         listening = config.bind_socket()
+        listening.listen()
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         started.append((server, thread))

@@ -143,24 +143,6 @@ class BoundedLog:
         _write_at(self._head, note + end, self._head_bytes)
 
 
-def find_leftover_logs(run_folder: Path) -> list[tuple[str, list[Path]]]:
-    """Return the name of each log that was never finished, and the paths of its files."""
-    root, artifacts = store_files.store_root(run_folder), run_folder / layout.ARTIFACTS_FOLDER
-    try:
-        entries = store_files.list_folder(root, artifacts)
-    except OSError:
-        return []
-    found = []
-    for entry in entries:
-        name, *suffixes = entry.name.rsplit("-", 2)
-        if entry.is_folder and len(suffixes) == 2:
-            files = (artifacts / entry.name / name, artifacts / entry.name / f"{name}.end")
-            there = [file for file in files if store_files.is_file(root, file)]
-            if there:
-                found.append((name, there))
-    return found
-
-
 def _write_at(fd: int, content: bytes, offset: int) -> int:
     done = 0
     view = memoryview(content)

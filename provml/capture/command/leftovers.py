@@ -15,7 +15,6 @@ from provml.base import store_files
 from provml.base.settings import read_settings
 from provml.capture.code.code_notes import list_code_notes
 from provml.capture.code.code_recorder import CodeRecorder
-from provml.capture.command.bounded_log import find_leftover_logs
 from provml.capture.files import record_files
 from provml.capture.files.access_log import list_access_logs, read_process_id
 from provml.capture.files.trace_recovery import (
@@ -26,6 +25,7 @@ from provml.capture.files.trace_recovery import (
 from provml.collect.content import describe_path
 from provml.journal import layout
 from provml.journal.history import read_records
+from provml.journal.kept_copies import find_unfinished_logs
 from provml.journal.process import is_zombie, ran_here
 from provml.journal.reader import Journal
 from provml.journal.recovery import lock_journal
@@ -63,7 +63,7 @@ def _record_all(run_folder: Path) -> list[str]:
     root, artifacts = store_files.store_root(run_folder), run_folder / layout.ARTIFACTS_FOLDER
     notes = list_access_logs(run_folder)
     traces, code_notes = list_traces(run_folder), list_code_notes(run_folder)
-    streams = find_leftover_logs(run_folder) if store_files.is_folder(root, artifacts) else []
+    streams = find_unfinished_logs(run_folder) if store_files.is_folder(root, artifacts) else []
     messages = []
     if (notes or traces or code_notes) and not _ran_here(run_folder):
         messages.append(

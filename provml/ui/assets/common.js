@@ -65,6 +65,13 @@ const ui = (() => {
     return number(value);
   }
 
+  // Shows characters that are invisible or change the direction of text as escapes, as the command
+  // line does, so that a name can't look like another one.
+  function visible(text) {
+    return String(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
+      (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  }
+
   function count(value) {
     return value === null || value === undefined ? "–" : value.toLocaleString("en");
   }
@@ -150,7 +157,11 @@ const ui = (() => {
   // holds the answer to this very request. Rejects with a DataError that says what is wrong.
   async function load(name, parameters, signal) {
     const text = query(parameters);
-    if (!settings.live) return loadFile(`${name}?${text}`);
+    if (!settings.live) {
+      const sorted = new URLSearchParams(text);
+      sorted.sort();
+      return loadFile(`${name}?${sorted}`);
+    }
     let answer;
     try {
       answer = await fetch(`data/${name}${text ? `?${text}` : ""}`, { signal, credentials: "same-origin" });
@@ -167,7 +178,7 @@ const ui = (() => {
   const waiting = new Map();
 
   function loadFile(request) {
-    const place = (ui.exported || {})[request];
+    const place = Object.hasOwn(ui.exported || {}, request) ? ui.exported[request] : undefined;
     if (place === undefined) {
       return Promise.reject(new DataError("this export does not contain the data: run provml ui to see it", "NotExported", 404));
     }
@@ -175,7 +186,10 @@ const ui = (() => {
       waiting.set(place, new Promise((resolve, reject) => {
         const script = element("script", {
           src: `data/${place}.js`,
-          onload: () => resolve(received.get(place)),
+          onload: () => {
+            const [data, failed] = received.get(place) || [{ error: `the file data/${place}.js is damaged` }, true];
+            if (failed) reject(new DataError(data.error, data.kind, 400)); else resolve(data);
+          },
           onerror: () => reject(new DataError(`the file data/${place}.js is missing from the export`, "NotExported", 404)),
         });
         document.head.append(script);
@@ -227,7 +241,9 @@ const ui = (() => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
     const field = event.target.closest("input, textarea, select, [contenteditable]");
     if (field !== null && !["checkbox", "radio", "range"].includes(field.type)) return;
-    if (document.getElementById("keys").open) return;
+    if (document.querySelector("dialog[open]") !== null) return;
+    // a focused button or link does its own work
+    if ((event.key === "Enter" || event.key === " ") && event.target.closest("button, a, summary, input") !== null) return;
     const action = keys.get(event.key);
     if (action === undefined) return;
     event.preventDefault();
@@ -292,11 +308,11 @@ const ui = (() => {
   function title(text) { document.title = `${text} · ${settings.store}`; }
 
   return {
-    settings, main, element, fill, message, number, valueText, count, duration, time, bytes, status,
+    settings, main, element, fill, message, number, valueText, visible, count, duration, time, bytes, status,
     query, link, address, load, DataError, follow, onKeys, theme, onTheme, colour, stored, store,
     ready, title,
     exported: null,
-    receive: (place, data) => received.set(place, data),
+    receive: (place, data, failed) => received.set(place, [data, failed]),
   };
 })();
 if (typeof provmlExported === "object") ui.exported = provmlExported;

@@ -1,6 +1,6 @@
 """Reads the copies that a run kept, such as the output of its command.
 
-Imports only `base` and `journal` from provml.
+Imports only `base`, `errors` and `journal.layout` from provml.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from provml.base.store_files import open_to_read, store_root
+from provml.base.store_files import is_file, list_folder, open_to_read, store_root
 from provml.base.text import printable
 from provml.errors import StoreError
+from provml.journal import layout
 
 OUTPUT_NAMES: Final = ("stderr", "output", "stdout")
 """The artifacts that hold a command's output, in the order of their usefulness after a failure."""
@@ -73,3 +74,25 @@ def _visible_line(line: bytes) -> str:
 def printable_line(line: str) -> str:
     """Escape the control characters in a line, except for tabs, which become spaces."""
     return printable(line.expandtabs())
+
+
+def find_unfinished_logs(run_folder: Path) -> list[tuple[str, list[Path]]]:
+    """Return the logs of printed output that are not finished, as names and paths of files.
+
+    These are the logs of a command that is still running, or whose ``provml run`` was killed. The
+    second file of a log, if there is one, is the ring buffer that contains the end.
+    """
+    root, artifacts = store_root(run_folder), run_folder / layout.ARTIFACTS_FOLDER
+    try:
+        entries = list_folder(root, artifacts)
+    except OSError:
+        return []
+    found = []
+    for entry in entries:
+        name, *suffixes = entry.name.rsplit("-", 2)
+        if entry.is_folder and len(suffixes) == 2:
+            files = (artifacts / entry.name / name, artifacts / entry.name / f"{name}.end")
+            there = [file for file in files if is_file(root, file)]
+            if there:
+                found.append((name, there))
+    return found

@@ -1,0 +1,186 @@
+"""Keeps the rows of runs in progress up to date, without reading the runs again.
+
+A `LiveRun` follows the files of a run. It updates the rows of the tables ``runs``, ``series`` and
+``curves`` from new samples alone. After any other change, such as a new parameter or the end of the
+run, the rows of all tables are built again; `LiveRun.must_be_read` says when.
+
+Imports `rows`, `tables`, `model` and `journal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any, Final
+
+from provml.errors import ProvMLError
+from provml.journal.follower import WriterState
+from provml.journal.layout import SAMPLING, Record
+from provml.journal.reader import Journal
+from provml.journal.status import read_run_state
+from provml.lineage.rows import Row, Rows, build_curve_rows, build_series_row
+from provml.lineage.tables import TABLES
+from provml.model.live_series import LiveSeries
+from provml.model.series import RunSeries
+
+UPDATED_TABLES: Final = ("runs", "series", "curves")
+"""The tables whose rows a `LiveRun` updates from new samples."""
+
+SUMMARY_TABLES: Final = (*UPDATED_TABLES, "params")
+"""The tables that stay up to date while a run records only samples, events and files."""
+
+_TABLES_OF_SAMPLES: Final = ("nodes", "edges")
+"""Other tables with facts about samples, such as the summaries in the nodes of series."""
+
+_EVENTS_AND_FILES: Final = frozenset(
+    {
+        "alert",
+        "artifact",
+        "child",
+        "collector",
+        "context",
+        "dataset",
+        "device",
+        "digest",
+        "event",
+        "flops",
+        "input",
+        "model",
+        "summary",
+        "window",
+    }
+)
+"""The kinds of record that change no row of the tables in `SUMMARY_TABLES`."""
+
+_COLUMNS: Final = {column.name: place for place, column in enumerate(TABLES["runs"])}
+_STEP, _EPOCH = (
+    [column.name for column in TABLES["artifacts"]].index(name) for name in ("step", "epoch")
+)
+
+
+class LiveRun:
+    """A run in progress: its rows, and what has changed since they were built.
+
+    Attributes:
+        rows: the run's rows of the tables in `UPDATED_TABLES`.
+        revision: a number that increases whenever `update` changes the rows.
+    """
+
+    def __init__(self, journal: Journal, rows: Rows) -> None:
+        """Start to follow a run whose rows were just built from its journal.
+
+        Raises ProvMLError or OSError if the run's files can't be read.
+        """
+        self.rows = {table: rows[table] for table in UPDATED_TABLES}
+        self.revision = 0
+        self._folder = journal.folder
+        self._series = LiveSeries(journal.folder)
+        self._is_stale = False
+        self._has_new_lines = False
+        self._has_new_samples = False
+        # if an artifact has a step, later samples of the step can state the epoch
+        self._lacks_epochs = any(
+            row[_STEP] is not None and row[_EPOCH] is None for row in rows["artifacts"]
+        )
+        self._cells: dict[int, tuple[int, int, Row]] = {}
+        records = self._series.update()
+        self._states = self._series.follower.read_states()
+        self._reason = read_run_state(self._folder).reason
+        built_from = _count_others(record for _, _, record in journal.records())
+        # the run may have recorded more after its rows were built
+        self._is_stale = records is None or _count_others(records) != built_from
+        self._update_rows()
+
+    @property
+    def series_count(self) -> int:
+        """The number of series that the run has declared."""
+        return len(self._series.all)
+
+    @property
+    def open_files(self) -> int:
+        """The number of files that this object keeps open."""
+        return self._series.follower.open_files
+
+    def close(self) -> None:
+        """Close the run's files. A later `update` opens them again."""
+        self._series.follower.close()
+
+    def must_be_read(self, tables: Collection[str]) -> bool:
+        """Return whether the rows of any of these tables must be built from the journal again."""
+        if self._is_stale:
+            return True
+        others = set(tables).difference(SUMMARY_TABLES)
+        if self._has_new_lines and others:
+            return True
+        of_samples = set(_TABLES_OF_SAMPLES)
+        if self._lacks_epochs and self._series.has_epochs:
+            of_samples.add("artifacts")
+        return self._has_new_samples and not others.isdisjoint(of_samples)
+
+    def update(self) -> None:
+        """Read what the run has recorded since the last call, and update the rows."""
+        if self._is_stale:
+            return
+        series, follower = self._series, self._series.follower
+        samples, declared = series.samples, len(series.all)
+        try:
+            records = series.update()
+            states = follower.read_states()
+            self._is_stale = (
+                records is None
+                or _count_others(records) > 0
+                or series.skipped > 0
+                or follower.is_held_up
+                or not self._is_running(states)
+            )
+        except (ProvMLError, OSError):
+            self._is_stale = True
+        if self._is_stale:
+            return
+        self._has_new_lines = self._has_new_lines or bool(records) or len(series.all) > declared
+        if series.samples > samples or states != self._states:
+            self._has_new_samples = True
+            self._states = states
+            self._update_rows()
+
+    def _is_running(self, states: dict[str, WriterState]) -> bool:
+        """Return whether the same processes are recording the run as when its rows were built."""
+        if states.keys() != self._states.keys():
+            return False
+        for name, state in states.items():
+            before = self._states[name]
+            if state.is_locked != before.is_locked or state.has_ended != before.has_ended:
+                return False
+        if all(state.is_locked is not None for state in states.values()):
+            return True
+        found = read_run_state(self._folder)  # the file system does not support locks
+        return found.status == "running" and found.reason == self._reason
+
+    def _update_rows(self) -> None:
+        self.revision += 1
+        own = list(self.rows["runs"][0])
+        run = own[0]
+        self.rows["series"] = [self._series_row(run, series) for series in self._series.all]
+        self.rows["curves"] = build_curve_rows(run, self._series.all)
+        collectors = {s.name for s in self._series.all if s.kind == SAMPLING}
+        own[_COLUMNS["sample_count"]] = sum(
+            series.count
+            for series in self._series.all
+            if series.kind != SAMPLING and series.kind not in collectors
+        )
+        states = self._states.values()
+        own[_COLUMNS["dropped_samples"]] = sum(state.dropped_samples for state in states)
+        own[_COLUMNS["dropped_events"]] = sum(state.dropped_events for state in states)
+        self.rows["runs"] = [tuple(own)]
+
+    def _series_row(self, run: Any, series: RunSeries) -> Row:
+        key = series.count, len(series.units)
+        known = self._cells.get(series.index)
+        if known is None or known[:2] != key:
+            known = *key, (run, *build_series_row(series))
+            self._cells[series.index] = known
+        return known[2]
+
+
+def _count_others(records: Iterable[Record]) -> int:
+    """Return the number of records that may change the rows of the tables in `SUMMARY_TABLES`."""
+    return sum(record["record"] not in _EVENTS_AND_FILES for record in records)

@@ -1,0 +1,417 @@
+"""Collects what a run recorded, for the pages that show one run.
+
+Reads a run again only if its files have changed. Memory use grows with the number of names, events
+and files, up to the limits below, and not with the number of samples. Imports `browsed_store`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
+
+from provml.journal.history import parse_target
+from provml.journal.layout import Record
+from provml.journal.reader import Journal, read_events_stamp
+from provml.journal.reading_summaries import READING_SUMMARY, find_old_summaries
+from provml.journal.record_building import add_later_digest
+from provml.journal.record_parsing import record_context, series_number
+from provml.journal.status import RunState
+from provml.journal.values import DECODE_ERRORS, decode, to_logged_value
+from provml.model.recorded_values import RecordedAlert, decode_alerts
+from provml.model.resources import ResourceUse, resource_use
+from provml.model.series import SAMPLING, Block, RunSeries, SeriesTable
+from provml.ui.browsed_store import BrowsedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOST_EVENTS: Final = 20_000
+MOST_FILES: Final = 20_000
+_KEPT_RUNS: Final = 8
+_SETTINGS_READ: Final = "settings read"
+_CONTENT_KINDS: Final = ("dataset", "input", "artifact", "model", "code")
+
+
+@dataclass(slots=True)
+class SeriesPositions:
+    """The steps and epochs of a series' last, lowest and highest values, each None if unknown."""
+
+    last: tuple[int | None, int | None] = (None, None)
+    lowest: tuple[int | None, int | None] = (None, None)
+    highest: tuple[int | None, int | None] = (None, None)
+
+
+@dataclass(slots=True)
+class LoggedContent:
+    """A dataset, input, artifact, model or code file, as one record logged it.
+
+    Attributes:
+        kind: ``dataset``, ``input``, ``artifact``, ``model`` or ``code``.
+        purpose: what the run used an input or a code file for; None if unknown.
+        facts: the description of the content, such as its path, digest and size.
+    """
+
+    kind: str
+    name: str
+    time_ns: int
+    context: tuple[str, ...] | None
+    step: int | None
+    epoch: int | None
+    purpose: str | None
+    facts: Record
+    metadata: Any = None
+
+
+@dataclass(slots=True)
+class LoggedEvent:
+    """An event of the run, or an alert.
+
+    Attributes:
+        level: ``warning`` or ``critical`` for an alert; None for an event.
+        text: a sentence about an alert; None for an event.
+    """
+
+    name: str
+    time_ns: int
+    source: str | None
+    context: tuple[str, ...] | None
+    step: int | None
+    epoch: int | None
+    metadata: Any = None
+    of: tuple[str, str] | None = None
+    level: str | None = None
+    text: str | None = None
+
+
+@dataclass(slots=True)
+class RunContent:
+    """Everything that a run recorded, except its samples.
+
+    Attributes:
+        folder: the run's folder.
+        description: the content of ``run.json``.
+        state: the run's status, start and end.
+        start: the record of the process that started the run or last resumed it.
+        git: the description of the code's git repository.
+        environment: the record of the interpreter, packages and machine.
+        devices: the names and facts of accelerators.
+        given: the names of the parameters that were set, not left at their defaults.
+        defaults: the names of the parameters that have their default values.
+        series: the series of metrics and FLOPs.
+        positions: where the remarkable values of each series are, by the series' index.
+        readings: the statistics of the machine readings.
+        contents: the files and objects that the run used or made, in order of time.
+        events: the events and alerts, in order of time.
+        event_count: the number of events and alerts, including those beyond `MOST_EVENTS`.
+        content_count: the number of contents, including those beyond `MOST_FILES`.
+        damage: the number of unreadable records, by the reason why they are unreadable.
+    """
+
+    folder: Path
+    description: dict[str, Any]
+    state: RunState
+    start: Record = field(default_factory=dict)
+    git: Record = field(default_factory=dict)
+    environment: Record = field(default_factory=dict)
+    devices: list[tuple[str, Any]] = field(default_factory=list)
+    params: dict[str, Any] = field(default_factory=dict)
+    tags: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    reading_summaries: dict[str, Any] = field(default_factory=dict)
+    given: set[str] = field(default_factory=set)
+    defaults: set[str] = field(default_factory=set)
+    series: list[RunSeries] = field(default_factory=list)
+    positions: dict[int, SeriesPositions] = field(default_factory=dict)
+    readings: list[ResourceUse] = field(default_factory=list)
+    contents: list[LoggedContent] = field(default_factory=list)
+    events: list[LoggedEvent] = field(default_factory=list)
+    event_count: int = 0
+    content_count: int = 0
+    damage: dict[str, int] = field(default_factory=dict)
+
+
+class _KeptContent(NamedTuple):
+    """The content of a run, with the stamp of its files, and when and how long it was read."""
+
+    content: RunContent
+    stamp: list[tuple[str, int, int]] | None
+    read_at: float
+    cost_s: float
+
+
+class RunContents:
+    """The contents of the runs that were asked for last. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Path, _KeptContent] = OrderedDict()
+        self._reading: dict[Path, threading.Lock] = {}
+
+    def read(self, folder: Path) -> RunContent:
+        """Return the content of a run. Reads the run only if its files have changed.
+
+        A first read takes about 30 ms per million samples, and about 50 us per record. If only
+        samples are added to a run, it is read again at most a tenth of the time.
+
+        Raises RunNotFoundError or JournalError if the run can't be read.
+        """
+        with self._hold(folder):
+            # read the stamp first, so that the next call notices what is recorded from now on
+            stamp, now = read_events_stamp(folder), time.monotonic()
+            known = self._kept.get(folder)
+            if known is None or not self._is_current(known, stamp, now):
+                content = read_content(folder)
+                known = _KeptContent(content, stamp, now, time.monotonic() - now)
+            with self._lock:
+                self._kept[folder] = known
+                self._kept.move_to_end(folder)
+                while len(self._kept) > _KEPT_RUNS:
+                    self._kept.popitem(last=False)
+        return known.content
+
+    def _is_current(self, known: _KeptContent, stamp: object, now: float) -> bool:
+        if stamp is None or known.stamp != stamp:
+            return False  # a record was added, such as the end of the run
+        # samples are added without a trace in the stamp
+        return known.content.state.status != "running" or now < known.read_at + 10 * known.cost_s
+
+    @contextmanager
+    def _hold(self, folder: Path) -> Iterator[None]:
+        """Let only one thread at a time read a run."""
+        with self._lock:
+            lock = self._reading.setdefault(folder, threading.Lock())
+        with lock:
+            yield
+        with self._lock:
+            if not lock.locked():
+                self._reading.pop(folder, None)
+
+
+_CONTENTS_BY_STORE: Final[WeakKeyDictionary[BrowsedStore, RunContents]] = WeakKeyDictionary()
+
+
+def read_run(store: BrowsedStore, key: str) -> RunContent:
+    """Return the content of a run of the store.
+
+    Raises RunNotFoundError or JournalError if the run can't be read.
+    """
+    return _CONTENTS_BY_STORE.setdefault(store, RunContents()).read(store.run_folder(key))
+
+
+def read_content(folder: Path) -> RunContent:
+    """Read everything that a run recorded, except its samples, which are summarised."""
+    journal = Journal(folder)
+    found = RunContent(folder, journal.description, journal.state())
+    builder = _ContentBuilder(found)
+    old_summaries = find_old_summaries(journal)
+    for files, offset, record in journal.records():
+        is_summary = offset in old_summaries.get(files.index, ())
+        builder.add(files.index, READING_SUMMARY if is_summary else record.get("record"), record)
+    table = SeriesTable(journal)
+    readings = {SAMPLING, *(series.name for series in table.all if series.kind == SAMPLING)}
+    for block in table.blocks():
+        if block.series.kind not in readings:
+            _add_positions(found.positions, block)
+            block.series.add(block)
+    builder.finish()
+    found.series = [one for one in table.all if one.count]
+    found.readings = resource_use(journal)
+    found.damage = dict(sorted(journal.damage().items()))
+    return found
+
+
+class _ContentBuilder:
+    """Adds records to a run's content, one by one."""
+
+    def __init__(self, found: RunContent) -> None:
+        self._found = found
+        self._awaiting_digest: dict[tuple[int, int], LoggedContent] = {}
+        self._scripts: dict[str, LoggedContent] = {}
+        self._values: dict[str, dict[str, Any]] = {
+            "param": found.params,
+            "tag": found.tags,
+            "metadata": found.metadata,
+            READING_SUMMARY: found.reading_summaries,
+        }
+        self._takers: dict[str, Callable[[Record], None]] = {
+            "start": self._take_start,
+            "environment": self._take_environment,
+            "source": self._take_source,
+            "device": self._take_device,
+            "event": self._take_event,
+            "alert": self._take_alert,
+        }
+
+    def add(self, writer: int, kind: Any, record: Record) -> None:
+        """Add the next record of a writer. Ignores records that the pages don't show.
+
+        Args:
+            writer: the writer's index.
+            kind: the kind of the record.
+            record: the record.
+        """
+        if kind in self._values:
+            self._take_value(self._values[kind], record)
+        elif kind in _CONTENT_KINDS:
+            self._take_content(writer, record)
+        elif kind == "digest":
+            self._take_digest(writer, record)
+        elif kind in self._takers:
+            self._takers[kind](record)
+
+    def finish(self) -> None:
+        """Sort the events and contents by time, and add scripts that are not listed as code."""
+        listed = {one.facts.get("sha256") for one in self._found.contents if one.kind == "code"}
+        added = [one for digest, one in self._scripts.items() if digest not in listed]
+        self._found.contents += added
+        self._found.content_count += len(added)
+        self._found.events.sort(key=lambda event: event.time_ns)
+        self._found.contents.sort(key=lambda content: content.time_ns)
+
+    def _take_value(self, values: dict[str, Any], record: Record) -> None:
+        name = record.get("name")
+        decoded = decode_or_none(record.get("value"))
+        if isinstance(name, str) and (decoded is not None or record.get("value", "") is None):
+            values[name] = decoded
+
+    def _take_content(self, writer: int, record: Record) -> None:
+        name, time_ns, facts = record.get("name"), record.get("time"), record.get("content")
+        if not isinstance(name, str) or not isinstance(time_ns, int):
+            return
+        self._found.content_count += 1
+        if len(self._found.contents) >= MOST_FILES:
+            return
+        role = record.get("role")
+        content = LoggedContent(
+            kind=record["record"],
+            name=name,
+            time_ns=time_ns,
+            context=record_context(record),
+            step=int_or_none(record.get("step")),
+            epoch=int_or_none(record.get("epoch")),
+            purpose=role if isinstance(role, str) else None,
+            facts=facts if isinstance(facts, dict) else {},
+            metadata=decode_or_none(record.get("metadata")),
+        )
+        self._found.contents.append(content)
+        number = series_number(record)
+        if number is not None:
+            self._awaiting_digest[writer, number] = content
+
+    def _take_digest(self, writer: int, record: Record) -> None:
+        """Add a digest that was computed after the content was logged."""
+        number, later = series_number(record), record.get("content")
+        content = None if number is None else self._awaiting_digest.pop((writer, number), None)
+        if content is not None and isinstance(later, dict):
+            content.facts = add_later_digest(content.facts, later)
+
+    def _take_start(self, record: Record) -> None:
+        self._found.start = record
+
+    def _take_environment(self, record: Record) -> None:
+        self._found.environment = record
+
+    def _take_source(self, record: Record) -> None:
+        if isinstance(record.get("git"), dict):
+            self._found.git = record["git"]
+        facts, time_ns = record.get("content"), record.get("time")
+        path = facts.get("path") if isinstance(facts, dict) else None
+        if isinstance(facts, dict) and isinstance(path, str) and isinstance(time_ns, int):
+            name = path.rpartition("/")[2]
+            script = LoggedContent("code", name, time_ns, None, None, None, "script", facts)
+            self._scripts[str(facts.get("sha256"))] = script
+
+    def _take_device(self, record: Record) -> None:
+        device = (str(record.get("name")), decode_or_none(record.get("facts")))
+        if device not in self._found.devices and len(self._found.devices) < MOST_FILES:
+            self._found.devices.append(device)
+
+    def _take_event(self, record: Record) -> None:
+        name, time_ns, source = record.get("name"), record.get("time"), record.get("source")
+        if not isinstance(name, str) or not isinstance(time_ns, int):
+            return
+        metadata = decode_or_none(record.get("metadata"))
+        if name == _SETTINGS_READ and isinstance(metadata, dict):
+            for key, names in (("given", self._found.given), ("defaults", self._found.defaults)):
+                listed = metadata.get(key)
+                if isinstance(listed, list | tuple):
+                    names.update(one for one in listed if isinstance(one, str))
+        self._add_event(
+            LoggedEvent(
+                name=name,
+                time_ns=time_ns,
+                source=source if isinstance(source, str) else None,
+                context=record_context(record),
+                step=int_or_none(record.get("step")),
+                epoch=int_or_none(record.get("epoch")),
+                metadata=metadata,
+                of=parse_target(record.get("of")),
+            )
+        )
+
+    def _take_alert(self, record: Record) -> None:
+        for alert in decode_alerts([record]):
+            self._add_event(_describe_alert(alert, record_context(record)))
+
+    def _add_event(self, event: LoggedEvent) -> None:
+        self._found.event_count += 1
+        if len(self._found.events) < MOST_EVENTS:
+            self._found.events.append(event)
+
+
+def _describe_alert(alert: RecordedAlert, context: tuple[str, ...] | None) -> LoggedEvent:
+    return LoggedEvent(
+        name=f"{alert.collector}.{alert.metric}",
+        time_ns=alert.time_ns,
+        source=alert.collector,
+        context=context,
+        step=int_or_none(alert.step),
+        epoch=int_or_none(alert.epoch),
+        level=alert.severity,
+        text=f"{alert.value:.6g} is above the threshold of {alert.threshold:.6g}",
+    )
+
+
+def _add_positions(positions: dict[int, SeriesPositions], block: Block) -> None:
+    """Note the positions of a block's last value, and of a new lowest or highest value.
+
+    Call this function before the block is added to its series.
+    """
+    import numpy as np
+
+    series, values = block.series, block.values
+    own = positions.setdefault(series.index, SeriesPositions())
+    own.last = _position_of(block, -1)
+    if isinstance(values, list) or np.isnan(values).all():
+        return
+    low, high = int(np.nanargmin(values)), int(np.nanargmax(values))
+    if series.minimum is None or values[low] < series.minimum:
+        own.lowest = _position_of(block, low)
+    if series.maximum is None or values[high] > series.maximum:
+        own.highest = _position_of(block, high)
+
+
+def _position_of(block: Block, place: int) -> tuple[int | None, int | None]:
+    step = None if block.step is None else int(block.step[place])
+    epoch = None if block.epoch is None else int(block.epoch[place])
+    return step, epoch
+
+
+def int_or_none(value: Any) -> int | None:
+    """Return an integer unchanged, and None for any other value."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def decode_or_none(value: Any) -> Any:
+    """Decode a recorded value; return None if it can't be decoded."""
+    try:
+        return to_logged_value(decode(value))
+    except (*DECODE_ERRORS, AttributeError):
+        return None
