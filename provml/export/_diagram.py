@@ -6,7 +6,7 @@ node. `_diagram_groups` forms the groups.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Set
+from collections.abc import Hashable, Iterable, Set
 from typing import Any, Final
 
 from provml.charts.curve_columns import curve_data
@@ -72,11 +72,13 @@ class Diagram:
             self._nodes, self._edges, list(self._relations), len(self._runs), self._given
         )
         groups.build()
-        details = " and ".join(sorted(self._details))
-        under = f"{len(self._nodes):,} nodes, {len(self._edges):,} edges, {details} detail, "
+        under = f"{len(self._nodes):,} nodes, {len(self._edges):,} edges"
+        if self._details:
+            details = " and ".join(sorted(self._details))
+            under += f", {details} detail, {self._samples:,} samples"
         return {
             "title": self.title(),
-            "under": f"{under}{self._samples:,} samples",
+            "under": under,
             "runs": list(self._runs.values()),
             "relations": list(self._relations),
             "nodes": [node.plain() for node in self._nodes],
@@ -99,7 +101,28 @@ class Diagram:
         first = len(self._nodes)
         if mapping.detail == "sample" and mapping.samples > MOST_NODES:
             raise _too_many_nodes(first + mapping.samples)
-        for table in mapping.statements():
+        description = mapping.journal.description
+        label = f"{description['experiment']} / {description['id']}"
+        self._add_statements(mapping.statements(), prefixes, label)
+        self._add_curves(mapping, prefixes)
+
+    def add_document(
+        self, statements: Iterable[Statement], prefixes: dict[str, str], label: str
+    ) -> None:
+        """Add the nodes and edges of a PROV document of any origin.
+
+        Args:
+            label: the title of the page, unless the document describes several runs.
+
+        Raises:
+            ExportError: the page would have more than `MOST_NODES` nodes.
+        """
+        self._add_statements(statements, prefixes, label)
+
+    def _add_statements(
+        self, statements: Iterable[Statement], prefixes: dict[str, str], label: str
+    ) -> None:
+        for table in statements:
             for statement in table.singly():
                 if statement.kind in _KINDS:
                     self._declare(statement, prefixes)
@@ -107,16 +130,10 @@ class Diagram:
                     self._relate(statement, prefixes)
             if len(self._nodes) > MOST_NODES:
                 raise _too_many_nodes(len(self._nodes))
-        self._name_runs(mapping)
-        self._add_curves(mapping, prefixes)
-
-    def _name_runs(self, mapping: RunMapping) -> None:
-        """Label the runs whose names the statements have not told."""
-        description = mapping.journal.description
         if not self._runs:
-            self._runs[""] = {"number": 0, "prefixes": mapping.prefixes()}
+            self._runs[""] = {"number": 0, "prefixes": prefixes}
         for run in self._runs.values():
-            run.setdefault("label", f"{description['experiment']} / {description['id']}")
+            run.setdefault("label", label)
 
     def _run_of(self, prefix: str, prefixes: dict[str, str]) -> int:
         """Return the number of the run that a prefix belongs to, or `SHARED`.

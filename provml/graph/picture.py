@@ -78,6 +78,11 @@ def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
         run_graph(mapping, graph)
         add_sketches(graph, mapping)
         fold = fold and mapping.detail == "series"
+    return prepare_picture(graph, view, fold)
+
+
+def prepare_picture(graph: Graph, view: View, fold: bool) -> Graph:
+    """Prepare a graph for a picture: share the nodes of several runs, and fold similar nodes."""
     graph = apply_view(share_nodes(graph), view)
     centre = set() if view.around is None else {find_node(graph, view.around)}
     for key in centre:
