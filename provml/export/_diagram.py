@@ -20,7 +20,7 @@ from provml.journal.values import Moment
 from provml.model import vocabulary
 from provml.model.block_names import series_name
 from provml.model.mapping import RunMapping
-from provml.model.reading_names import find_reading_kinds, name_reading
+from provml.model.reading_names import READING_KINDS, find_reading_kinds, name_reading
 from provml.model.relations import FORMAL
 from provml.model.setting_order import find_given
 from provml.model.statements import Name, Statement
@@ -67,6 +67,7 @@ class Diagram:
 
     def data(self) -> dict[str, Any]:
         """Return the nodes, edges, groups and curves as plain data for the page's script."""
+        self._find_readings()
         self._share_nodes()
         groups = DiagramGroups(
             self._nodes, self._edges, list(self._relations), len(self._runs), self._given
@@ -263,6 +264,14 @@ class Diagram:
             node.curve = len(self._curves)
             self._curves.append(curve_data(curve))
 
+    def _find_readings(self) -> None:
+        """Mark the series of readings that have no curve, such as those of an imported document."""
+        for node in self._nodes:
+            kind = READING_KINDS.get(node.type)
+            series = None if node.series is None else self._nodes[node.series]
+            if kind is not None and series is not None and not series.reading:
+                series.reading, series.label = kind, name_reading(kind, series.label)
+
     # -- shared nodes -------------------------------------------------------------------------
 
     def _share_nodes(self) -> None:
@@ -274,7 +283,11 @@ class Diagram:
         self._find_common_owners()
         first: dict[Hashable, int] = {}
         merged: dict[int, int] = {}
-        for place, node in enumerate(self._nodes):
+        generated = self._relations.get("wasGeneratedBy")
+        made = {start for start, _, relation, *_ in self._edges if relation == generated}
+        # a file keeps the name that its maker gave it
+        for place in sorted(range(len(self._nodes)), key=lambda place: place not in made):
+            node = self._nodes[place]
             attributes = {name: text for name, text, _ in node.attributes if name is not None}
             kind = vocabulary.ELEMENTS[node.kind]
             key = find_shared_key(kind, node.types, node.label, attributes)

@@ -62,7 +62,12 @@ def share_nodes(graph: Graph) -> Graph:
 
     first: dict[Hashable, str] = {}
     stands: dict[str, str] = {}
-    for iri, node in graph.nodes(data=True):
+    made = {
+        source for source, _, data in graph.edges(data=True) if data["relation"] == "wasGeneratedBy"
+    }
+    # a file keeps the name that its maker gave it
+    for iri in sorted(graph, key=lambda iri: iri not in made):
+        node = graph.nodes[iri]
         types = [kind.partition(":")[2] for kind in node["types"]]
         attributes = {
             name: value if isinstance(value, (str, int)) else repr(value)
@@ -84,8 +89,11 @@ def share_nodes(graph: Graph) -> Graph:
         kept["aliases"] = (*kept.get("aliases", ()), (iri, own["name"], own["label"]))
     for source, goal, key, data in graph.edges(keys=True, data=True):
         one, other = stands.get(source, source), stands.get(goal, goal)
-        if one != other and not (source in stands and shared.has_edge(one, other, key)):
-            shared.add_edge(one, other, key, **data)
+        if one == other or (source in stands and shared.has_edge(one, other, key)):
+            continue
+        # several runs state the same about what they share, such as who uses a program
+        outside = not (_find_runs(shared.nodes[one]) or _find_runs(shared.nodes[other]))
+        shared.add_edge(one, other, data["relation"] if outside else key, **data)
     return shared
 
 
