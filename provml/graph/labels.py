@@ -121,7 +121,7 @@ def node_texts(graph: Graph, key: str, node: Node) -> tuple[list[str], list[str]
     if "provml:SamplesFile" in node["types"]:  # the label contains the long name of a process
         return ["samples file"], [fact for fact in facts[:1] if fact]
     if "provml:Results" in node["types"]:
-        title = "results"
+        return ["results"], [fact for fact in facts if fact]
     first = ", ".join(text for text in (_kind_words(node), *facts[:1]) if text)
     others = find_other_labels(node)
     also = shorten(f"also {', '.join(others)}") if others else ""
