@@ -250,7 +250,8 @@
     if (root === null || root.total === null) { total.textContent = ""; return; }
     const sorted = state.sort === DEFAULT_SORT ? ", newest first" : "";
     const folded = root.answer.runs.some((run) => run.children) ? ", child runs folded" : "";
-    total.textContent = `${ui.count(root.total)} ${root.total === 1 ? "run" : "runs"}${state.where ? " found" : ""}${sorted}${folded}`;
+    const text = `${ui.count(root.total)} ${root.total === 1 ? "run" : "runs"}${state.where ? " found" : ""}`;
+    if (total.textContent !== text + sorted + folded) ui.fill(total, text, ui.element("span", { class: "wide-only" }, sorted + folded));
   }
 
   let choicesOf = "";

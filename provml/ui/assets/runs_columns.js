@@ -57,7 +57,8 @@
   }
 
   function differs(values) {
-    return new Set(values.map((value) => JSON.stringify(value === undefined ? null : value))).size > 1;
+    const known = values.filter((value) => value !== null && value !== undefined);
+    return new Set(known.map((value) => JSON.stringify(value))).size > 1;
   }
 
   // ---- the dialog ------------------------------------------------------------------------------

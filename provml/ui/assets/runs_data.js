@@ -54,8 +54,7 @@
     };
   }
 
-  // Gives the values of an export's runs the names that this page uses. Without samples of its own
-  // field, a metric's last value is all that an export holds.
+  // Gives the values of an export's runs the names that this page uses.
   function nameValues(answer) {
     for (const run of answer.runs) {
       const values = Object.create(null);
