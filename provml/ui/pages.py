@@ -43,6 +43,9 @@ class Page(NamedTuple):
     styles: tuple[str, ...] = ()
 
 
+_CURVES: Final = ("curves_data.js", "curves_chart.js", "curves.js")
+"""The scripts of charts. They load plotly when the first chart needs it."""
+
 PAGES: Final = {
     "index": Page(
         "Runs",
@@ -56,19 +59,29 @@ PAGES: Final = {
         ),
         ("runs.css",),
     ),
-    "compare": Page("Compare", ("plotly.min.js", "curves.js", "compare.js")),
+    "compare": Page(
+        "Compare",
+        (
+            *_CURVES,
+            "compare_tables.js",
+            "compare_code.js",
+            "compare_relations.js",
+            "compare_exported.js",
+            "compare.js",
+        ),
+        ("curves.css", "compare.css"),
+    ),
     "run": Page(
         "Run",
         (
-            "plotly.min.js",
-            "curves.js",
+            *_CURVES,
             "run_parts.js",
             "run_overview.js",
             "run_lists.js",
             "run_output.js",
             "run.js",
         ),
-        ("run.css",),
+        ("curves.css", "run.css"),
     ),
     "file": Page("File", ("lineage.js", "file_digest.js", "file.js"), ("file.css",)),
 }
