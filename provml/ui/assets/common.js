@@ -204,14 +204,19 @@ const ui = (() => {
   const listeners = new Set();
   let source = null;
 
-  // Calls a function with {changed: [keys], removed: [keys]} whenever runs of the store change.
-  // Returns a function that ends this. In an export, nothing ever changes.
+  // Calls a function with {added, changed, removed}, lists of keys, whenever runs of the store
+  // change. When the connection opens, or opens again, the lists are empty: what changed until then
+  // is not known. Returns a function that ends this. In an export, nothing ever changes.
   function follow(listener) {
     listeners.add(listener);
     if (settings.live && source === null) {
       const shown = document.getElementById("connection");
       source = new EventSource("live");
-      source.onopen = () => { shown.textContent = "live"; shown.dataset.state = "live"; };
+      source.onopen = () => {
+        shown.textContent = "live";
+        shown.dataset.state = "live";
+        for (const one of [...listeners]) one({ added: [], changed: [], removed: [] });
+      };
       source.onerror = () => { shown.textContent = "not connected"; shown.dataset.state = "lost"; };
       source.onmessage = (event) => {
         const news = JSON.parse(event.data);

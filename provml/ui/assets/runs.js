@@ -61,7 +61,7 @@
   const empty = ui.element("div", { class: "empty" });
   const openColumns = ui.runs.makeColumnsDialog({
     chosen: () => state.show || shownColumns, names: () => known,
-    choose: (values) => { state.show = values; writeAddress(); reload(true); },
+    choose: (values) => { state.show = values; writeAddress(); showColumns(); },
     reset: () => { state.show = null; columnsChosen = false; writeAddress(); reload(true); },
   });
 
@@ -115,14 +115,24 @@
     const drawn = chooseColumns(list);
     search.fail("");
     host.setAttribute("aria-busy", String(!drawn));
-    grid.setColumns((state.show || shownColumns).map((value) => {
-      const made = column(value);
-      return { ...made, numeric: ui.runs.isNumeric(made, list.answer.runs) };
-    }));
+    drawColumns();
     arrived(list);
     host.scrollTop = top;
     grid.draw();
     if (drawn) ui.ready();
+  }
+
+  function drawColumns() {
+    grid.setColumns((state.show || shownColumns).map((value) => {
+      const made = column(value);
+      return { ...made, numeric: ui.runs.isNumeric(made, root.answer.runs) };
+    }));
+  }
+
+  // Shows other columns, at once if their values are there.
+  function showColumns() {
+    if (next === null && root !== null && request().show.every((value) => root.request.show.includes(value))) drawColumns();
+    else reload(true);
   }
 
   let columnsChosen = false;
@@ -143,8 +153,11 @@
     return false;
   }
 
+  let late = false;  // whether the page says that it is not up to date
+
   // Draws what a page of a list brought.
   function arrived(list) {
+    if (late) { late = false; advice.textContent = ""; }
     if (list === root) {
       known = root.answer.columns;
       search.names(known, root.answer.runs);
@@ -163,6 +176,7 @@
         ui.element("p", {}, ui.element("button", { type: "button", onclick: () => reload() }, "Try again")));
       host.hidden = true;
     } else {
+      late = true;
       advice.textContent = `Not up to date: ${error.message}`;
       setTimeout(() => { wanted = true; refreshSoon(); }, RETRY_MS);
     }
@@ -282,12 +296,12 @@
     if (now === noticesOf) return;
     noticesOf = now;
     const list = unread || [];
-    const texts = (notes || []).map((note) => ui.element("p", { class: "notice" }, note));
+    const texts = (notes || []).map((note) => ui.element("p", { class: "notice" }, ui.runs.shorten(note)));
     ui.fill(notices, texts.length < 2 ? texts
       : ui.element("details", { class: "notice" }, ui.element("summary", {}, `${ui.count(texts.length)} notes`), texts),
       list.length === 0 ? null : ui.element("details", { class: "notice unread" },
         ui.element("summary", {}, ui.element("span", { class: "status-unreadable", "aria-hidden": "true" }, "! "), `${ui.count(list.length)} ${list.length === 1 ? "run" : "runs"} can't be read`),
-        ui.element("ul", {}, list.map(({ path, reason }) => ui.element("li", {}, ui.element("code", {}, ui.runs.shorten(path)), `: ${reason}`)))));
+        ui.element("ul", {}, list.map(({ path, reason }) => ui.element("li", {}, ui.element("code", {}, ui.runs.shorten(path)), `: ${ui.runs.shorten(reason)}`)))));
   }
 
   function regroup(value) {
@@ -332,7 +346,7 @@
     const shown = chosen.slice(0, 6);
     ui.fill(chips, shown.map((key, place) => {
       const name = ui.runs.shorten(key.split("/").pop());
-      const chip = ui.element("li", { class: "chip", title: key }, ui.element("span", { class: "chip-name" }, name),
+      const chip = ui.element("li", { class: "chip", title: name }, ui.element("span", { class: "chip-name" }, name),
         ui.element("button", { type: "button", class: "plain", "aria-label": `Remove ${name}`, onclick: () => setChosen(chosen.filter((one) => one !== key)) }, "×"));
       chip.style.setProperty("--mark", `var(--c${place % 16})`);
       return chip;

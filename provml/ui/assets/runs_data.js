@@ -45,7 +45,8 @@
     let listed = found.filter((run) => request.parent ? run.parent === request.parent : !keys.has(run.parent));
     const down = (request.sort || "").startsWith("-");
     const sorting = ui.runs.column((request.sort || "-started").replace(/^-/, ""));
-    listed = [...listed].sort((one, other) => compareRuns(sorting, one, other, down));
+    const started = ui.runs.column("started");
+    listed = [...listed].sort((one, other) => compareRuns(sorting, one, other, down) || compareRuns(started, one, other, false));
     let groups;
     if (request.group) [groups, listed] = groupRuns(listed, ui.runs.column(request.group));
     return {

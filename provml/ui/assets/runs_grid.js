@@ -154,7 +154,7 @@
     paintGroup(slot, row) {
       const value = row.group.value;
       const text = value === null ? "no value" : ui.runs.shorten(ui.valueText(value));
-      setText(slot.name, `${this.table.groupLabel()} = ${text}`);
+      setText(slot.name, `${ui.runs.shorten(this.table.groupLabel())} = ${text}`);
       slot.name.removeAttribute("href");
       setAttribute(slot.row, "aria-level", 1);
       setAttribute(slot.row, "aria-selected", null);
