@@ -54,7 +54,7 @@ const ui = (() => {
     if (value === null || value === undefined) return "–";
     if (typeof value !== "number") return String(value);
     if (Number.isInteger(value) && Math.abs(value) < 1e15) return String(value);
-    const text = value.toPrecision(6);
+    const text = value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential(5) : value.toPrecision(6);
     if (text.includes("e")) return text.replace(/\.?0+e/, "e");
     return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
   }

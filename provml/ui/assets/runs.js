@@ -135,19 +135,31 @@
     else reload(true);
   }
 
+  const CANDIDATES = `provml-columns ${ui.settings.store}`;
+
+  // Returns the values that the first columns were chosen from last time. They are probably the
+  // same now, and then one request is enough.
+  function guessCandidates() {
+    try {
+      const values = JSON.parse(ui.stored(CANDIDATES));
+      return Array.isArray(values) ? values.filter((value) => typeof value === "string").slice(0, 60) : [];
+    } catch { return []; }
+  }
+
   let columnsChosen = false;
 
   // Chooses the first columns. They depend on the values of the runs, so these are asked for once.
   // Returns false if the values were asked for now.
   function chooseColumns(list) {
     if (state.show !== null || columnsChosen || list.answer.runs.length === 0) return true;
-    if (list.request.chooses) {
+    const show = ui.runs.candidates(known);
+    if (list.request.chooses && show.every((value) => list.request.show.includes(value))) {
       columnsChosen = true;
       shownColumns = ui.runs.firstColumns(known, list.answer.runs);
       list.request = request();
+      ui.store(CANDIDATES, JSON.stringify(show));
       return true;
     }
-    const show = ui.runs.candidates(known);
     if (show.length === 0) return true;
     begin({ ...request(), show, chooses: true }, () => host.scrollTop);
     return false;
@@ -534,5 +546,6 @@
   drawChosen();
   const { top = 0, active = -1 } = history.state || {};
   grid.active = active;  // the way back from a run leads to the place that was left
-  begin(request(), () => top);
+  const guessed = state.show === null ? guessCandidates() : [];
+  begin(guessed.length > 0 ? { ...request(), show: guessed, chooses: true } : request(), () => top);
 })();

@@ -82,7 +82,7 @@ ui.runs = {};
     if (own !== undefined) {
       return { value, label: own.label, detail: "", kind: own.kind, width: own.width, of: own.of || ((run) => run.values[value]) };
     }
-    const made = { value, label: value, detail: "", kind: "value", width: 108, of: (run) => run.values[value] };
+    const made = { value, label: value, detail: "", kind: "value", width: 116, of: (run) => run.values[value] };
     const parts = parse(value);
     if (parts === null || !ROOTS.has(parts.root) || parts.steps.length === 0) return made;
     if (parts.root !== "metrics") {
