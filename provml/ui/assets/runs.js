@@ -142,7 +142,7 @@
   function guessCandidates() {
     try {
       const values = JSON.parse(ui.stored(CANDIDATES));
-      return Array.isArray(values) ? values.filter((value) => typeof value === "string").slice(0, 60) : [];
+      return Array.isArray(values) ? values.filter((value) => typeof value === "string").slice(0, 400) : [];
     } catch { return []; }
   }
 
@@ -182,12 +182,13 @@
   function failed(error, list) {
     host.setAttribute("aria-busy", "false");
     if (list === next) next = null;
-    if (error.status === 400) search.fail(error.message);
-    else if (root === null) {
-      ui.fill(empty, ui.message("error", "The runs can't be shown", error.message),
-        ui.element("p", {}, ui.element("button", { type: "button", onclick: () => reload() }, "Try again")));
+    if (root === null) {
+      ui.fill(empty, ui.message("error", "The runs can't be shown", error.message), ui.element("p", { class: "row" },
+        ui.element("button", { type: "button", onclick: () => reload() }, "Try again"),
+        ui.element("a", { href: "index.html" }, "Show all runs")));
       host.hidden = true;
-    } else {
+    } else if (error.status === 400) search.fail(error.message);
+    else {
       late = true;
       advice.textContent = `Not up to date: ${error.message}`;
       setTimeout(() => { wanted = true; refreshSoon(); }, RETRY_MS);
@@ -475,7 +476,7 @@
   const own = (action) => () => { if (grid.active >= 0) action(grid.active); };
   ui.onKeys({
     "/": ["Go to the search box", () => search.field.focus()],
-    j: ["Mark the next run (with Shift: choose it too)", (event) => move(1, event)],
+    j: ["Mark the next run", (event) => move(1, event)],
     k: ["Mark the run before", (event) => move(-1, event)],
     J: ["Mark and choose the next run", (event) => move(1, event)],
     K: ["Mark and choose the run before", (event) => move(-1, event)],
