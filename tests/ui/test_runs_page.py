@@ -293,6 +293,29 @@ def test_only_the_rows_in_sight_have_elements(
     shown = browser.run(keys)
     assert shown == sorted(shown)
     assert query(browser)["run"] == ["sweep/copy-209"]
+    position = (
+        "const row = [...document.querySelectorAll('.grid-body .name')]"
+        ".find(n => n.href.endsWith('105')).getBoundingClientRect();"
+        "return row.top - document.getElementById('grid').getBoundingClientRect().top"
+    )
+    before = browser.run(position)
+    first.with_name("link").symlink_to(first.with_name("copy-000"))
+    record(tmp_path, "new", lr=0.1)
+    browser.until("return document.getElementById('total').innerText.startsWith('211 runs')")
+    assert browser.run(position) == before  # what a person reads stays where it is
+    unread = browser.until("return document.querySelector('.unread')?.textContent")
+    assert "1 run can't be read" in unread
+    assert "link" in unread
+
+
+def test_an_address_that_is_not_valid_is_explained(opened: Browser) -> None:
+    """An old bookmark would lead to an empty page."""
+    opened.open(opened.driver.current_url + "?sort=nonsense")
+    assert "unknown name 'nonsense'" in opened.find(".message").text
+    opened.find(".empty a").click()
+    opened.until("return document.querySelectorAll('.grid-body .grid-row').length === 7")
+    console, foreign = opened.noise()
+    assert (len(console), foreign) == (1, [])
 
 
 def test_an_empty_store_says_how_to_record(serve: Serve, browser: Browser, store: Path) -> None:

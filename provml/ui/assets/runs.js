@@ -77,7 +77,7 @@
     notices, empty, host);
 
   const grid = new Grid(host, {
-    row: (place) => rows[place], count: () => rows.length, sort: () => state.sort,
+    row: (place) => rows[place], keyAt, count: () => rows.length, sort: () => state.sort,
     isOpen: (run) => state.open.has(run.key), chosenPlace: (run) => state.chosen.indexOf(run.key),
     groupLabel: () => column(state.group).label,
     open: openRun, toggle, choose, sortBy, moved,
@@ -200,19 +200,18 @@
 
   // Puts the rows in order again, and keeps in place what is in sight.
   function arrange() {
-    const anchor = host.scrollTop > 0 ? keyAt(grid.range()[0]) : null;
-    const offset = host.scrollTop - grid.range()[0] * grid.rowHeight;
-    const active = keyAt(grid.active);
+    // the keys as they were drawn: by now, other runs can be at these places
+    const { topKey, topOffset, activeKey } = grid;
     rows = root === null ? [] : arrangeRows(root, childrenOf, state.group ? state.folded : new Set());
-    const moved = anchor === null ? -1 : placeOf(anchor);
-    const activePlace = active === null ? -1 : placeOf(active);
+    const moved = topKey === null || host.scrollTop === 0 ? -1 : placeOf(topKey);
+    const activePlace = activeKey === null ? -1 : placeOf(activeKey);
     if (activePlace >= 0) grid.active = activePlace;
     const filled = rows.length > 0;
     host.hidden = !filled;
     ui.fill(empty, filled || root === null ? null : explainEmpty());
     grid.update();
-    if (moved >= 0 && moved * grid.rowHeight + offset !== host.scrollTop) {
-      host.scrollTop = moved * grid.rowHeight + offset;
+    if (moved >= 0 && moved * grid.rowHeight + topOffset !== host.scrollTop) {
+      host.scrollTop = moved * grid.rowHeight + topOffset;
       grid.draw();
     }
     drawTotal();
