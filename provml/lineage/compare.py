@@ -41,6 +41,11 @@ _ENVIRONMENT_TYPES: Final = ("provml:Environment", "provml:Host")
 _NOT_ENVIRONMENT: Final = ("prov:type", "prov:label", "provml:name", "provml:packages")
 _SETTING_PARTS: Final = {"param": "params", "tag": "tags", "reading_summary": "resources"}
 _METRIC_COLUMNS: Final = ("last", "min", "max", "count")
+_COMPARED_TABLES: Final = ("runs", "nodes", "params", "packages", "artifacts", "series")
+_COUNT_CHILDREN: Final = """
+SELECT parent_run, count(*) FROM runs
+WHERE parent_run IN (SELECT unnest(?::VARCHAR[])) GROUP BY parent_run
+"""
 
 
 @dataclass(slots=True)
@@ -162,19 +167,20 @@ def compare(
         code: whether to read and compare the source code that each run recorded.
     """
     comparison = Comparison(runs, notes=list(notes))
+    tables = {table: _select_runs(database, table, runs) for table in _COMPARED_TABLES}
+    children = dict(database.ask(["runs"], _COUNT_CHILDREN, [runs]).rows)
     for place, run in enumerate(runs):
-        for row in _select_run(database, "runs", run):
+        for row in tables["runs"][run]:
             for name in _STATE_COLUMNS:
                 value = _shell_text(row[name]) if name == "command" else row[name]
                 comparison.add("state", name, place, value)
-        count = "SELECT count(*) FROM runs WHERE parent_run = ?"
-        comparison.add("state", "children", place, database.ask(["runs"], count, [run]).rows[0][0])
-        _add_environment(comparison, place, _select_run(database, "nodes", run))
-        _add_settings(comparison, place, _select_run(database, "params", run))
-        for row in _select_run(database, "packages", run):
+        comparison.add("state", "children", place, children.get(run, 0))
+        _add_environment(comparison, place, tables["nodes"][run])
+        _add_settings(comparison, place, tables["params"][run])
+        for row in tables["packages"][run]:
             comparison.add("packages", row["name"], place, row["version"])
-        _add_data(comparison, place, _select_run(database, "artifacts", run))
-        for row in _select_run(database, "series", run):
+        _add_data(comparison, place, tables["artifacts"][run])
+        for row in tables["series"][run]:
             if row["kind"] == "metric":
                 rank = "" if row["rank"] is None else f" rank {row['rank']}"
                 of = "" if row["target"] is None else f" of {row['target']}"
@@ -282,9 +288,17 @@ def _add_data(comparison: Comparison, place: int, rows: list[dict[str, Any]]) ->
         comparison.add("data", name, place, list(dict.fromkeys(of_name)))
 
 
-def _select_run(database: QuestionDatabase, table: str, run: str) -> list[dict[str, Any]]:
-    """Return a run's rows from a table."""
+def _select_runs(
+    database: QuestionDatabase, table: str, runs: list[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of runs from a table, by run."""
     order = {"artifacts": "time_ns, node", "runs": "run", "nodes": "node"}.get(table, "name")
-    return list(
-        database.ask([table], f"SELECT * FROM {table} WHERE run = ? ORDER BY {order}", [run])
-    )
+    only = "AND type IN (SELECT unnest(?::VARCHAR[]))" if table == "nodes" else ""
+    query = f"""
+        SELECT * FROM {table} WHERE run IN (SELECT unnest(?::VARCHAR[])) {only} ORDER BY {order}
+    """
+    params: list[Any] = [runs, list(_ENVIRONMENT_TYPES)] if only else [runs]
+    found: dict[str, list[dict[str, Any]]] = {run: [] for run in runs}
+    for row in database.ask([table], query, params):
+        found[row["run"]].append(row)
+    return found

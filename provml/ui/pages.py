@@ -43,21 +43,45 @@ class Page(NamedTuple):
     styles: tuple[str, ...] = ()
 
 
+_CURVES: Final = ("curves_data.js", "curves_chart.js", "curves.js")
+"""The scripts of charts. They load plotly when the first chart needs it."""
+
 PAGES: Final = {
-    "index": Page("Runs", ("runs.js",)),
-    "compare": Page("Compare", ("plotly.min.js", "curves.js", "compare.js")),
+    "index": Page(
+        "Runs",
+        (
+            "runs_values.js",
+            "runs_data.js",
+            "runs_grid.js",
+            "runs_search.js",
+            "runs_columns.js",
+            "runs.js",
+        ),
+        ("runs.css",),
+    ),
+    "compare": Page(
+        "Compare",
+        (
+            *_CURVES,
+            "compare_tables.js",
+            "compare_code.js",
+            "compare_relations.js",
+            "compare_exported.js",
+            "compare.js",
+        ),
+        ("curves.css", "compare.css"),
+    ),
     "run": Page(
         "Run",
         (
-            "plotly.min.js",
-            "curves.js",
+            *_CURVES,
             "run_parts.js",
             "run_overview.js",
             "run_lists.js",
             "run_output.js",
             "run.js",
         ),
-        ("run.css",),
+        ("curves.css", "run.css"),
     ),
     "file": Page("File", ("lineage.js", "file_digest.js", "file.js"), ("file.css",)),
 }

@@ -132,6 +132,8 @@ class TableReader:
             name = self._columns[index].name
             place = _place_of_column(name)
             if place is not None:
+                if token.kind not in (NUMERAL, FRACTION):
+                    return False  # a row of another table, whose header was not recognized
                 number = token.text.partition("/")[0].strip()
                 places[place[0]] = max(places.get(place[0], (-1, "")), (place[1], number))
             elif token.kind == NUMERAL:

@@ -78,6 +78,7 @@ const ui = (() => {
 
   function duration(seconds) {
     if (seconds === null || seconds === undefined) return "–";
+    if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
     if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
     const minutes = Math.floor(seconds / 60);
     if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
@@ -241,7 +242,9 @@ const ui = (() => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
     const field = event.target.closest("input, textarea, select, [contenteditable]");
     if (field !== null && !["checkbox", "radio", "range"].includes(field.type)) return;
-    if (document.getElementById("keys").open) return;
+    if (document.querySelector("dialog[open]") !== null) return;
+    // a focused button or link does its own work
+    if ((event.key === "Enter" || event.key === " ") && event.target.closest("button, a, summary, input") !== null) return;
     const action = keys.get(event.key);
     if (action === undefined) return;
     event.preventDefault();
