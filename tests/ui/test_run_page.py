@@ -34,6 +34,13 @@ def wait_for_text(browser: Browser, text: str, selector: str = "main") -> None:
     browser.until(found, selector, text)
 
 
+def expect_missing(browser: Browser) -> None:
+    """Take the messages that a browser logs by itself if the server does not find a run."""
+    console, asked = browser.noise()
+    assert asked == []
+    assert all("data/" in message and "404" in message for message in console), console
+
+
 def record(store: Path, name: str = "digits") -> Path:
     with provml.start_run(name, store=store, collect=(), formats=()) as run:
         run.log_params({"lr": 0.1, "layers": [64, 64]})
@@ -74,6 +81,7 @@ def test_every_tab_opens(store: Path, serve: Serve, browser: Browser) -> None:
     assert browser.run("return document.querySelector('iframe').contentDocument.title")
     browser.open(address + place_of(path.parent / "absent"))
     assert "renamed or removed" in text_of(browser)
+    expect_missing(browser)
 
 
 def test_the_keyboard_reaches_every_tab(store: Path, serve: Serve, browser: Browser) -> None:
@@ -94,7 +102,6 @@ def test_the_keyboard_reaches_every_tab(store: Path, serve: Serve, browser: Brow
     wait_for_text(browser, "0 of 1", "#panel")
     assert browser.driver.current_url.endswith("find=nothing+like+this")
     browser.driver.back()
-    browser.driver.back()
     wait_for_text(browser, "Settings", "#panel")
 
 
@@ -114,6 +121,7 @@ def test_names_are_text(store: Path, serve: Serve, browser: Browser) -> None:
         assert browser.run("return document.querySelectorAll('main img').length") == 0
         assert "\u202e" not in text_of(browser)
         assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
+        assert browser.noise() == ([], []), tab
     browser.open(address + place_of(run.path))
     shown = text_of(browser)
     assert "step 1152921504606846976" in shown
@@ -122,15 +130,11 @@ def test_names_are_text(store: Path, serve: Serve, browser: Browser) -> None:
 
 def test_long_lists_and_output(store: Path, serve: Serve, browser: Browser) -> None:
     """Ten thousand events or ten megabytes of output could make the page unusable."""
-    script = store.parent / "script.py"
-    script.write_text(
-        "for i in range(120_000):\n"
-        "    print(f'line {i} \\x1b[31m<b>of</b>\\x1b[0m some output ' + 'x' * 50)\n"
-    )
-    command = [sys.executable, "-m", "provml", "run", "--store", str(store), "--trace", "off"]
-    command += ["--experiment", "printed", "--", sys.executable, str(script)]
-    subprocess.run(command, capture_output=True, check=True)
-    (printed,) = (found.parent for found in store.glob("printed/*/run.json"))
+    log = store.parent / "stdout"
+    line = "line {} \x1b[31m<b>of</b>\x1b[0m some output " + "x" * 60 + "\n"
+    log.write_text("".join(line.format(number) for number in range(100_000)))
+    with provml.start_run("printed", store=store, collect=(), formats=()) as printed:
+        printed.log_artifact(log, "stdout", copy=True)
     with provml.start_run("many", store=store, collect=(), formats=()) as run:
         run.log_params({f"group.p{i}": i for i in range(5000)})
         for number in range(10_000):
@@ -146,12 +150,12 @@ def test_long_lists_and_output(store: Path, serve: Serve, browser: Browser) -> N
     assert browser.run("return document.querySelectorAll('.settings tr').length") == 30
     browser.run("document.querySelector('[data-part=settings] details').open = true")
     browser.until("return document.querySelectorAll('.settings tr').length === 5000")
-    browser.open(address + place_of(printed, "output"))
-    wait_for_text(browser, "line 119999 <b>of</b> some output", ".log")
-    log = browser.find(".log")
-    for _ in range(20):
+    browser.open(address + place_of(printed.path, "output"))
+    wait_for_text(browser, "line 99999 <b>of</b> some output", ".log")
+    view = browser.find(".log")
+    for _ in range(14):
         first = browser.run("return document.querySelector('.log pre').innerText.slice(0, 40)")
-        browser.run("arguments[0].scrollTop = 0", log)
+        browser.run("arguments[0].scrollTop = 0", view)
         browser.until(
             "return document.querySelector('.log pre').innerText.slice(0, 40) !== arguments[0]",
             first,
@@ -189,6 +193,7 @@ def test_a_live_run_moves_until_it_is_gone(store: Path, serve: Serve, browser: B
         (path,) = (found.parent for found in store.glob("*/*/run.json"))
         browser.open(serve(store) + place_of(path))
         wait_for_text(browser, "running", ".head")
+        print_line(process, 4)
         print_line(process, 5)
         wait_for_text(browser, "0.5", "[data-part=result]")
         browser.run("document.querySelector('[data-part=result] a').focus()")
@@ -203,9 +208,11 @@ def test_a_live_run_moves_until_it_is_gone(store: Path, serve: Serve, browser: B
         process.communicate()
     wait_for_text(browser, "finished", ".head")
     wait_for_text(browser, "step 7 loss 0.7", ".log")
+    assert browser.noise() == ([], [])
     shutil.rmtree(path)
     wait_for_text(browser, "This run was removed or renamed")
     wait_for_text(browser, "step 7 loss 0.7", ".log")
+    expect_missing(browser)
 
 
 def print_line(process: subprocess.Popen[str], number: int) -> None:

@@ -8,6 +8,7 @@
   const partBytes = 64 * 1024;
   const mostParts = 12;
   const atEnd = 40;
+  const printedMs = 2000;
 
   // A view of one log. It is a list of parts that follow one another.
   function logView(page, source, log) {
@@ -243,7 +244,9 @@
       if (isNew && ui.address.get("digest") === null) await load();
     }
 
-    return { ready: load(), update, close() { closed = true; } };
+    // A command may print without recording anything, which the server does not report.
+    const timer = setInterval(() => { if (view !== null && page.run.status === "running") view.update(); }, printedMs);
+    return { ready: load(), update, close() { closed = true; clearInterval(timer); } };
   }
 
   ui.runTabs.set("output", { label: "Output", draw });
