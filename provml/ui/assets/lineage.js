@@ -59,7 +59,7 @@ ui.lineage = (() => {
       return [hidden("Run "), element("span", { class: "title" }, shortName(`${node.experiment}/${node.name}`)),
         element("span", { class: "detail" }, ui.status(node.status), ` · ${short(metric, 60)}`)];
     }
-    const more = node.names.length > 1 ? ` and ${node.names.length - 1} more names` : "";
+    const more = node.names.length > 1 ? ` and ${node.names.length - 1} more name${node.names.length > 2 ? "s" : ""}` : "";
     return [element("span", { class: "title" }, shortName(node.name)),
       element("span", { class: "detail" }, `${short(node.purpose || node.kind, 40)}${node.size === null ? "" : ` · ${ui.bytes(node.size)}`}${more}`)];
   }

@@ -22,7 +22,7 @@
     const found = element("div", { class: "found" });
     const follows = element("input", { type: "checkbox", checked: log.live });
     const tools = element("div", { class: "row tools" }, field,
-      element("button", { type: "button", onclick: () => search() }, "Find"), buttons,
+      element("button", { type: "button", onclick: () => search() }, "Find"), ui.settings.live && buttons,
       log.live && element("label", { class: "row" }, follows, "Follow"), place);
     const notes = element("div", {}, log.notes.map((note) => element("p", { class: "soft" }, note)));
     const box = element("div", {}, tools, notes, found, text);
