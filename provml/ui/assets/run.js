@@ -190,7 +190,7 @@
     const facts = [ui.status(run.status), `started ${ui.time(run.started_ns)}`, lasts, run.owner && `by ${visible(run.owner)}`,
       run.project && `project ${visible(run.project)}`, parent && ["child of ", parent], alerts];
     const links = [
-      element("a", { href: ui.link("compare", { run: page.key }) }, "Compare"),
+      element("a", { href: ui.link("index", { run: page.key }) }, "Compare with other runs"),
       element("a", { href: ui.link("file", { run: page.key }) }, "Lineage"),
     ];
     const shown = element("div", { class: "head" },
