@@ -37,7 +37,8 @@
 
   // Names runs by the parameters that tell them apart, the end of their id, and the experiment.
   function nameRuns() {
-    const differing = (values?.parts.params || []).filter((entry) => entry.differs && entry.values.every((value) => value === null || shortNumber(value).length <= 16));
+    const differing = (values?.parts.params || []).filter((entry) => entry.differs && entry.values.every((value) => value === null || shortNumber(value).length <= 16)
+      && new Set(entry.values.map((value) => (value === null ? null : shortNumber(value)))).size > 1);
     const told = differing.slice(0, 2);
     const experiments = new Set(runs.map((run) => run.experiment));
     for (const [place, run] of runs.entries()) {
