@@ -1,29 +1,24 @@
 """The functions that record: `start_run`, `active_run`, and calls to methods of the active run.
 
-Imports `recording` and the layers below it, but no modules that derive documents.
+Imports `recording` and the layers below it, but no modules that derive documents. The modules that
+only `start_run` and worker processes need are imported when they are first needed.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial, update_wrapper
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from provml.base.notices import warn_without_raising
-from provml.base.settings import Settings, may_record_code, read_settings
+from provml.base.settings import may_record_code, read_settings
 from provml.collect.code_watch import WATCH
-from provml.collect.collector_selection import plan_collectors
-from provml.collect.readings import Collector
-from provml.recording import process_hooks
-from provml.recording.active_runs import active_runs, folder_of
-from provml.recording.child_runs import ParentArgument, find_parent
-from provml.recording.disabled_run import DisabledRun
-from provml.recording.joined_run import RUN_STARTED, SOURCE, join_run
+from provml.recording.active_runs import active_runs
 from provml.recording.run import Run
-from provml.recording.start import RunStart, open_run, validate_start
-from provml.recording.worker_run import find_run, find_run_or_none
+
+if TYPE_CHECKING:
+    from provml.collect.readings import Collector
+    from provml.recording.child_runs import ParentArgument
 
 
 def start_run(
@@ -108,7 +103,8 @@ def start_run(
         RunExistsError: the run id is taken.
         StoreError: the run's folder can't be created or written to.
     """
-    from provml.collect.source import describe_execution
+    from provml.recording.run_activation import activate_disabled_run, activate_run
+    from provml.recording.start import validate_start
 
     settings = read_settings()
     settings = settings._replace(code=settings.code and code)
@@ -127,72 +123,17 @@ def start_run(
         collect=collect,
     )
     if disabled or settings.disabled:
-        run: Run = DisabledRun(experiment)
-        process_hooks.activate(run)
-        return run
-    enclosing = active_runs.find_enclosing()
-    found = find_parent(parent, settings, store)
-    if settings.joined_run is not None and found is None:
-        asked = {"experiment": experiment, "run_id": run_id, "project": project, "owner": owner}
-        return _join_outer_run(settings, asked | labels, start)
-    run = open_run(
+        return activate_disabled_run(experiment)
+    asked = {"experiment": experiment, "run_id": run_id, "project": project, "owner": owner}
+    return activate_run(
         settings,
         start,
-        describe_execution(),
         store=store,
         run_id=run_id,
         resume=resume,
-        parent=found,
+        parent=parent,
+        asked=asked | labels,
     )
-    process_hooks.activate(run)
-    # a trial runs the same code as its parent, and this process already records the parent's code
-    is_recorded = found is not None and found.run is not None and found.run._code is not None
-    if run._folder.records_code and not is_recorded:
-        run._start_code()
-    _warn_about_open_run(enclosing, run)
-    # only one process of a job on each machine takes readings of the machine itself
-    machine_wide = settings.local_rank in (None, 0)
-    _start_sampling(run, start, machine_wide)
-    return run
-
-
-def _warn_about_open_run(enclosing: Run | None, run: Run) -> None:
-    """Warn if the new run is nested in a run that no ``with`` block will end.
-
-    This happens, for example, if a notebook cell that starts a run is executed twice.
-    """
-    if enclosing is None or enclosing._is_block or enclosing in active_runs.guests:
-        return
-    if folder_of(enclosing) is None:  # a disabled run has no folder
-        return
-    before, now = f"{enclosing.experiment}/{enclosing.id}", f"{run.experiment}/{run.id}"
-    warn_without_raising(
-        f"run {before} has not ended, so run {now} is nested in it: functions such as "
-        f"provml.log_metric now record into {now} and, after that run has ended, into {before} "
-        "again. If you did not intend this, call provml.end_run() before you start the next run"
-    )
-
-
-def _start_sampling(run: Run, start: RunStart, machine_wide: bool) -> None:
-    interval_s = start.interval_s
-    planned = plan_collectors(start.collectors, interval_s, machine_wide) if interval_s else []
-    run._start_sampling(interval_s, planned)
-
-
-def _join_outer_run(settings: Settings, asked: dict[str, Any], start: RunStart) -> Run:
-    """Join the run that ``provml run`` started, and record the arguments as an event.
-
-    Starts only the caller's own collectors, because the command already takes the other readings.
-    """
-    run = join_run(settings)
-    metadata = {key: value for key, value in asked.items() if value is not None}
-    run.log_event(RUN_STARTED, source=SOURCE, metadata=metadata)
-    now = time.time_ns()
-    run._append_all([record | {"time": now} for record in start.settings_records])
-    process_hooks.activate(run)
-    own = tuple(one for one in start.collectors if not isinstance(one, str))
-    _start_sampling(run, start._replace(collectors=own), machine_wide=False)
-    return run
 
 
 def active_run() -> Run | None:
@@ -208,7 +149,16 @@ def active_run() -> Run | None:
 
     Costs about a microsecond.
     """
+    from provml.recording.worker_run import find_run_or_none
+
     return find_run_or_none()
+
+
+def _find_run(verb: str) -> Run:
+    """Find the run that a call records into if the active run depends on the thread or process."""
+    from provml.recording.worker_run import find_run
+
+    return find_run(verb)
 
 
 def _log_metric_of_active(
@@ -225,7 +175,7 @@ def _log_metric_of_active(
     # named parameters are faster: *args and **kwargs would cost 0.2 microseconds per call
     run = active_runs.process_run
     if run is None:
-        run = find_run("log_metric")
+        run = _find_run("log_metric")
     run.log_metric(name, value, context, step, epoch, timestamp=timestamp, unit=unit, of=of)
 
 
@@ -235,7 +185,7 @@ def _call_active(verb: str) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         run = active_runs.process_run
         if run is None:
-            run = find_run(verb)
+            run = _find_run(verb)
         return getattr(run, verb)(*args, **kwargs)
 
     return call

@@ -38,7 +38,7 @@ class EntryName(str):
     __slots__ = ()
 
 
-def open_folder_in(parent: int, name: str, path: Path) -> int:
+def open_folder_in(parent: int, name: str, path: str | Path) -> int:
     """Open a folder in an open folder, and return its descriptor.
 
     Raises StoreError if the entry is not a folder. The path is used only in error messages.

@@ -91,13 +91,25 @@ class OpenFolder:
     Use the object in a ``with`` block. Each method costs one to four system calls.
 
     Attributes:
-        path: the folder's path, for error messages.
+        place: the folder's path, for error messages.
     """
+
+    __slots__ = ("_fd", "place")
 
     def __init__(self, root: Path, path: Path) -> None:
         """Open the folder. Raises StoreError if a component of the path is not a folder."""
-        self.path = path
+        self.place = os.fspath(path)
         self._fd = open_folder(root, path)
+
+    @property
+    def path(self) -> Path:
+        """The folder's path as a `Path`."""
+        return Path(self.place)
+
+    @property
+    def name(self) -> str:
+        """The last component of the folder's path."""
+        return os.path.basename(self.place)
 
     def __enter__(self) -> Self:
         return self
@@ -108,20 +120,20 @@ class OpenFolder:
     def open_folder(self, name: str) -> OpenFolder:
         """Open a folder in this folder."""
         child = object.__new__(OpenFolder)
-        child.path = self.path / name
-        child._fd = open_folder_in(self._fd, name, child.path)
+        child.place = f"{self.place}/{name}"
+        child._fd = open_folder_in(self._fd, name, child.place)
         return child
 
     def open_to_read(self, name: str) -> BinaryIO:
         """Open a regular file in this folder for reading bytes."""
-        return open(open_file_in(self._fd, name, f"{self.path}/{name}", os.O_RDONLY), "rb")
+        return open(open_file_in(self._fd, name, f"{self.place}/{name}", os.O_RDONLY), "rb")
 
     def read_file(self, name: str, limit: int) -> bytes:
         """Return the content of a regular file in this folder.
 
         Raises StoreError if the file is larger than ``limit`` bytes.
         """
-        path = f"{self.path}/{name}"
+        path = f"{self.place}/{name}"
         return read_limited(open_file_in(self._fd, name, path, os.O_RDONLY), path, limit)
 
     def create_file(self, name: str, content: bytes) -> None:
@@ -129,7 +141,7 @@ class OpenFolder:
 
         Raises FileExistsError if the name is taken.
         """
-        path = f"{self.path}/{name}"
+        path = f"{self.place}/{name}"
         fd = open_file_in(self._fd, name, path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             with open(fd, "wb", buffering=0) as file:
@@ -151,9 +163,8 @@ class OpenFolder:
 
     def read_statuses(self) -> Iterator[tuple[str, os.stat_result]]:
         """Yield the name and the `os.stat_result` of each entry, as `read_status` returns it."""
-        with os.scandir(self._fd) as entries:
-            for entry in entries:
-                yield entry.name, entry.stat(follow_symlinks=False)
+        for name in os.listdir(self._fd):
+            yield name, os.stat(name, dir_fd=self._fd, follow_symlinks=False)
 
     def list(self) -> list[FolderEntry]:
         """Return the entries of this folder, sorted by name."""

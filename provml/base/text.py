@@ -10,22 +10,37 @@ from typing import Final
 
 HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """The Unicode categories of control, direction and line-ending characters."""
-_JOINERS: Final = "\u200c\u200d"
+_JOINERS: Final = "\u200c\u200d\ufe0e\ufe0f"
+"""The characters that change the form of the characters beside them, in many scripts and in emoji.
+
+They are shown as they are after a character that is not ASCII, and elsewhere escaped.
+"""
+_BLANKS: Final = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+    + "".join(map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+)
+"""The characters that Unicode counts as letters, marks or symbols, but that nobody can see."""
 _LARGEST_SIZE: Final = 10**18
 
 
 def printable(text: object, hidden: frozenset[str] = HIDDEN_CATEGORIES) -> str:
-    r"""Replace hidden characters in a text with escapes: an ESC character becomes ``\x1b``."""
+    r"""Replace hidden characters in a text with escapes: an ESC character becomes ``\x1b``.
+
+    So two names that differ only in hidden characters look different.
+    """
     own = str(text)
     if own.isascii() and own.isprintable():
         return own
     import unicodedata
 
+    def is_hidden(place: int, character: str) -> bool:
+        if character in _JOINERS:
+            return place == 0 or own[place - 1].isascii()
+        return character in _BLANKS or unicodedata.category(character) in hidden
+
     return "".join(
-        c.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(c) in hidden and c not in _JOINERS
-        else c
-        for c in own
+        c.encode("unicode_escape").decode("ascii") if is_hidden(place, c) else c
+        for place, c in enumerate(own)
     )
 
 

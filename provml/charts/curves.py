@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
-from itertools import pairwise
+from math import nan
 from typing import TYPE_CHECKING, Any, Final
 
-from provml.journal.values import Array
+from provml.charts.stretches import POINTS
+from provml.charts.thinning import find_starts, insert_gaps, select_points
+from provml.charts.writer_samples import to_number
 from provml.model.series import Block, RunSeries, SeriesTable
 
 if TYPE_CHECKING:
@@ -69,15 +70,14 @@ class Curve:
         x: Numbers = getattr(self, axis)
         placed = np.isfinite(x)
         x, y = x[placed], self.value[placed]
-        back = np.flatnonzero(np.diff(x) < 0) + 1
-        return np.insert(x, back, x[back]), np.insert(y, back, np.nan)
+        return insert_gaps(x, y)
 
 
 class _CurveBuilder:
     """Collects the samples of one series, and thins them if there are too many.
 
-    Thinning divides the samples into stretches of the same length, and keeps the lowest and the
-    highest sample of each stretch.
+    Thinning divides the samples into stretches of the same length, and keeps the first, last,
+    lowest and highest sample of each stretch.
     """
 
     def __init__(self, points: int) -> None:
@@ -110,9 +110,10 @@ class _CurveBuilder:
         while rows.shape[1] > most:
             # all stretches have the same length, so the whole curve has the same level of detail
             self._length *= 2
-            if 2 * self.count > most * self._length:
+            if POINTS * self.count > most * self._length:
                 continue  # stretches of this length would leave too many points
-            rows = rows[:, select_points(rows[5], rows[0], rows[1] // self._length)]
+            starts = find_starts(rows[0], rows[1] // self._length)
+            rows = rows[:, select_points(rows[5], starts)]
             if self._length > 2 * self.count:
                 break  # each process now has a single stretch, so nothing more can be removed
         return rows
@@ -129,7 +130,7 @@ def read_curves(
     Args:
         started_ns: the start of the time axis, in nanoseconds since the epoch.
         points: the maximum number of points in the curve of one process. A longer curve is thinned
-            to the lowest and the highest sample of each stretch.
+            to the first, last, lowest and highest sample of each stretch.
     """
     wanted = list(chosen)
     gathered = {series.index: _CurveBuilder(points) for series in wanted}
@@ -142,33 +143,6 @@ def read_curves(
         own = gathered[series.index]
         made.append(Curve(series, own.count, own.unplaced, *own.columns()))
     return made
-
-
-def select_points(values: Numbers, *stretches: Numbers) -> NDArray[np.intp]:
-    """Return the indices of the values to keep, so that a thinned curve looks like the original.
-
-    Keeps the first and the last value. For each stretch, keeps the lowest and the highest value,
-    and one value that is not a number, so that gaps stay visible.
-
-    Args:
-        stretches: columns that define the stretches. A new stretch begins at each row where one of
-            the columns changes.
-    """
-    import numpy as np
-
-    if not len(values):
-        return np.empty(0, np.intp)
-    finite = np.isfinite(values)
-    low, high = np.where(finite, values, np.inf), np.where(finite, values, -np.inf)
-    turns = [np.flatnonzero(np.diff(numbers)) + 1 for numbers in stretches]
-    edges = np.unique(np.concatenate([np.array([0, len(values)]), *turns]))
-    kept = {0, len(values) - 1}
-    for start, end in pairwise(edges.tolist()):
-        kept.add(start + int(low[start:end].argmin()))
-        kept.add(start + int(high[start:end].argmax()))
-        if not finite[start:end].all():
-            kept.add(start + int(finite[start:end].argmin()))
-    return np.array(sorted(kept), np.intp)
 
 
 def _block_columns(block: Block, started_ns: int) -> Any:
@@ -184,19 +158,12 @@ def _block_columns(block: Block, started_ns: int) -> Any:
         rows[3] = block.epoch
     rows[4] = (block.time_ns - started_ns) / _NS_PER_S
     values: Any = block.values
-    rows[5] = [_plot_number(value) for value in values] if isinstance(values, list) else values
+    if isinstance(values, list):
+        values = [nan if n is None else n for n in map(to_number, values)]
+    rows[5] = values
     rows[5][~np.isfinite(rows[5])] = np.nan
     rows[5] = rows[5].clip(-_FARTHEST, _FARTHEST)
     return rows
-
-
-def _plot_number(value: Any) -> float:
-    if isinstance(value, Array) or not isinstance(value, (int, float, Decimal)):
-        return float("nan")
-    try:
-        return float(value)
-    except (OverflowError, ValueError):
-        return float("nan")
 
 
 def _sort_rows(parts: list[Any]) -> Any:

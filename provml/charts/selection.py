@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +12,7 @@ from provml.charts.curves import AXES, Curve, read_curves
 from provml.errors import InvalidArgumentError, SeriesNotFoundError
 from provml.journal.history import LastValues
 from provml.journal.reader import Journal
+from provml.model.reading_names import find_reading_kinds, name_reading
 from provml.model.series import SAMPLING, RunSeries, SeriesTable
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
 HUES: Final = 16
 """The number of different colours. Higher colour numbers start again at the first colour."""
+
+_READING_AXIS: Final = "time"
+_READING_HUE: Final = 7
+_WHOLE_RUN: Final = "whole run"
 
 _NAMED: Final = 12
 _NAMED_PARAMETERS: Final = 2
@@ -69,8 +75,8 @@ class Chart:
     Attributes:
         axis: the horizontal axis: ``step``, ``epoch`` or ``time``. If the samples have no position
             on the requested axis, this is another axis.
-        apart: whether the chart shows something other than metrics, such as system readings.
-            These charts come after the charts of metrics.
+        apart: whether the chart shows readings of the machine or of a process. These charts come
+            after all others.
     """
 
     title: str
@@ -172,6 +178,7 @@ class Charts:
                 {
                     "title": chart.title,
                     "apart": chart.apart,
+                    "fixed": chart.axis if chart.apart and chart.axis == _READING_AXIS else None,
                     "curves": [
                         {
                             "label": line.full_label,
@@ -201,6 +208,11 @@ def read_charts(
 
     Series of the same name share a chart. The time axis of each curve begins when its run started.
 
+    The charts of readings come last. A reading has one curve over time for the whole run, whatever
+    the contexts were. If `names` are given, `by` also applies to readings. In `names`, a reading
+    may have its recorded name, such as ``cpu_percent``, or the name in the title of its chart, such
+    as ``machine cpu_percent``.
+
     Args:
         journals: the journals of the runs, at least one.
         names: the names of the series to draw, as for `draw`. A name must occur in at least one
@@ -221,18 +233,52 @@ def read_charts(
     )
     count = sum(map(len, chosen))
     points = max(_FEWEST_POINTS, min(points, _ALL_POINTS // max(1, count)))
-    styles = _LineStyles(_name_runs(journals))
+    readings = find_reading_kinds(series for table in tables for series in table.all)
+    styles = _LineStyles(_name_runs(journals), ", ".join(contexts) or _WHOLE_RUN)
     found: dict[tuple[bool, str, str], list[Line]] = {}
     for place, (journal, table, own) in enumerate(zip(journals, tables, chosen, strict=True)):
-        for curve in read_curves(table, own, journal.state().started_ns, points):
+        curves = read_curves(table, own, journal.state().started_ns, points)
+        for curve in _join_readings(curves, readings):
             kind, name = curve.series.kind, curve.series.name
-            line = styles.build_line(place, curve)
-            found.setdefault((kind != "metric", kind, name), []).append(line)
-    charts = [
-        _build_chart(name, apart, by, lines)
-        for (apart, _, name), lines in sorted(found.items(), key=lambda item: item[0][0])
-    ]
+            line = styles.build_line(place, curve, kind in readings)
+            found.setdefault((kind in readings, kind, name), []).append(line)
+    charts = []
+    for (apart, kind, name), lines in sorted(found.items(), key=lambda item: _sort_kind(item[0])):
+        title, axis = (name_reading(kind, name), by if names else None) if apart else (name, by)
+        charts.append(_build_chart(title, apart, axis or (_READING_AXIS if apart else None), lines))
     return Charts(_build_title(journals), by, log, charts)
+
+
+def _sort_kind(key: tuple[bool, str, str]) -> tuple[bool, bool]:
+    """Return the sort key of a chart: metrics come first, then FLOPs and others, then readings."""
+    apart, kind, _ = key
+    return apart, kind != "metric"
+
+
+def _join_readings(curves: Iterable[Curve], readings: Collection[str]) -> list[Curve]:
+    """Join the curves of the same reading in different contexts to one curve, ordered by time."""
+    import numpy as np
+
+    found: dict[Any, list[Curve]] = defaultdict(list)
+    for curve in curves:
+        series = curve.series
+        is_reading = series.kind in readings
+        key = (series.kind, series.name, series.rank, series.of) if is_reading else id(curve)
+        found[key].append(curve)
+    joined: list[Curve] = []
+    for own in found.values():
+        first = own[0]
+        if len(own) > 1:
+            order = np.argsort(np.concatenate([curve.time for curve in own]), kind="stable")
+            columns = (
+                np.concatenate([getattr(curve, name) for curve in own])[order]
+                for name in (*AXES, "value")
+            )
+            unplaced = {axis: sum(curve.unplaced[axis] for curve in own) for axis in AXES}
+            count = sum(curve.count for curve in own)
+            first = Curve(first.series, count, unplaced, *columns)
+        joined.append(first)
+    return joined
 
 
 def _list_series(table: SeriesTable, names: Collection[str]) -> list[RunSeries]:
@@ -308,15 +354,21 @@ def _shorten(value: object) -> str:
 class _LineStyles:
     """Assigns colours and line styles to curves."""
 
-    def __init__(self, runs: list[str | None]) -> None:
+    def __init__(self, runs: list[str | None], reading_label: str) -> None:
         self._runs = runs
+        self._reading_label = escape_unprintable(reading_label)
         self._numbers: dict[str, int] = {}
 
-    def build_line(self, place: int, curve: Curve) -> Line:
+    def build_line(self, place: int, curve: Curve, is_reading: bool = False) -> Line:
         """Build the line for a curve of the run that has this place in the list of runs."""
+        run = self._runs[place]
+        if is_reading:
+            rank = curve.series.rank
+            label = self._reading_label if rank is None else f"{self._reading_label}, rank {rank}"
+            hue, dash = (_READING_HUE + (rank or 0), 0) if run is None else (place, rank or 0)
+            return Line(label, run, hue, dash, curve)
         label = _label_curve(curve)
         number = self._numbers.setdefault(label, len(self._numbers))
-        run = self._runs[place]
         hue, dash = (number, number // HUES) if run is None else (place, number)
         return Line(label, run, hue, dash, curve)
 
@@ -329,6 +381,13 @@ def _label_curve(curve: Curve) -> str:
     if rank is not None:
         label += f", rank {rank}"
     return escape_unprintable(label)
+
+
+def _has_name(series: RunSeries, name: str) -> bool:
+    """Return whether a series has a name. A reading also has the name in the title of its chart."""
+    if series.kind == "metric":
+        return name == series.name
+    return name in (series.name, name_reading(series.kind, series.name))
 
 
 def _select_series(
@@ -350,10 +409,13 @@ def _select_series(
         what = f"{where} has no series" if len(journals) == 1 else "the runs have no series"
         raise SeriesNotFoundError(f"{what}: no metrics or readings were recorded")
     for name in names:
-        if not any(series.name == name for series in all_series):
+        if not any(_has_name(series, name) for series in all_series):
             known = _list_names(series.name for series in all_series)
             raise SeriesNotFoundError(f"{where} {has} series {name!r}; {it_has}: {known}")
-    named = [[series for series in own if not names or series.name in names] for own in every]
+    named = [
+        [series for series in own if not names or any(_has_name(series, name) for name in names)]
+        for own in every
+    ]
     all_named = [series for own in named for series in own]
     present = {name for series in all_named for name in _context_names(series)}
     contexts = [_find_context(context, present) for context in contexts]

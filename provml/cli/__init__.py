@@ -7,6 +7,7 @@ may import any other part of provml.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -37,6 +38,7 @@ _MISUSE = (
     QueryError,
 )
 _INTERRUPTED = 130
+_OBJECTS_PER_COLLECTION = 50_000
 
 
 def main() -> None:
@@ -46,6 +48,8 @@ def main() -> None:
             setattr(sys, name, open(os.devnull, "w"))
         getattr(sys, name).reconfigure(errors="backslashreplace")
     warnings.formatwarning = _warning_text
+    # most objects that a command creates live as long as the process, so collect rarely
+    gc.set_threshold(_OBJECTS_PER_COLLECTION)
     sys.exit(execute(sys.argv[1:]))
 
 

@@ -14,7 +14,6 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -23,7 +22,7 @@ from provml.base.clock import iso_text
 from provml.base.text import format_duration as format_duration
 from provml.base.text import printable as printable
 from provml.base.text import size_text as size_text
-from provml.journal.values import Array, Moment, Opaque
+from provml.journal.values import Array, Moment, Opaque, is_decimal
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -96,7 +95,7 @@ def exact(value: Any) -> Any:
         return value if abs(value) <= _EXACT_INTEGER else str(value)
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "INF" if value > 0 else "-INF"
-    if isinstance(value, Decimal):
+    if is_decimal(value):
         return str(value)
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")

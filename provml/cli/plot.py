@@ -173,7 +173,12 @@ def _resolve_names(names: tuple[str, ...], store: str | None) -> tuple[list[Path
 
 
 def _list_series_names(journal: Journal) -> set[str]:
-    return {series.name for files in journal.writers for series in files.series().values()}
+    """Return the names of a run's series. Readings also have the names in the titles of charts."""
+    from provml.model.reading_names import name_reading
+
+    every = [series for files in journal.writers for series in files.series().values()]
+    readings = {name_reading(one.kind, one.name) for one in every if one.kind != "metric"}
+    return {series.name for series in every} | readings
 
 
 def _echo_charts_note(charts: Charts) -> None:

@@ -8,14 +8,14 @@ provml recognises a secret in two ways:
 `secret_words` lists the names, and `secret_formats` lists the formats with their sources.
 Randomness alone never makes a text a secret, so digests, commits and identifiers are not masked.
 
-Imports only `plain_text`, `secret_formats`, `secret_names`, `secret_search`, `secret_values` and
-`secret_words` from provml.
+Imports only `plain_text` and the other modules of secrets from provml.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,7 +72,12 @@ def mask_bytes(content: bytes) -> bytes:
 def _find_secrets(content: bytes) -> list[Span]:
     if is_plain(content):
         return []
-    from provml.collect.secret_search import find_secrets  # loads the rules
+    if "provml.collect.secret_search" not in sys.modules:  # no pattern has been compiled yet
+        from provml.collect import secret_signs
+
+        if len(content) <= secret_signs.MAX_BYTES and not secret_signs.has_signs(content):
+            return []
+    from provml.collect.secret_search import find_secrets
 
     return find_secrets(content)
 

@@ -5,7 +5,9 @@ Imports only `description`, `layout`, `record_building` and `base.store_files` f
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -51,9 +53,17 @@ def build_removal_event() -> Record:
     )
 
 
+def is_removed(root: Path, path: Path) -> bool:
+    """Return whether a file was removed. False if the disk can't be read."""
+    try:
+        return not stat.S_ISREG(store_files.read_status(root, path).st_mode)
+    except OSError as error:
+        return error.errno != errno.EIO
+
+
 def restore_file(root: Path, path: Path, fd: int) -> None:
     """If an open file was removed, write its content to its path again."""
-    if store_files.is_file(root, path):
+    if not is_removed(root, path):
         return
     store_files.make_folder(root, path.parent)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL

@@ -151,13 +151,26 @@ def read_events_stamp(folder: Path) -> list[tuple[str, int, int]] | None:
 
     The result changes whenever a record is written. Returns None if the journal can't be listed.
     """
+    return read_journal_stamp(folder, layout.EVENTS_SUFFIX)
+
+
+def read_journal_stamp(folder: Path, suffix: str = "") -> list[tuple[str, int, int]] | None:
+    """Return the name, size and modification time of each file of a run's journal.
+
+    While a samples file is being written, its time may not change. Returns None if the journal
+    can't be listed.
+
+    Args:
+        folder: the run's folder.
+        suffix: the end of the names of the files to look at.
+    """
     path = Path(os.path.abspath(folder), layout.JOURNAL_FOLDER)
     try:
         with OpenFolder(store_root(folder), path) as held:
             return sorted(
                 (name, status.st_size, status.st_mtime_ns)
                 for name, status in held.read_statuses()
-                if name.endswith(layout.EVENTS_SUFFIX)
+                if name.endswith(suffix)
             )
     except OSError:
         return None

@@ -28,8 +28,7 @@ import math
 import os
 import sys
 from datetime import datetime
-from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 
 from provml.base.clock import to_datetime, to_time_ns
 from provml.errors import InvalidArgumentError
@@ -41,6 +40,9 @@ from provml.journal.fields import (
     read_members,
     stable_text,
 )
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 _MAX_EXACT_INTEGER: Final = 2**53
 _MAX_VALUE_DEPTH: Final = 64
@@ -81,12 +83,22 @@ class PartialEpoch(int):
 _VALUE_CLASSES: Final = (Moment, Array, Opaque)
 
 
+def is_decimal(value: object) -> TypeGuard[Decimal]:
+    """Return whether a value is a `decimal.Decimal`.
+
+    Does not import `decimal`, which takes some milliseconds. A process that has such a value has
+    already imported it.
+    """
+    module = sys.modules.get("decimal")
+    return module is not None and isinstance(value, module.Decimal)
+
+
 def plain_number(value: object) -> object:
     """Convert a numpy scalar, or an array or tensor with one element, to a Python number.
 
     Returns all other objects unchanged, including numbers that can't be converted exactly.
     """
-    if type(value) in (int, float, str, bool, bytes, Decimal):
+    if type(value) in (int, float, str, bool, bytes) or is_decimal(value):
         return value
     try:
         return _convert_to_number(value)
@@ -174,7 +186,7 @@ def encode(value: object, _depth: int = 0) -> Any:
 
 
 def _encode_typed(value: object, depth: int) -> Any:
-    if isinstance(value, Decimal):
+    if is_decimal(value):
         return {"$": str(value), "type": "decimal"}
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"$": base64.b64encode(value).decode("ascii"), "type": "base64Binary"}
@@ -286,6 +298,8 @@ def _decode_typed(kind: object, content: object, value: dict[str, Any]) -> Any:
     if kind == "double":
         return float(content)
     if kind == "decimal":
+        from decimal import Decimal
+
         return Decimal(content)
     if kind == "base64Binary":
         return base64.b64decode(content, validate=True)

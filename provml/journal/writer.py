@@ -437,7 +437,7 @@ class JournalWriter:
             except OSError as error:
                 self._warn(error)
             paths = [path for path, _ in self._list_files()]
-            removed = [path for path in paths if not store_files.is_file(self._root, path)]
+            removed = [path for path in paths if closing.is_removed(self._root, path)]
             if removed:
                 self._note_removed(removed[0])
             self._write_last_checksums()

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 import weakref
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from provml.base.store_files import OpenFolder
 from provml.errors import MissingExtraError, QueryError
 from provml.lineage.answers import TableAnswer
 from provml.lineage.live_runs import UPDATED_TABLES, LiveRun
 from provml.lineage.rows import build_arrow_table
-from provml.lineage.segments import BuiltSegment, FoundRun, IndexedRun, Segments, check_rows, scan
+from provml.lineage.segments import BuiltSegment, IndexedRun, Segments, check_rows
+from provml.lineage.store_scan import FoundRun, fingerprint_run, scan
 from provml.lineage.tables import SAMPLES, TABLES
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ _TRIES: Final = 5
 _MEMBERS: Final = "members"
 _MOST_OPEN_FILES: Final = 256
 """The maximum number of files of runs in progress that stay open between two questions."""
+_QUICK_SCAN_S: Final = 0.05
+_REST: Final = 20
 _SAMPLES_WORD: Final = re.compile(r"\bsamples\b", re.IGNORECASE)
 _INDIRECT_WORD: Final = re.compile(r"\bquery(_table)?\b|_schema\b|\bduckdb_", re.IGNORECASE)
 
@@ -62,7 +67,10 @@ class QuestionDatabase:
         weakref.finalize(self, _close_all, self._followed)
         self._catalogs: dict[str, dict[str, IndexedRun]] = {}
         self._loaded: dict[str, dict[str, str]] = {table: {} for table in TABLES}
+        self._loaded_version: dict[str, tuple[int, tuple[int, ...]]] = {}
         self._rounds = 0
+        self._version = 0
+        self._known_until = 0.0
         self.lock = threading.RLock()
         self._connection = self._connect(duckdb)
 
@@ -87,7 +95,7 @@ class QuestionDatabase:
 
     # -- refreshing ---------------------------------------------------------------------------
 
-    def refresh(self, tables: Collection[str] = tuple(TABLES)) -> int:
+    def refresh(self, tables: Collection[str] = tuple(TABLES), is_quick: bool = False) -> int:
         """Read the store's new and changed runs into the tables; return how many runs were read.
 
         Finding these runs, by the names, sizes and times of their files, takes 30 microseconds per
@@ -98,12 +106,15 @@ class QuestionDatabase:
         Args:
             tables: the tables to bring up to date. Others may contain older rows of the runs in
                 progress.
+            is_quick: whether to assume that the runs that have ended are unchanged, if they were
+                looked at a short time ago. The time is 20 times as long as looking at them takes,
+                or nothing if that takes less than 50 ms. Use `has_changed` to be sure of a run.
 
         Raises StoreError if the store can't be read.
         """
         with self.lock:
             links: dict[str, str] = {}
-            found = scan(self.store, links)
+            found = self._scan(links, is_quick)
             live = self._build_catalog(found) | self._update_followed(found, tables)
             stale = self._find_stale(found, live)
             read = 0
@@ -126,12 +137,50 @@ class QuestionDatabase:
                             for made in self.segments.make(lost):
                                 self._take_segment(made, found, live)
             self.unread = {r: why for r, why in self.unread.items() if r in found} | links
+            if live != self._live:
+                self._version += 1
             self.runs = {run: found[run] for run in live}
             self._live = live
             self._close_files()
             used = {at.segment for at in live.values()}
             self._memory = {name: made for name, made in self._memory.items() if name in used}
             return read
+
+    def _scan(self, links: dict[str, str], is_quick: bool) -> dict[str, FoundRun]:
+        """Find the runs of the store, as `scan` does. May assume that runs have not changed."""
+        begun = time.monotonic()
+        if is_quick and begun < self._known_until:
+            known = {run: found for run, found in self.runs.items() if self._is_stored(run)}
+            return scan(self.store, links, known)
+        found = scan(self.store, links)
+        duration = time.monotonic() - begun
+        self._known_until = begun + (_REST * duration if duration > _QUICK_SCAN_S else 0)
+        return found
+
+    def _is_stored(self, run: str) -> bool:
+        """Return whether the rows of a run are in a file, so the run has ended."""
+        return self._live[run].segment not in self._memory
+
+    def names_version(self) -> tuple[int, int]:
+        """Return a value that changes when a run has a new parameter, tag or metric."""
+        return self._version, sum(live.series_count for live in self._followed.values())
+
+    def has_changed(self, runs: Iterable[str]) -> bool:
+        """Return whether any of these runs has changed or vanished since the last refresh.
+
+        Leaves out the runs in progress, because each refresh reads them.
+        """
+        for run in runs:
+            found = self.runs.get(run)
+            if found is None or not self._is_stored(run):
+                continue
+            try:
+                with OpenFolder(self.store, found.folder) as folder:
+                    if fingerprint_run(folder) != found.fingerprint:
+                        return True
+            except OSError:
+                return True
+        return False
 
     def _find_stale(
         self, found: dict[str, FoundRun], live: dict[str, IndexedRun]
@@ -226,6 +275,9 @@ class QuestionDatabase:
 
     def _load(self, table: str) -> None:
         """Update a table in the database from the segments and the runs in progress."""
+        version = self._version, tuple(live.revision for live in self._followed.values())
+        if self._loaded_version.get(table) == version:
+            return
         loaded = self._loaded[table]
         wanted = {run: at.segment for run, at in self._live.items()}
         updated: dict[str, LiveRun] = {}
@@ -235,6 +287,7 @@ class QuestionDatabase:
                 if loaded.get(run) != wanted[run]:
                     updated[run] = live
         if loaded == wanted:
+            self._loaded_version[table] = version
             return
         gone = [run for run, segment in loaded.items() if wanted.get(run) != segment]
         if gone and table == _MEMBERS:
@@ -254,6 +307,7 @@ class QuestionDatabase:
             rows = [row for live in updated.values() for row in live.rows[table]]
             self._insert_rows(table, build_arrow_table(table, rows))
         self._loaded[table] = wanted
+        self._loaded_version[table] = version
 
     def _insert_rows(self, table: str, rows: pa.Table, where: str = "", *params: Any) -> None:
         self._connection.register("incoming", rows)
@@ -341,6 +395,7 @@ class QuestionDatabase:
                     for table in TABLES:
                         self._connection.execute(f"DELETE FROM {table}")
                         self._loaded[table] = {}
+                    self._loaded_version = {}
                     self.segments.discard_damaged(self._connection)
                     self._catalogs = {}
                     self.refresh()

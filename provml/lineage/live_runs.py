@@ -91,6 +91,11 @@ class LiveRun:
         self._update_rows()
 
     @property
+    def series_count(self) -> int:
+        """The number of series that the run has declared."""
+        return len(self._series.all)
+
+    @property
     def open_files(self) -> int:
         """The number of files that this object keeps open."""
         return self._series.follower.open_files

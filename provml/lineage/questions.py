@@ -79,6 +79,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._database = QuestionDatabase(path)
+        self._names: tuple[tuple[int, int], RunNames] | None = None
 
     def __repr__(self) -> str:
         return f"<provml.lineage.Store {os.fspath(self.path)!r}>"
@@ -196,17 +197,25 @@ class Store:
     ) -> RunPage:
         """Return a page of the list of the runs that meet a condition, as a web page shows it.
 
-        `run_list.list_page` describes the arguments.
+        `run_list.list_page` describes the arguments. If a store has thousands of runs, a change to
+        a run that has ended may be noticed some seconds later, unless the run is on the page.
 
         Raises:
             QueryError: the condition or one of the values is not valid.
         """
-        self._database.refresh(SUMMARY_TABLES)
-        return list_page(self._database, where, sort, show, group, parent, offset, limit)
+        self._database.refresh(SUMMARY_TABLES, is_quick=True)
+        page = list_page(self._database, where, sort, show, group, parent, offset, limit)
+        if self._database.has_changed(run.facts["run"] for run in page.runs):
+            self._database.refresh(SUMMARY_TABLES)
+            page = list_page(self._database, where, sort, show, group, parent, offset, limit)
+        return page
 
     def list_names(self) -> RunNames:
         """Return the names of parameters, tags and metrics that the last answer was based on."""
-        return list_names(self._database)
+        version = self._database.names_version()
+        if self._names is None or self._names[0] != version:
+            self._names = version, list_names(self._database)
+        return self._names[1]
 
     def unread(self) -> dict[str, str]:
         """Return the runs that the last answer left out, each with the reason."""

@@ -1,4 +1,4 @@
-"""Manages the files that contain a store's tables: finds runs, and writes and merges files.
+"""Writes and merges the files that contain a store's tables.
 
 The tables consist of segments. A segment is a folder with one Parquet file per table. The files
 contain the rows of one or more runs. If two segments contain the same run, provml uses the later
@@ -11,13 +11,13 @@ small segments when it writes new ones, but rewrites each row only a few times.
 The tables' folder can contain anything, because the store may come from another person. provml
 recognises its own files by their exact names, follows no links, and leaves everything else alone.
 
-Imports `live_runs`, `rows`, `tables` and `journal`; imports duckdb and pyarrow only when needed.
+Imports `live_runs`, `rows`, `store_scan`, `tables` and `journal`; imports duckdb and pyarrow only
+when needed.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import shutil
@@ -28,17 +28,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from provml.base import store_files
-from provml.base.store_files import FolderEntry, OpenFolder
+from provml.base.store_files import FolderEntry
 from provml.base.text import printable_path
 from provml.base.user_cache import open_cache_of_store
 from provml.errors import ProvMLError, StoreError
-from provml.journal import layout
-from provml.journal.reader import Journal, contains_run
+from provml.journal.reader import Journal
 from provml.lineage.live_runs import LiveRun
 from provml.lineage.rows import Rows, build_arrow_table, build_rows, sample_batches
+from provml.lineage.store_scan import FoundRun, short_hash
 from provml.lineage.tables import TABLES, TABLES_VERSION
 
 if TYPE_CHECKING:
@@ -63,26 +63,6 @@ _OLDEST_SPILL_S: Final = 86_400
 _MOST_NAMED: Final = 3
 _MOST_SEGMENTS: Final = 8
 _RUNS_AT_ONCE: Final = 200
-_LONGEST_FINGERPRINT: Final = 500
-
-
-class FoundRun(NamedTuple):
-    """A run that `scan` found in the store.
-
-    Attributes:
-        run: the run's name in the tables, ``<experiment>/<id>``, formed from the folders' names.
-        path: the run's folder.
-        fingerprint: the names, sizes and times of the run's files, or a digest of them.
-    """
-
-    run: str
-    path: str
-    fingerprint: str
-
-    @property
-    def folder(self) -> Path:
-        """The run's folder as a `Path`."""
-        return Path(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,93 +95,6 @@ class BuiltSegment:
     runs: dict[str, IndexedRun] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     live: dict[str, LiveRun] = field(default_factory=dict)
-
-
-def scan(store: Path, unread: dict[str, str] | None = None) -> dict[str, FoundRun]:
-    """Find the runs of a store; return them by name. Ignores everything else in the store.
-
-    Listing the names, sizes and times of the runs' files takes about 30 microseconds per run.
-    Raises StoreError if the store can't be read.
-
-    Args:
-        store: the store's folder.
-        unread: a dict in which this function stores the runs and experiments that it can't open,
-            such as links, each with the reason.
-    """
-    found: dict[str, FoundRun] = {}
-    unread = {} if unread is None else unread
-    try:
-        root = OpenFolder(store, store)
-    except OSError as error:
-        raise StoreError(f"the store {store} can't be read: {error.strerror or error}") from None
-    with root:
-        for experiment in _open_visible_folders(root, unread):
-            for folder in _open_visible_folders(experiment, unread):
-                fingerprint = _fingerprint_run(folder)
-                if fingerprint is not None:
-                    run = _name_in_tables(folder.path)
-                    found[run] = FoundRun(run, str(folder.path), fingerprint)
-    return found
-
-
-def _open_visible_folders(folder: OpenFolder, unread: dict[str, str]) -> Iterator[OpenFolder]:
-    """Open the visible folders in a folder one by one, and yield them.
-
-    Adds the folders that can't be opened to ``unread``, each with the reason.
-    """
-    try:
-        entries = folder.list()
-    except OSError:
-        return
-    for entry in entries:
-        if entry.name.startswith(".") or entry.is_file:
-            continue
-        try:
-            inner = folder.open_folder(entry.name)
-        except FileNotFoundError:
-            continue  # the folder was removed in the meantime
-        except OSError as error:
-            path = folder.path / entry.name
-            unread[_name_in_tables(path)] = str(error)
-            continue
-        with inner:
-            yield inner
-
-
-def _name_in_tables(path: Path) -> str:
-    run = f"{path.parent.name}/{path.name}"
-    return run if run.isascii() else printable_path(run)
-
-
-def _fingerprint_run(folder: OpenFolder) -> str | None:
-    """Return a text that changes when a run's files do, or None if the folder is not a run."""
-    facts: list[str] = []
-    is_run = False
-    try:
-        described = folder.read_status(layout.RUN_FILE)
-        facts.append(f"{layout.RUN_FILE} {described.st_size} {described.st_mtime_ns}")
-        is_run = True
-    except OSError:
-        pass
-    try:
-        with folder.open_folder(layout.JOURNAL_FOLDER) as journal:
-            for name, status in journal.read_statuses():
-                facts.append(f"{name} {status.st_size} {status.st_mtime_ns}")
-            is_run = True
-    except StoreError:
-        is_run = contains_run(folder)
-    except OSError:
-        pass
-    if not is_run:
-        return None
-    fingerprint = ";".join(sorted(facts))
-    if len(fingerprint) > _LONGEST_FINGERPRINT or not fingerprint.isascii():
-        return _short_hash(fingerprint)
-    return fingerprint
-
-
-def _short_hash(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()
 
 
 class Segments:
@@ -451,8 +344,8 @@ class Segments:
 
         folder = self.folder / _SAMPLES
         store_files.make_folder(self._root, folder)
-        own = _short_hash(found.run)
-        path = folder / f"{own}-{_short_hash(found.fingerprint)}.parquet"
+        own = short_hash(found.run)
+        path = folder / f"{own}-{short_hash(found.fingerprint)}.parquet"
         if store_files.is_file(self._root, path) and not is_live:
             return path
         partial = folder / f"{_PARTIAL}{own}-{os.getpid()}-{os.urandom(3).hex()}"

@@ -72,9 +72,11 @@ function chart(element, curves, options) {
       const without = curve.value.length > 0 && !curve[by];
       key.children[place].lastChild.textContent = without ? `(no ${by})` : "";
     });
-    let unit = "";
+    let unit = "", limit = null;  // the end of the time axis, if all charts have the same
     if (by === "time") {
-      const [size, name] = timeUnit(d3.max(own, (c) => d3.max(c, (p) => p[0])) || 0);
+      const last = options.longest || d3.max(own, (c) => d3.max(c, (p) => p[0])) || 0;
+      const [size, name] = timeUnit(last);
+      if (options.longest) limit = options.longest / size;
       own = own.map((c) => c.map(([x, y]) => [x / size, y]));
       unit = `, ${name}`;
     }
@@ -94,7 +96,7 @@ function chart(element, curves, options) {
       const room = Math.abs(low) * .1 || 1;
       return [low - room, high + room];
     };
-    const x = d3.scaleLinear().domain(span((p) => p[0]))
+    const x = d3.scaleLinear().domain(limit === null ? span((p) => p[0]) : [0, limit])
       .range([edge.left, wide - edge.right]);
     let limits = span((p) => p[1]);
     if (log && limits[0] <= 0) limits = [all[0][1] / 2, all[0][1] * 2];
@@ -114,7 +116,7 @@ function chart(element, curves, options) {
         .tickFormat((tick) => page.number(tick)));
     svg.append("g").attr("transform", `translate(${edge.left},0)`)
       .call(d3.axisLeft(y).tickValues(marks).tickSize(0).tickPadding(7)
-        .tickFormat((tick) => shortNumber(tick)))
+        .tickFormat((tick) => shortNumber(tick, marks)))
       .select(".domain").remove();
     text(wide - edge.right, tall - 3, "end", AXES[by] + unit);
 
@@ -176,12 +178,17 @@ function chart(element, curves, options) {
   return draw;
 }
 
-function shortNumber(value) {
+// Formats a tick with as many digits as distinguish it from the other ticks.
+function shortNumber(value, ticks) {
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-3 || size >= 1e5)) {
     return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
   }
-  return String(Number(value.toPrecision(4)));
+  let digits = 4;
+  while (digits < 9 && new Set(ticks.map((tick) => tick.toPrecision(digits))).size < ticks.length) {
+    digits += 1;
+  }
+  return String(Number(value.toPrecision(digits)));
 }
 
 // Returns a note about the curves that have fewer points than samples.

@@ -2,7 +2,7 @@
 // Handles user actions: showing parts, opening and closing groups, searching, pointer and keys.
 
 function centre(item, least = .55) {
-  const at = d3.zoomTransform(canvas), scale = Math.max(at.k, least);
+  const scale = Math.max(d3.zoomTransform(canvas).k, least);
   view.call(zoom.transform, d3.zoomIdentity.translate(wide / 2 - item.x * scale, high / 2 - item.y * scale).scale(scale));
 }
 
@@ -16,15 +16,21 @@ function bringIn(item) {
   if (dx || dy) view.call(zoom.translateBy, dx / at.k, dy / at.k);
 }
 
-function fit() {
-  const room = 40, legend = byId("legend");
-  const left = legend.open && wide > 900 ? legend.offsetWidth + 12 : 0;
-  const top = byId("notice").hidden ? 0 : 44;
-  const within = [wide - left - 2 * room, high - top - 2 * room];
-  const k = Math.max(.012, Math.min(1.15, within[0] / bounds.w, within[1] / bounds.h));
+// Shows the whole graph. If `least` is given, the scale is at least this, and the view may cut the
+// graph; it then shows the run, or the earliest nodes if there is no run.
+function fit(least = .012) {
+  const room = 26, top = byId("notice").hidden ? 0 : 44;
+  const within = [wide - 2 * room, high - top - 2 * room];
+  const whole = Math.min(1.15, within[0] / bounds.w, within[1] / bounds.h);
+  const k = Math.max(least, whole);
+  const focus = items.find((item) => item.node && item.node.t.includes("Run")) || items[0];
+  const from = (low, size, space, spot) => {
+    if (size * k <= space + 1) return (space - size * k) / 2 - low * k;
+    return Math.min(-low * k, Math.max(space - (low + size) * k, space / 2 - spot * k));
+  };
   view.call(zoom.transform, d3.zoomIdentity.translate(
-    left + room + within[0] / 2 - (bounds.x + bounds.w / 2) * k,
-    top + room + within[1] / 2 - (bounds.y + bounds.h / 2) * k).scale(k));
+    room + from(bounds.x, bounds.w, within[0], focus ? focus.x : 0),
+    top + room + from(bounds.y, bounds.h, within[1], focus ? focus.y : 0)).scale(k));
 }
 
 function itemAt(x, y) {
@@ -82,9 +88,9 @@ function keepPlace(item, keyAfter) {
 }
 
 function setAll(open) {
-  groups.forEach((group) => { group.open = open || group.keep === 1; });
+  groups.forEach((group) => { group.open = open; });
   rebuild();
-  fit();
+  fit(open ? undefined : LEGIBLE);
   showPanel();
   say(`${items.length} nodes shown`);
 }
@@ -129,7 +135,7 @@ function showAll() {
   reach = null;
   byId("notice").hidden = true;
   rebuild();
-  fit();
+  fit(LEGIBLE);
   showPanel();
 }
 
@@ -203,13 +209,22 @@ search.addEventListener("keydown", (event) => {
 // ---- pointer and keys --------------------------------------------------------------------------
 
 const tip = byId("tip");
+
+// Returns all texts of an item, because the item itself may show a shortened text.
+function tipOf(item) {
+  const rows = item.rows.map(([name, value, , note]) => `${name}${note ? ` (${note})` : ""}${name ? ": " : ""}${value}`);
+  const where = item.node && data.runs.length > 1 && item.run >= 0 && !item.node.t.includes("Run")
+    ? [`of ${data.runs[item.run].label}`] : [];
+  return [item.label, item.under, ...rows, ...where].filter(Boolean).map(visibleText).join("\n");
+}
+
 canvas.addEventListener("pointermove", (event) => {
   const item = itemAt(event.offsetX, event.offsetY);
   canvas.classList.toggle("over", item !== null || boxHeadAt(event.offsetX, event.offsetY) !== null);
   if (item !== hovered) { hovered = item; drawSoon(); }
   tip.hidden = item === null || event.buttons !== 0;
   if (item !== null) {
-    tip.textContent = visibleText(item.label) + (item.under ? `\u2003${visibleText(item.under)}` : "");
+    tip.textContent = tipOf(item);
     tip.style.left = `${Math.min(event.offsetX + 14, Math.max(0, wide - tip.offsetWidth - 8))}px`;
     tip.style.top = `${Math.min(event.offsetY + 16, Math.max(0, high - tip.offsetHeight - 8))}px`;
   }
@@ -260,7 +275,7 @@ document.addEventListener("keydown", (event) => {
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   const acts = {
     "/": () => search.focus(), "+": () => view.call(zoom.scaleBy, 1.3), "=": () => view.call(zoom.scaleBy, 1.3),
-    "-": () => view.call(zoom.scaleBy, 1 / 1.3), 0: fit, f: fit, "?": showHelp, e: () => setAll(true),
+    "-": () => view.call(zoom.scaleBy, 1 / 1.3), 0: () => fit(), f: () => fit(), "?": showHelp, e: () => setAll(true),
     c: () => setAll(false), t: () => byId("theme").click(), a: showAll,
     u: () => chosen && follow(chosen, "up"), d: () => chosen && follow(chosen, "down"),
     Escape: () => { if (!panel.hidden) { choose(null); closePanel(); } else if (reach !== null) showAll(); },
@@ -270,7 +285,7 @@ document.addEventListener("keydown", (event) => {
 
 byId("in").addEventListener("click", () => view.call(zoom.scaleBy, 1.3));
 byId("out").addEventListener("click", () => view.call(zoom.scaleBy, 1 / 1.3));
-byId("fit").addEventListener("click", fit);
+byId("fit").addEventListener("click", () => fit());
 byId("expand").addEventListener("click", () => setAll(true));
 byId("collapse").addEventListener("click", () => setAll(false));
 byId("all").addEventListener("click", showAll);
@@ -279,13 +294,15 @@ byId("help").addEventListener("click", showHelp);
 // ---- legend ------------------------------------------------------------------------------------
 
 function legend() {
-  const rows = byId("legend-rows");
   KINDS.forEach((kind, place) => {
     const count = nodes.filter((node) => node.k === place).length;
-    rows.append(page.make("div", { class: "row" }, page.make("span", { class: `swatch ${kind}` }),
-      kind, page.make("span", { class: "count" }, page.number(count))));
+    byId("legend-kinds").append(page.make("span", { class: "entry" },
+      page.make("span", { class: `swatch ${kind}` }), kind,
+      page.make("span", { class: "count" }, page.number(count))));
   });
-  rows.append(page.make("hr"));
+  byId("legend-kinds").append(page.make("span", { class: "entry" }, page.make("span", { class: "pointer" }, "→"),
+    "points to what came earlier"));
+  const rows = byId("legend-rows");
   relations.forEach((name, place) => {
     const tick = page.make("input", { type: "checkbox", on: { change: () => {
       if (tick.checked) shownRelations.add(place);
@@ -297,7 +314,7 @@ function legend() {
     const line = page.make("span", { class: "swatch line" });
     line.style.borderTopColor = `var(${COLOURS[name] || "--edge"})`;
     if (name === "hadMember") line.style.borderTopStyle = "dashed";
-    rows.append(page.make("label", { class: "row" }, tick, line, name,
+    rows.append(page.make("label", { class: "entry" }, tick, line, name,
       page.make("span", { class: "count" }, page.number(data.edges.filter((edge) => edge[2] === place).length))));
   });
 }
@@ -307,14 +324,16 @@ function legend() {
 byId("title").textContent = visibleText(data.title);
 byId("under").textContent = data.under;
 legend();
-if (innerWidth < 760) byId("legend").open = false;
+if (innerWidth < 1000 || innerHeight < 700) byId("legend").open = false;
+wide = stage.clientWidth || 1000;
+high = stage.clientHeight || 700;
 rebuild();
 page.theme(() => { readColours(); drawSoon(); });
 new ResizeObserver(() => {
-  const first = wide === 1;
+  const first = document.documentElement.dataset.readyMs === undefined;
   resize();
   if (first) {
-    fit();
+    fit(LEGIBLE);
     requestAnimationFrame(() => {
       draw();
       document.documentElement.dataset.readyMs = Math.round(performance.now());

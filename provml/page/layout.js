@@ -1,10 +1,9 @@
 "use strict";
-// Places the blocks in layers, with the earliest on the left, and a box's members in columns.
+// Places the blocks in layers, with the earliest first, and a box's members in columns.
 
 function place() {
   blocks = [];
   boxes = [];
-  frames = [];
   const boxOf = new Map();
   for (const item of items) {
     if (item.box === null) {
@@ -30,18 +29,9 @@ function place() {
     shapeBox(block);
   }
   mergeLinks();
-  const runs = d3.range(-1, data.runs.length)
-    .map((run) => blocks.filter((block) => block.run === run)).filter((own) => own.length);
-  let top = 0;
-  for (const own of runs) {
-    const size = layered(own);
-    for (const block of own) block.y += top;
-    if (data.runs.length > 1 && own[0].run >= 0) {
-      frames.push({ x: -40, y: top - 46, w: size.w + 80, h: size.h + 80,
-        label: data.runs[own[0].run].label });
-    }
-    top += size.h + RUN_GAP + (data.runs.length > 1 ? 46 : 0);
-  }
+  markImplied();
+  blocks.sort((a, b) => importance(a.items[0]) - importance(b.items[0]));
+  arrange();
   for (const block of blocks) {
     if (block.box === null) {
       block.items[0].x = block.x + block.w / 2;
@@ -55,10 +45,61 @@ function place() {
       item.y = block.y + BOX_HEAD + row * (block.cell[1] + CELL_GAP) + block.cell[1] / 2;
     });
   }
-  const all = [...blocks, ...frames];
-  const left = d3.min(all, (b) => b.x) || 0, up = d3.min(all, (b) => b.y) || 0;
-  bounds = { x: left, y: up, w: (d3.max(all, (b) => b.x + b.w) || 1) - left,
-    h: (d3.max(all, (b) => b.y + b.h) || 1) - up };
+  bounds = boundsOf(blocks);
+}
+
+// The order of cards and nodes in a layer, the most telling first.
+const IMPORTANCE = ["Run", "Dataset", "Input", "Model", "Results", "settings", "Artifact", "code",
+  "machine", "readings"];
+function importance(item) {
+  if (item.kind === 2) return IMPORTANCE.length + 1;
+  const node = item.node || item.group.members[0];
+  const names = item.group ? [item.group.label.split(" ")[0], ...node.t] : node.t;
+  const found = names.map((name) => IMPORTANCE.indexOf(name)).filter((at) => at >= 0);
+  return found.length ? found[0] : IMPORTANCE.length;
+}
+
+// Marks derivations that follow from other edges: what a run made and what it used. They are drawn
+// only for the selected node.
+function markImplied() {
+  if (links.length > MOST_TRIED) return;
+  const made = new Map();
+  for (const link of links) {
+    if (relations[link.relation] !== "wasGeneratedBy") continue;
+    if (!made.has(link.a)) made.set(link.a, new Set());
+    made.get(link.a).add(link.b);
+  }
+  const used = new Set(links.filter((link) => relations[link.relation] === "used")
+    .map((link) => `${keyText(link.a)}>${keyText(link.b)}`));
+  for (const link of links) {
+    link.implied = relations[link.relation] === "wasDerivedFrom" && link.relations.size === 1
+      && [...made.get(link.a) || []].some((maker) => used.has(`${keyText(maker)}>${keyText(link.b)}`));
+  }
+}
+
+const keyText = (end) => (end.items ? `box${end.box.place}` : end.key);
+
+function boundsOf(own) {
+  const left = d3.min(own, (b) => b.x) || 0, up = d3.min(own, (b) => b.y) || 0;
+  return { x: left, y: up, w: (d3.max(own, (b) => b.x + b.w) || 1) - left,
+    h: (d3.max(own, (b) => b.y + b.h) || 1) - up };
+}
+
+// Lays out the blocks from left to right, or from top to bottom if they then are larger on screen.
+function arrange() {
+  const scale = (size) => Math.min(1, (wide - 40) / size.w, (high - 40) / size.h);
+  if (wide < NARROW) {
+    flow = STACKED;
+    layered(blocks, blocks.length > MOST_TRIED ? DOWN : STACKED);
+    return;
+  }
+  flow = ACROSS;
+  const across = scale(layered(blocks, ACROSS));
+  if (blocks.length > MOST_TRIED || across === 1) return;
+  flow = DOWN;
+  if (scale(layered(blocks, DOWN)) > 1.1 * across) return;
+  flow = ACROSS;
+  layered(blocks, ACROSS);
 }
 
 // Arranges a box's members in columns, so that the box is about as wide as it is high.
@@ -90,7 +131,7 @@ function mergeLinks() {
   for (const { box, side, other, links: own } of ends.values()) {
     if (own.length < box.items.length || box.items.length < 2 || own.some((l) => gone.has(l))) continue;
     own.forEach((link) => gone.add(link));
-    const merged = { relation: own[0].relation, count: d3.sum(own, (link) => link.count), box };
+    const merged = { relation: own[0].relation, relations: own[0].relations, count: d3.sum(own, (link) => link.count), box };
     kept.push(side === "a" ? { ...merged, a: box, b: other } : { ...merged, a: other, b: box });
   }
   links = [...links.filter((link) => !gone.has(link)), ...kept];
@@ -98,12 +139,24 @@ function mergeLinks() {
 
 const blockOf = (end) => end.block || end;
 
-// Arranges blocks in layers, from the earliest on the left to the latest. Returns the total size.
-function layered(own) {
+// The two directions of a layout. The layers follow one another along x or y; `size` and `at` are
+// along this axis, `breadth` and `place` across it.
+const ACROSS = { size: "w", at: "x", breadth: "h", place: "y", gap: 124, between: BLOCK_GAP,
+  lane: 12 };
+const DOWN = { size: "h", at: "y", breadth: "w", place: "x", gap: 58, between: 30, lane: 12 };
+const STACKED = { ...DOWN, gap: 44, between: 12, lane: 2 };  // as wide as a narrow screen
+const NARROW = 560;
+let flow = ACROSS;
+const MOST_TRIED = 120;  // with more blocks, only one direction is tried
+
+// Arranges blocks in layers, from the earliest to the latest. Returns the total size.
+function layered(own, way) {
+  const { size, at: along, breadth, place: spot, gap, between } = way;
   const mine = new Set(own);
   for (const block of own) { block.deps = new Set(); block.users = new Set(); block.layer = 0; }
   for (const link of links) {
     const a = blockOf(link.a), b = blockOf(link.b);
+    link.via = [];
     if (a === b || !mine.has(a) || !mine.has(b)) continue;
     a.deps.add(b);
   }
@@ -123,42 +176,44 @@ function layered(own) {
   for (const block of own) (layers[block.layer] = layers[block.layer] || []).push(block);
   const columns = [];
   // a layer that is too high is split into several columns
-  const area = d3.sum(own, (block) => (block.w + LAYER_GAP) * (block.h + BLOCK_GAP));
-  const highest = Math.max(LEAST_HIGH, Math.sqrt(area / 1.7));
+  const area = d3.sum(own, (block) => (block[size] + gap) * (block[breadth] + between));
+  const highest = way === STACKED ? wide / LEGIBLE - 90 : Math.max(LEAST_LONG, Math.sqrt(area / 1.7));
   for (const layer of layers.filter(Boolean)) {
-    let column = [], high = 0;
+    let column = [], long = 0;
     for (const block of layer) {
-      if (column.length && high + block.h > highest) {
+      if (column.length && long + block[breadth] > highest) {
         columns.push(column);
         column = [];
-        high = 0;
+        long = 0;
       }
       column.push(block);
-      high += block.h + BLOCK_GAP;
+      long += block[breadth] + between;
     }
     columns.push(column);
   }
-  const near = new Map(own.map((block) => [block, [...block.deps, ...block.users].filter((b) => mine.has(b))]));
+  const near = new Map(own.map((block) => [block, []]));
   const settle = (column, wanted) => {
     let at = -Infinity;
     const places = column.map((block) => {
-      at = Math.max(at, wanted(block) - block.h / 2);
-      const y = at;
-      at += block.h + BLOCK_GAP;
-      return y;
+      at = Math.max(at, wanted(block) - block[breadth] / 2);
+      const own = at;
+      at += block[breadth] + between;
+      return own;
     });
     // move the whole column, so that on average its blocks are at their wanted heights
-    const shift = d3.mean(column, (block, i) => wanted(block) - block.h / 2 - places[i]) || 0;
-    column.forEach((block, i) => { block.y = places[i] + shift; });
+    const shift = d3.mean(column, (block, i) => wanted(block) - block[breadth] / 2 - places[i]) || 0;
+    column.forEach((block, i) => { block[spot] = places[i] + shift; });
   };
-  columns.forEach((column, index) => {
-    column.forEach((block, at) => { block.column = index; block.y = at * 80; });
-    settle(column, (block) => block.y);
+  columns.forEach((column, index) => column.forEach((block) => { block.column = index; }));
+  if (own.length <= MOST_TRIED) addLanes(columns, near);
+  else for (const block of own) near.set(block, [...block.deps, ...block.users]);
+  columns.forEach((column) => {
+    column.forEach((block, at) => { block[spot] = at * 80; });
+    settle(column, (block) => block[spot]);
   });
-  const middle = (block) => block.y + block.h / 2;
+  const middle = (block) => block[spot] + block[breadth] / 2;
   for (let round = 0; round < 14; round += 1) {
-    const way = round % 2 ? [...columns].reverse() : columns;
-    for (const column of way) {
+    for (const column of round % 2 ? [...columns].reverse() : columns) {
       const wanted = new Map(column.map((block) => {
         const others = near.get(block).filter((b) => b.column !== block.column);
         return [block, others.length ? d3.mean(others, middle) : middle(block)];
@@ -169,19 +224,43 @@ function layered(own) {
   }
   let x = 0;
   columns.forEach((column) => {
-    const wide = d3.max(column, (block) => block.w);
-    for (const block of column) block.x = x + (wide - block.w) / 2;
-    x += wide + LAYER_GAP;
+    const longest = d3.max(column, (block) => block[size]);
+    for (const block of column) block[along] = x + (longest - block[size]) / 2;
+    x += longest + gap;
   });
-  const up = d3.min(own, (block) => block.y);
-  for (const block of own) block.y -= up;
-  return { w: x - LAYER_GAP, h: d3.max(own, (block) => block.y + block.h) };
+  const all = columns.flat(), first = d3.min(all, (block) => block[spot]);
+  for (const block of all) block[spot] -= first;
+  return boundsOf(own);
+}
+
+// Adds a lane to each column that an edge crosses, so that no node hides the edge.
+function addLanes(columns, near) {
+  const lanes = new Map();
+  const join = (one, other) => { near.get(one).push(other); near.get(other).push(one); };
+  for (const link of links) {
+    const a = blockOf(link.a), b = blockOf(link.b);
+    if (a === b) continue;
+    const name = `${Math.min(a.number, b.number)} ${Math.max(a.number, b.number)}`;
+    if (!lanes.has(name) && !link.implied) {
+      const made = [], step = a.column < b.column ? 1 : -1;
+      for (let at = a.column + step; at !== b.column && a.column !== b.column; at += step) {
+        const lane = { items: [{ rank: 1e6 }], w: flow.lane, h: flow.lane, column: at };
+        columns[at].push(lane);
+        near.set(lane, []);
+        made.push(lane);
+      }
+      [a, ...made].forEach((one, at) => join(one, made[at] || b));
+      lanes.set(name, { from: a, made });
+    }
+    const own = lanes.get(name);
+    if (own) link.via = own.from === a ? own.made : [...own.made].reverse();
+  }
 }
 
 // Sorts blocks so that each follows its dependencies. Removes dependencies that close a cycle.
 function sorted(own) {
   const made = [], state = new Map();
-  own.forEach((block, place) => { block.items[0].rank = place; });
+  own.forEach((block, place) => { block.items[0].rank = place; block.number = place; });
   for (const start of own) {
     if (state.has(start)) continue;
     const stack = [[start, [...start.deps]]];

@@ -65,7 +65,7 @@ function more(list, all, describe, from = 0) {
 
 function showNode(item) {
   const node = item.node;
-  const acts = node.owns.filter((group) => group.members.length).map((group) => button(
+  const acts = node.owns.filter((group) => group.filled).map((group) => button(
     `${group.open ? "Collapse" : "Expand"} ${group.label}`, () => {
       group.open = !group.open;
       keepPlace(item, () => item.key);
@@ -74,7 +74,7 @@ function showNode(item) {
   const prefix = data.runs[Math.max(0, node.r)].prefixes[node.n.split(":", 1)[0]] || "";
   const parts = [panelHead(node.l),
     page.make("p", { class: "kinds" }, [KINDS[node.k], ...node.t].join(" · ")),
-    page.make("p", { class: "id" }, node.i || prefix + node.n.slice(node.n.indexOf(":") + 1)),
+    ...(node.i || [prefix + node.n.slice(node.n.indexOf(":") + 1)]).map((iri) => page.make("p", { class: "id" }, iri)),
     page.make("div", { class: "acts" }, ...acts, ...lineageButtons(item))];
   if (node.p !== undefined) parts.push(chartOf(node));
   const rows = [...(node.s ? [["started", node.s]] : []), ...(node.e ? [["ended", node.e]] : []), ...node.a];
@@ -144,6 +144,6 @@ function showHelp() {
   rows.forEach(([key, does]) => list.append(page.make("dt", {}, page.make("kbd", {}, key)), page.make("dd", {}, does)));
   openPanel(panelHead("Keys"), list, page.make("p", { class: "note" },
     "Earlier nodes are on the left. Each arrow points from a node to a node that it depends on. "
-    + "A pile stands for a group of similar nodes; click + to open it. This page works offline."));
+    + "A pile stands for a group of nodes; click + to open it. This page works offline."));
   drawSoon();
 }

@@ -5,20 +5,22 @@ document.getElementById("title").textContent = data.title;
 document.getElementById("under").textContent = data.under;
 const plots = document.getElementById("plots");
 const all = data.charts.flatMap((one) => one.curves);
-const axes = axesOf(all);
-let by = axes.includes(data.by) ? data.by : axes[0];
+const axes = axesOf(data.charts.filter((one) => !one.fixed).flatMap((one) => one.curves));
+const longest = d3.max(all, (curve) => d3.max(curve.time || [])) || 0;
+let by = axes.includes(data.by) ? data.by : axes[0] || "time";
 let log = data.log;
 const redraws = [];
 
 for (const [place, one] of data.charts.entries()) {
   if (one.apart && !(place > 0 && data.charts[place - 1].apart)) {
-    plots.append(page.make("p", { class: "apart" }, "System readings"));
+    plots.append(page.make("p", { class: "apart" }, "Readings of the machine"));
   }
   const element = page.make("div", { class: "chart" });
   const own = axesOf(one.curves);
-  const axis = () => (own.includes(by) ? by : own[0] || "time");
-  redraws.push(chart(element, one.curves, { by: axis, log: () => log, tall: 230, named: true,
-    title: one.title }));
+  // readings stay on their axis of time, whatever axis the metrics have
+  const axis = () => (own.includes(one.fixed) ? one.fixed : own.includes(by) ? by : own[0] || "time");
+  redraws.push(chart(element, one.curves, { by: axis, log: () => log, tall: 230, longest,
+    named: !(one.apart && one.curves.length === 1), title: one.title }));
   const note = thinnedNote(one.curves);
   plots.append(page.make("section", {}, page.make("h2", {}, one.title), element, note));
 }

@@ -4,10 +4,11 @@
 // samples of a series, the steps of a context) folds into the owner; other groups get their own nodes.
 
 const KINDS = ["entity", "activity", "agent"];
-const SIZES = [[182, 54], [172, 48], [150, 60]];
-const SERIES = [206, 70];
-const BLOCK_GAP = 26, LAYER_GAP = 120, CELL_GAP = 12, BOX_PAD = 14, BOX_HEAD = 30, RUN_GAP = 90;
-const LEAST_HIGH = 1300;  // a layer of at most this height is one column
+const BLOCK_GAP = 22, CELL_GAP = 12, BOX_PAD = 14, BOX_HEAD = 30;
+const LEGIBLE = .89;  // at this scale, the smallest text has 11 pixels
+const LEAST_LONG = 1300;  // a layer of at most this length is not split
+const NOT_OF_OWNERS = new Set(["wasStartedBy", "alternateOf"]);
+const REPEATED = new Set(["hadMember", "wasAttributedTo"]);
 const NOT_LINEAGE = new Set(["hadMember", "alternateOf"]);
 const COLOURS = { used: "--used", wasGeneratedBy: "--generated", wasDerivedFrom: "--derived" };
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
@@ -28,13 +29,17 @@ groups.forEach((group, place) => {
   group.place = place;
   group.members = [];
   group.open = group.open === 1;
+  group.filled = false;  // whether the group contains a node, directly or in another group
   if (group.owner >= 0) nodes[group.owner].owns.push(group);
 });
-nodes.forEach((node) => { if (node.g >= 0) groups[node.g].members.push(node); });
+nodes.forEach((node) => {
+  if (node.g >= 0) groups[node.g].members.push(node);
+  for (let g = node.g; g >= 0 && !groups[g].filled; g = above(groups[g])) groups[g].filled = true;
+});
 
 const shownRelations = new Set(relations.map((_, place) => place));
 let reach = null;       // the nodes of an upstream or downstream view; null shows all nodes
-let items = [], blocks = [], links = [], boxes = [], frames = [];
+let items = [], blocks = [], links = [], boxes = [];
 let itemOf = new Map(); // each item by its key: a node's number, or g<group> for a closed group without an owner
 let chosen = null, hovered = null;
 let bounds = { x: 0, y: 0, w: 1, h: 1 };
@@ -73,16 +78,7 @@ function rebuild() {
     }
     item.held += 1;
   }
-  const found = new Map();
-  for (const [from, to, relation] of data.edges) {
-    if (keys[from] === null || keys[to] === null || keys[from] === keys[to]) continue;
-    if (!shownRelations.has(relation)) continue;
-    const name = `${keys[from]}>${keys[to]}>${relation}`;
-    const link = found.get(name);
-    if (link) link.count += 1;
-    else found.set(name, { a: itemOf.get(keys[from]), b: itemOf.get(keys[to]), relation, count: 1 });
-  }
-  links = [...found.values()];
+  links = linksBetween(keys);
   place();
   chosen = chosen && (itemOf.get(chosen.key) || null);
   hovered = null;
@@ -91,18 +87,106 @@ function rebuild() {
   return before;
 }
 
+// Returns the visible edges. Several edges between the same two items become one.
+function linksBetween(keys) {
+  const found = new Map(), degree = new Map();
+  for (const [from, to, relation] of data.edges) {
+    if (keys[from] === null || keys[to] === null || keys[from] === keys[to]) continue;
+    if (!shownRelations.has(relation)) continue;
+    // an alert within a run was started by a reading, but the run was not
+    if (keys[from] !== from && (NOT_OF_OWNERS.has(relations[relation])
+      || (REPEATED.has(relations[relation]) && nodes[from].t.includes("Results")))) continue;
+    if (keys[to] !== to && nodes[to].t.includes("SamplesFile")) continue;
+    const name = `${keys[from]}>${keys[to]}`;
+    const link = found.get(name);
+    if (link) {
+      link.count += 1;
+      link.relations.add(relation);
+      continue;
+    }
+    found.set(name, { a: itemOf.get(keys[from]), b: itemOf.get(keys[to]), relation, count: 1,
+      relations: new Set([relation]) });
+    for (const key of [keys[from], keys[to]]) degree.set(key, (degree.get(key) || 0) + 1);
+  }
+  // the results have edges to what the run made and to its owner, who have an edge to the run too
+  return [...found.values()].filter((link) => !(link.a.node && link.a.node.t.includes("Results")
+    && REPEATED.has(relations[link.relation]) && link.relations.size === 1
+    && degree.get(link.a.key) > 1 && degree.get(link.b.key) > 1));
+}
+
 function itemOfNode(node) {
-  const size = node.p !== undefined ? SERIES : SIZES[node.k];
-  return { key: node.place, node, group: null, kind: node.k, run: node.r, held: 0,
-    label: node.l, under: node.u || "", w: size[0], h: size[1], box: openBox(node.g) };
+  const item = { key: node.place, node, group: null, kind: node.k, run: node.r, held: 0,
+    label: node.l, under: node.u || "", rows: node.f || [], more: 0, box: openBox(node.g) };
+  return sized(item);
 }
 
 function itemOfGroup(group) {
-  const size = SIZES[group.kind];
-  return { key: `g${group.place}`, node: null, group, kind: group.kind, run: group.run, held: 0,
-    label: group.label, under: group.under || "", w: size[0] + 8, h: size[1], box: openBox(group.in) };
+  const item = { key: `g${group.place}`, node: null, group, kind: group.kind, run: group.run,
+    held: 0, label: group.label, under: group.under || "", rows: group.rows || [],
+    more: group.more || 0, box: openBox(group.in) };
+  return sized(item);
 }
 
 function openBox(g) {
   return g >= 0 && groups[g].open && groups[g].boxed ? groups[g] : null;
+}
+
+// ---- sizes and texts ---------------------------------------------------------------------------
+
+const TITLE = { font: `600 14px ${FONT}`, high: 18 }, UNDER = { font: `12.5px ${FONT}`, high: 17 };
+const ROW = { font: `13px ${FONT}`, high: 18 }, VALUE = { font: `600 13px ${FONT}` };
+const WIDEST_TITLE = 200, WIDEST_CARD = 344, MOST_LINES = 3, LEAST_WIDE = 124, SPARK_WIDE = 54, ROW_GAP = 14, VALUES_WIDE = 170;
+
+function widthIn(font, text) {
+  pen.font = font;
+  return widthOf(visibleText(text));
+}
+
+// Sets the size of an item from its texts. An item with rows is a card.
+function sized(item) {
+  const isCard = item.rows.length > 0, widest = wide < NARROW ? 280 : WIDEST_CARD;
+  pen.font = TITLE.font;
+  item.lines = wrapped(item.label, isCard ? widest - 60 : WIDEST_TITLE);
+  let long = d3.max(item.lines, (line) => widthIn(TITLE.font, line));
+  long = Math.max(long, Math.min(WIDEST_TITLE, item.under ? widthIn(UNDER.font, item.under) : 0));
+  item.values = 0;  // the width of the column of values
+  let names = 0;
+  for (const [name, value, curve, note] of item.rows) {
+    if (!name) { long = Math.max(long, widthIn(ROW.font, value)); continue; }
+    item.values = Math.max(item.values, Math.min(widthIn(VALUE.font, value), VALUES_WIDE));
+    names = Math.max(names, widthIn(ROW.font, name) + (note ? widthIn(UNDER.font, note) + 6 : 0)
+      + (curve >= 0 ? SPARK_WIDE + 8 : 0));
+  }
+  long = Math.max(long, names + (names ? ROW_GAP : 0) + item.values);
+  const curve = item.node !== null && item.node.p !== undefined;
+  item.w = Math.max(LEAST_WIDE, Math.min(long, widest - 32) + 32);
+  item.head = item.lines.length * TITLE.high + (item.under ? UNDER.high : 0);
+  const rows = item.rows.length + (item.more ? 1 : 0);
+  item.h = 20 + item.head + (rows ? rows * ROW.high + 8 : 0) + (curve ? 22 : 0)
+    + (item.kind === 2 ? 12 : 0);
+  return item;
+}
+
+// Splits a text into a few lines. The middle of a longer text is left out.
+function wrapped(text, room) {
+  const lines = [];
+  let rest = visibleText(text);
+  while (widthOf(rest) > room && lines.length < MOST_LINES - 1) {
+    const cut = cutAt(rest, room);
+    lines.push(rest.slice(0, cut).trim());
+    rest = rest.slice(cut).trim();
+  }
+  return [...lines, fitted(rest, room)];
+}
+
+// Returns how many characters of a line fit, preferably up to the end of a word.
+function cutAt(line, room) {
+  let low = 1, high = Math.min(line.length, 200);
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (pen.measureText(line.slice(0, middle)).width <= room) low = middle;
+    else high = middle - 1;
+  }
+  const words = line.slice(0, low).search(/[\s/._,:-][^\s/._,:-]*$/);
+  return words > low / 2 ? words + 1 : low;
 }

@@ -9,7 +9,6 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import Any, Final
 
 from provml.base.context import Context, context_path, validate_name
@@ -17,7 +16,7 @@ from provml.collect.secrets import MASK, is_secret_name, mask_fields
 from provml.errors import InvalidArgumentError, InvalidMetricError
 from provml.journal.fields import Opaque, index_by_text, read_fields
 from provml.journal.layout import MAX_INT64
-from provml.journal.values import PartialEpoch, encode, plain_number, small_array
+from provml.journal.values import PartialEpoch, encode, is_decimal, plain_number, small_array
 
 _EPOCH_LIMIT: Final = 2**31
 _MAX_VALUE_BYTES: Final = 2**20
@@ -48,7 +47,8 @@ def encode_value(name: str, value: object) -> tuple[str, Any]:
     array = small_array(value)
     if array is not None and array.elements and value.dtype.kind in "iuf":  # type: ignore[attr-defined]
         return "text", encode(array)
-    if isinstance(number, (int, Decimal, str, bytes)) and not isinstance(number, bool):
+    is_number = isinstance(number, int) and not isinstance(number, bool)
+    if is_number or isinstance(number, (str, bytes)) or is_decimal(number):
         if isinstance(number, (str, bytes)) and len(number) > _MAX_VALUE_BYTES:
             raise InvalidMetricError(
                 f"metric {name!r}: the value is {len(number):,} characters or bytes long, but "

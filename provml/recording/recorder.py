@@ -22,7 +22,6 @@ from provml.journal.sample_files import NO_SLOTS
 from provml.journal.writer import JournalWriter
 from provml.recording.checks import path_to_list
 from provml.recording.object_registry import ObjectRegistry
-from provml.recording.run_directory import RunDirectory
 
 Target = object
 """A reference to the model or artifact that a sample or event is about.
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from provml.recording.code_log import CodeLog
     from provml.recording.flops import FlopsLog
     from provml.recording.metric_groups import Metrics
+    from provml.recording.run_directory import RunDirectory
 
 
 def _open_snapshot() -> Collector:

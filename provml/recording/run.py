@@ -39,10 +39,9 @@ from provml.recording.content_verbs import ContentVerbs
 from provml.recording.metric_groups import Metrics
 from provml.recording.recorder import Target
 from provml.recording.resource_verbs import ResourceVerbs
-from provml.recording.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    pass
+    from provml.recording.run_directory import RunDirectory
 
 _NO_STEP: Final = layout.NO_STEP
 _NO_EPOCH: Final = layout.NO_EPOCH

@@ -229,7 +229,7 @@ def open_directory(
     root = _find_root(store)
     experiment = root / layout.encode_folder_name(description["experiment"])
     if resume and run_id is None:
-        run_id = _find_latest_id(root, experiment)
+        run_id = _find_latest_id(root, experiment, description["experiment"])
     try:
         description = description | {"store_id": open_store_id(root)}
         number = 0
@@ -286,9 +286,41 @@ def _open_existing(
     """Open the folder of an existing run, and lock it."""
     known = read_description(path)
     own = {"id": run_id, "experiment": description["experiment"]}
+    if known is not None:
+        _refuse_other_run(path, own, known)
     folder = _build_directory(path, _merge_descriptions(description, known) | own, settings, launch)
     folder.lock()
     return folder
+
+
+def _refuse_other_run(path: Path, own: dict[str, Any], known: dict[str, Any]) -> None:
+    """Refuse to open the folder of a run with another name that this file system takes for ours.
+
+    On macOS and Windows, the folders ``Net`` and ``net`` are the same folder.
+
+    Raises:
+        RunExistsError: the folder contains a run with another name.
+    """
+    if any(_is_same_on_some_systems(own[field], known.get(field)) for field in own):
+        other = f"{known.get('experiment')}/{known.get('id')}"
+        raise RunExistsError(
+            f"{path} contains the run {other}, because this file system does not distinguish its "
+            f"name from {own['experiment']}/{own['id']}: choose another name"
+        )
+
+
+def _is_same_on_some_systems(name: str, other: object) -> bool:
+    """Return whether two different names can lead to the same folder on some file systems.
+
+    Such file systems ignore case, or the different ways to encode a letter with an accent.
+    """
+    if not isinstance(other, str) or name == other:
+        return False
+    from unicodedata import normalize
+
+    return normalize("NFC", normalize("NFC", name).casefold()) == normalize(
+        "NFC", normalize("NFC", other).casefold()
+    )
 
 
 @contextmanager
@@ -339,7 +371,15 @@ def _build_directory(
     return RunDirectory(path, description, facts, settings)
 
 
-def _find_latest_id(root: Path, experiment: Path) -> str | None:
+def _find_latest_id(root: Path, experiment: Path, name: str) -> str | None:
+    """Return the id of the latest run of an experiment; None if there is no run.
+
+    Args:
+        root: the store.
+        experiment: the experiment's folder.
+        name: the experiment's name. Runs of an experiment whose folder is the same on this file
+            system do not count.
+    """
     try:
         entries = store_files.list_folder(root, experiment)
     except OSError:
@@ -347,7 +387,16 @@ def _find_latest_id(root: Path, experiment: Path) -> str | None:
     from provml.journal.status import find_created_ns
 
     ids = [entry.name for entry in entries if entry.is_folder]
-    return max(ids, key=lambda id: (find_created_ns(experiment / id), id)) if ids else None
+    ids.sort(key=lambda own: (find_created_ns(experiment / own), own), reverse=True)
+    return next((own for own in ids if not _is_of_other_experiment(experiment / own, name)), None)
+
+
+def _is_of_other_experiment(path: Path, name: str) -> bool:
+    try:
+        known = read_description(path)
+    except JournalError:
+        return False  # a newer version of provml has written the run
+    return known is not None and _is_same_on_some_systems(name, known.get("experiment"))
 
 
 def _create_run_id() -> str:

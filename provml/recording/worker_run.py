@@ -11,6 +11,7 @@ Imports `run`, `disabled_run`, `run_directory`, `published_runs` and `base.setti
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import weakref
@@ -22,7 +23,6 @@ from provml.journal.absent_writer import AbsentWriter
 from provml.journal.writer import JournalWriter
 from provml.recording import process_hooks
 from provml.recording.active_runs import active_runs, folder_of
-from provml.recording.disabled_run import DisabledRun
 from provml.recording.published_runs import AncestorRuns, PublishedRuns, is_worker_process
 from provml.recording.recorder import UnopenedWriter
 from provml.recording.run import Run
@@ -46,7 +46,6 @@ class _WorkerRuns:
     """Finds the run of an ancestor, and keeps the journal files that this process opened for it."""
 
     def __init__(self) -> None:
-        self.silent = DisabledRun("none")
         self._warned: set[str] = set()
         self._run: Run | None = None
         self._answer: Run | None = None
@@ -56,6 +55,13 @@ class _WorkerRuns:
         self._guest_seen: Run | None = None
         self._published_guests: weakref.WeakSet[Run] = weakref.WeakSet()
         self._reset()
+
+    @functools.cached_property
+    def silent(self) -> Run:
+        """A run that records nothing."""
+        from provml.recording.disabled_run import DisabledRun
+
+        return DisabledRun("none")
 
     def _reset(self) -> None:
         self._pid = os.getpid()

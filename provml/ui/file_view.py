@@ -191,7 +191,7 @@ class _LineageGraph:
                     "name": _cut(place["name"]),
                     "path": _cut(place["path"] or place["uri"]),
                     "context": _cut(place["context"]),
-                    "step": place["step"],
+                    "step": json_value(place["step"]),
                     "epoch": place["epoch"],
                     "time_ns": _digits(place["time_ns"]),
                 }

@@ -22,7 +22,6 @@ from provml.ui.run_content import RunContent, read_run
 _PART_BYTES: Final = 256 * 1024
 _TAIL_BYTES: Final = 16 * 1024
 _MOST_BYTES: Final = 1024 * 1024
-_LONGEST_LINE: Final = 64 * 1024
 _MOST_MATCHES: Final = 500
 _MATCH_CHARACTERS: Final = 300
 _MOST_SEARCHED: Final = 256 * 2**20
@@ -76,7 +75,7 @@ def read_last_lines(folder: Path, log: KeptLog, most: int) -> list[str]:
     """Return the last lines of a log that contain text; an empty list if the log can't be read."""
     try:
         with _LogFile(folder, log) as file:
-            part = _read_part(file, max(0, file.size - _TAIL_BYTES), _TAIL_BYTES)
+            part = _read_before(file, file.size, _TAIL_BYTES)
     except (OSError, StoreError):
         return []
     lines: list[str] = part["text"].split("\n")
@@ -86,7 +85,8 @@ def read_last_lines(folder: Path, log: KeptLog, most: int) -> list[str]:
 def answer_output(store: BrowsedStore, query: Query) -> Mapping[str, Any]:
     """Return a part of a run's printed output, or the lines of it that contain a text.
 
-    Without a name or a digest, the answer contains the end of every log.
+    Without a name or a digest, the answer contains the end of every log. A part begins at
+    ``offset``, or ends at ``before``, which is the end of the text by default.
     """
     found = read_run(store, query.required("run"))
     name, digest, text = query.text("name"), query.text("digest"), query.text("find")
@@ -105,8 +105,11 @@ def answer_output(store: BrowsedStore, query: Query) -> Mapping[str, Any]:
             if text is not None:
                 return _describe_log(log, file) | _find_lines(file, text)
             limit = query.count("limit", _PART_BYTES, _MOST_BYTES)
-            offset = query.count("offset", max(0, file.size - limit), 2**53)
-            return _describe_log(log, file) | _read_part(file, offset, limit)
+            if query.text("offset") is not None:
+                part = _read_from(file, query.count("offset", 0, 2**53), limit)
+            else:
+                part = _read_before(file, query.count("before", file.size, 2**53), limit)
+            return _describe_log(log, file) | part
     except (StoreError, FileNotFoundError) as error:
         raise InvalidArgumentError(f"the copy {log.name!r} can't be read: {error}") from None
 
@@ -122,8 +125,7 @@ def _find_copy(found: RunContent, digest: str) -> KeptLog | None:
 def _read_end(folder: Path, log: KeptLog) -> dict[str, Any] | None:
     try:
         with _LogFile(folder, log) as file:
-            offset = max(0, file.size - _PART_BYTES)
-            return _describe_log(log, file) | _read_part(file, offset, _PART_BYTES)
+            return _describe_log(log, file) | _read_before(file, file.size, _PART_BYTES)
     except (OSError, StoreError):
         return None
 
@@ -184,29 +186,31 @@ class _LogFile:
         return found
 
 
-def _read_part(file: _LogFile, offset: int, limit: int) -> dict[str, Any]:
-    """Return the complete lines of a part of a log. Parts of very long lines count as lines."""
-    offset = min(offset, file.size)
-    start = offset
-    if offset:
-        before = file.read(offset - 1, _LONGEST_LINE)
-        skipped = before.find(b"\n")
-        start = offset + max(0, skipped) if skipped >= 0 else _next_character(before, offset)
-    content = file.read(start, max(0, offset + limit - start))
-    end = start + len(content)
-    if end < file.size:
-        cut = content.rfind(b"\n") + 1
-        content = content[: cut or _last_character(content)]
-        end = start + len(content)
-    return {"offset": start, "end": end, "text": clean_text(content)}
+def _read_from(file: _LogFile, offset: int, limit: int) -> dict[str, Any]:
+    """Return the text that begins at an offset. It ends with a line if the line is not too long."""
+    content = file.read(offset, limit)
+    if offset + len(content) < file.size:
+        content = content[: content.rfind(b"\n") + 1 or _last_character(content)]
+    return {"offset": offset, "end": offset + len(content), "text": clean_text(content)}
 
 
-def _next_character(before: bytes, offset: int) -> int:
-    """Return the offset of the next UTF-8 character. ``before`` begins one byte earlier."""
-    skipped = 1
-    while skipped < min(5, len(before)) and before[skipped] & 0xC0 == 0x80:
-        skipped += 1
-    return offset + skipped - 1
+def _read_before(file: _LogFile, end: int, limit: int) -> dict[str, Any]:
+    """Return the text that ends at an offset. It begins with a line if the line is not too long."""
+    end = min(end, file.size)
+    start = max(0, end - limit)
+    content = file.read(start, end - start)
+    if start:
+        cut = content.find(b"\n", 0, -1) + 1
+        content = content[cut or _first_character(content) :]
+    return {"offset": end - len(content), "end": end, "text": clean_text(content)}
+
+
+def _first_character(content: bytes) -> int:
+    """Return the beginning of the first complete UTF-8 character."""
+    start = 0
+    while start < min(4, len(content)) and content[start] & 0xC0 == 0x80:
+        start += 1
+    return start
 
 
 def _last_character(content: bytes) -> int:

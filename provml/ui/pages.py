@@ -47,7 +47,18 @@ _CURVES: Final = ("curves_data.js", "curves_chart.js", "curves.js")
 """The scripts of charts. They load plotly when the first chart needs it."""
 
 PAGES: Final = {
-    "index": Page("Runs", ("runs.js",)),
+    "index": Page(
+        "Runs",
+        (
+            "runs_values.js",
+            "runs_data.js",
+            "runs_grid.js",
+            "runs_search.js",
+            "runs_columns.js",
+            "runs.js",
+        ),
+        ("runs.css",),
+    ),
     "compare": Page(
         "Compare",
         (

@@ -177,12 +177,12 @@ def _series_json(series: RunSeries, positions: Mapping[int, SeriesPositions]) ->
         "unit": ", ".join(series.units) or None,
         "count": series.count,
         "last": _cut_value(series.last),
-        "last_at": list(places.last),
+        "last_at": json_value(places.last),
         "last_ns": None if series.last_ns is None else str(series.last_ns),
         "min": json_value(series.minimum),
-        "min_at": list(places.lowest),
+        "min_at": json_value(places.lowest),
         "max": json_value(series.maximum),
-        "max_at": list(places.highest),
+        "max_at": json_value(places.highest),
     }
 
 
@@ -237,7 +237,7 @@ def _event_json(event: LoggedEvent) -> dict[str, Any]:
         "time_ns": str(event.time_ns),
         "source": event.source,
         "context": None if event.context is None else list(event.context),
-        "step": event.step,
+        "step": json_value(event.step),
         "epoch": event.epoch,
         "of": None if event.of is None else list(event.of),
         "level": event.level,
@@ -275,7 +275,7 @@ def _content_json(folder: Path, content: LoggedContent) -> dict[str, Any]:
         "uri": _text_or_none(facts.get("uri")),
         "time_ns": str(content.time_ns),
         "context": None if content.context is None else list(content.context),
-        "step": content.step,
+        "step": json_value(content.step),
         "epoch": content.epoch,
         "copy": copy_path(folder, facts) is not None,
         "facts": {

@@ -24,6 +24,7 @@ from provml.base.settings import MaskSettings
 from provml.collect import secret_formats
 from provml.collect.plain_text import is_plain
 from provml.collect.secret_search import find_secrets
+from provml.collect.secret_signs import has_signs
 from provml.collect.secrets import (
     MASK,
     OutputMasker,
@@ -62,6 +63,78 @@ def test_every_known_secret_is_searched_for() -> None:
         own = re.search(r"[\w-]*$", known.prefix)
         assert own is not None
         assert len(own[0]) + _parser.parse(known.body).getwidth()[0] >= 12, known
+
+
+def test_every_known_secret_has_a_sign() -> None:
+    """A secret in a short text would be kept, because no pattern is compiled for it."""
+    assert [text for text, _ in TRUE_SHAPES if not has_signs(text.encode())] == []
+
+
+@settings(max_examples=300, deadline=None)
+@given(known=st.sampled_from(secret_formats.TOKEN_FORMATS), data=st.data())
+def test_every_token_format_has_a_sign(
+    known: secret_formats.TokenFormat, data: st.DataObject
+) -> None:
+    """The tokens of one vendor would be kept in short texts and masked in long ones."""
+    body = data.draw(st.from_regex(re.compile(known.body, re.ASCII), fullmatch=True))
+    text = f"{known.prefix}{body}".encode()
+    assert has_signs(text) or not find_secrets(text)
+
+
+_SIGN_PIECES = (
+    *(
+        "pin",
+        "pat",
+        "PW",
+        "x",
+        "9",
+        "dsn",
+        "AC",
+        "SK",
+        "f" * 32,
+        "B7" * 12,
+        "abc-12",
+        "--",
+        "set -x ",
+    ),
+    *(
+        "hf_",
+        "wandb_v1_",
+        "eyJ",
+        "://",
+        "@",
+        "?sig=",
+        "hooks/catch/1/",
+        " -p",
+        "mysql",
+        "login ",
+        "~",
+    ),
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(
+        st.one_of(st.sampled_from([*HOSTILE, *_SIGN_PIECES, KEY, "\n", ": "]), st.text(max_size=9)),
+        max_size=12,
+    )
+)
+def test_texts_without_signs_contain_no_secret(pieces: list[str]) -> None:
+    """A secret would be kept because its text has no sign that the patterns look for."""
+    text = "".join(pieces).encode("utf-8", "surrogatepass")
+    assert has_signs(text) or not find_secrets(text)
+
+
+def test_what_every_run_records_has_no_signs() -> None:
+    """Each run would compile all patterns, which takes longer than the rest of its start."""
+    for text in (
+        "event\ncommand_started\nprovml",
+        "event\nfiles watched\nprovml\nstrace\nfiles that a program opens through io_uring",
+        "environment\nC.UTF-8\nLANG\nDebian GNU/Linux 12 (bookworm)\nAMD EPYC 7B13",
+        f"code\ntrain.py\n/home/ann/train.py\nartifacts/code/{'0f' * 8}-train.py\nsha256",
+    ):
+        assert not has_signs(text.encode()), text
 
 
 def test_ordinary_texts_are_not_searched() -> None:

@@ -59,3 +59,33 @@ def test_the_axes_are_chosen_on_the_page(folder: Path, browser: Any) -> None:
     assert browser.run(look) == "loss: 9 points over step"
     browser.click("By time")
     assert browser.run(look) == "loss: 9 points over time since the start"
+
+
+@pytest.fixture
+def measured(store: Path) -> Path:
+    """A run with readings in two contexts."""
+    with provml.start_run("charts", store=store, formats=(), collect=()) as run:
+        for context in (Context.TRAINING, Context.VALIDATION):
+            for step in range(3):
+                run.log_metric("loss", 1.0, context, step, epoch=step)
+                run.log_system_metrics(context=context, step=step)
+    return run.path
+
+
+def test_readings_stay_on_their_axis_of_time(measured: Path, browser: Any) -> None:
+    """A reading would be a dot over the epochs, or the machine would look like the process."""
+    draw([measured], measured / "page.html")
+    browser.open(measured / "page.html")
+    titles = browser.run("return [...document.querySelectorAll('h2')].map(h => h.textContent)")
+    assert titles[0] == "loss"
+    assert {"machine Memory usage (%)", "machine Disk usage (%)"} <= set(titles[1:])
+    look = "return [...document.querySelectorAll('svg')].map(s => s.getAttribute('aria-label'))"
+    before = browser.run(look)
+    browser.click("By epoch")
+    after = browser.run(look)
+    assert before[0].endswith("over step")
+    assert after[0].endswith("over epoch")
+    assert after[1:] == before[1:]
+    assert all(label.endswith("over time since the start") for label in after[1:])
+    curves = browser.run("return document.querySelectorAll('section:last-child path.curve').length")
+    assert curves == 1  # one line for the whole run, not one for each context

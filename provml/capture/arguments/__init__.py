@@ -17,6 +17,9 @@ from typing import Final, cast
 from provml.capture.state import STATE
 from provml.capture.tool_hooks import Tool, ToolHooks
 
+SETTINGS_READ: Final = "settings read"
+"""The name of the event that says which settings were given and which are defaults."""
+
 LIBRARIES: Final = (
     "absl_flags",
     "argument_parser",

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from provml.capture.arguments import SETTINGS_READ as SETTINGS_READ
 from provml.capture.outer_run import note_missed
 from provml.capture.state import STATE
 from provml.capture.trackers.sources import find_active_run
@@ -17,9 +18,6 @@ from provml.errors import ProvMLError
 from provml.recording.checks import flatten, param_record
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
-
-SETTINGS_READ: Final = "settings read"
-"""The name of the event that says which settings were given and which are defaults."""
 
 _LAUNCHERS: Final = (
     "IPython",

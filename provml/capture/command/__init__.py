@@ -1,6 +1,9 @@
 """Implements ``provml run``, which records a command that does not use provml itself.
 
-- `supervisor` starts the command, waits for it to end, and records its start and its end.
+- `supervisor` checks the arguments, and opens the run.
+- `command_recording` starts the command, waits for it to end, and records its start and its end.
+- `execution` executes the command, and `command_environment` builds its environment variables.
+- `command_files` and `tracer` watch its files.
 - `program` finds the script that the command line runs.
 - `environment_probe` describes the command's source code and environment.
 - `streams` passes the command's output on.

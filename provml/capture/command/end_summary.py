@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -60,6 +60,33 @@ class RecordedNames(NamedTuple):
     """The number of parameters."""
     missed: list[str]
     """The names of the things that could not be recorded."""
+
+
+def print_summary(
+    end: RunEnd,
+    run_folder: Path,
+    missed_event: str,
+    logs: Sequence[str],
+    missed: Sequence[Suggestion],
+    starts_line: Callable[[], bool],
+) -> None:
+    """Print what was recorded, if standard error is a terminal that this process may print on.
+
+    Args:
+        end: how the run ended.
+        run_folder: the folder of the run.
+        missed_event: the name of the events that say what could not be recorded.
+        logs: the names of the artifacts that contain the kept output.
+        missed: the patterns for lines that look like metrics but gave none.
+        starts_line: a function that returns whether the cursor is at the start of a line.
+    """
+    if not can_print():
+        return
+    found = read_names(run_folder, missed_event, logs)
+    width = find_width()
+    hint = build_hint(missed, width)
+    lines = build_lines(end, found, hint, width)
+    print_lines(lines, starts_line())
 
 
 def can_print() -> bool:

@@ -16,19 +16,35 @@ from typing import TYPE_CHECKING, Any, Final
 from provml.capture.command.bounded_log import BoundedLog
 from provml.capture.command.streams import BlockCallback, CommandStream
 from provml.capture.framework_lines import FrameworkLines
-from provml.capture.lines import LineReader
 from provml.collect.secrets import OutputMasker
 from provml.recording.run import Run
 
 if TYPE_CHECKING:
+    from provml.capture.lines import LineReader
     from provml.capture.lines._suggestions import Suggestion
 
 _MAX_WAITING_BYTES: Final = 32 * 2**20
 _MAX_JOINED_BYTES: Final = 4 * 2**20
 
 
+def check_patterns(patterns: Sequence[str]) -> None:
+    """Check the patterns for lines with metrics.
+
+    Raises:
+        InvalidArgumentError: a pattern is invalid.
+    """
+    if patterns:
+        from provml.capture.lines import compile_patterns
+
+        compile_patterns(patterns)
+
+
 class CommandOutputRecorder:
-    """A recorder for all output streams of a command. Any thread may pass blocks to it."""
+    """A recorder for all output streams of a command. Any thread may pass blocks to it.
+
+    The readers of the lines are imported and created when the first output arrives, because many
+    commands print nothing.
+    """
 
     def __init__(
         self,
@@ -53,11 +69,8 @@ class CommandOutputRecorder:
         self._maskers = [OutputMasker() for _ in streams]
         self._logs = [BoundedLog(run.path, stream.name, limit_bytes) for stream in streams]
         self._framework_lines = FrameworkLines(run.path)
-        is_repeat = self._framework_lines.repeats_record
-        self._readers: list[LineReader | None] = [
-            LineReader(run, patterns, source=stream.name, others_log=True, is_repeat=is_repeat)
-            for stream in streams
-        ]
+        self._patterns = patterns
+        self._readers: dict[int, LineReader | None] = {}  # keyed by the stream's index
         self._waiting: deque[tuple[int, bytes, int]] = deque()
         self._waiting_bytes = 0
         self._change = threading.Condition()
@@ -118,10 +131,14 @@ class CommandOutputRecorder:
 
         A block of None marks the end of the stream. A reader that fails is not used again.
         """
-        reader = self._readers[index]
-        if reader is None:
-            return
+        if block is None and index not in self._readers:
+            return  # the stream was empty
         try:
+            if index not in self._readers:
+                self._readers[index] = self._create_reader(index)
+            reader = self._readers[index]
+            if reader is None:
+                return
             if block is None:
                 reader.finish()
             else:
@@ -130,6 +147,17 @@ class CommandOutputRecorder:
             self._readers[index] = None
             reason = f"{type(error).__qualname__}: {error}"
             self._note_missed(f"lines of {self._logs[index].name}", reason)
+
+    def _create_reader(self, index: int) -> LineReader:
+        from provml.capture.lines import LineReader
+
+        return LineReader(
+            self._run,
+            self._patterns,
+            source=self._logs[index].name,
+            others_log=True,
+            is_repeat=self._framework_lines.repeats_record,
+        )
 
     def finish(self, keep_marks: bool = False) -> None:
         """Wait until all blocks are recorded. Then record each stream's log as an artifact.
@@ -163,7 +191,7 @@ class CommandOutputRecorder:
 
         Call this method after `finish`. Costs almost nothing if there are no such lines.
         """
-        readers = [reader for reader in self._readers if reader is not None]
+        readers = [reader for reader in self._readers.values() if reader is not None]
         if not any(reader.list_missed() for reader in readers):
             return []
         from provml.capture.lines._suggestions import suggest_missed

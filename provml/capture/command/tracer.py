@@ -38,15 +38,14 @@ _OPTIONS: Final = (
 _PROBE_TIMEOUT_S: Final = 5.0
 _SCRIPT_BYTES: Final = 2**20
 _MAX_INTERPRETERS: Final = 4
-_COMMAND_WORD: Final = re.compile(
-    rb"(?:^|[;|&({`!])\s*"
+_COMMAND_WORD: Final = (
+    rb"(?m)(?:^|[;|&({`!])\s*"
     rb"(?:(?:then|do|else|if|while|until|exec|env|time|nohup|nice|xargs|\w+=\S*)\s+)*"
-    rb"(?:(?:/[\w.-]+)*/)?([\w-]+)(?=$|[\s;|&)`])",
-    re.MULTILINE,
+    rb"(?:(?:/[\w.-]+)*/)?([\w-]+)(?=$|[\s;|&)`])"
 )
 """A pattern for the words of a shell script that name a program."""
-_QUOTED_WORD: Final = re.compile(rb"""["'](?:(?:/[\w.-]+)*/)?([\w-]+)(?=["'\s])""")
-_COMMENT: Final = re.compile(rb"(?:^|(?<=\s))#.*$", re.MULTILINE)
+_QUOTED_WORD: Final = rb"""["'](?:(?:/[\w.-]+)*/)?([\w-]+)(?=["'\s])"""
+_COMMENT: Final = rb"(?m)(?:^|(?<=\s))#.*$"
 _PYTHON_SUFFIXES: Final = (".py", ".ipynb")
 _ELF_INTERPRETER: Final = 3
 
@@ -166,12 +165,12 @@ def find_obstacle(program: Program, reads_output: bool = True) -> str | None:
     found = [
         name
         for word in program.command[1:]
-        for name in _COMMAND_WORD.findall(word.encode("utf-8", "surrogateescape"))
         if " " in word
+        for name in re.findall(_COMMAND_WORD, word.encode("utf-8", "surrogateescape"))
     ]
     if program.script is not None:
-        text = _COMMENT.sub(b"", _read_beginning(program.script, _SCRIPT_BYTES))
-        found += (_QUOTED_WORD if is_python else _COMMAND_WORD).findall(text)
+        text = re.sub(_COMMENT, b"", _read_beginning(program.script, _SCRIPT_BYTES))
+        found += re.findall(_QUOTED_WORD if is_python else _COMMAND_WORD, text)
     words |= {name.decode("utf-8", "replace") for name in found}
     named = sorted(words & DEBUGGERS)
     if named:

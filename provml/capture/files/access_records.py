@@ -24,7 +24,6 @@ import stat
 import time
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,15 +82,11 @@ def record_accesses(
     notes, beyond = _read_all_notes(paths, named, left_out)
     history.follow(notes)
     until = time.monotonic() + (run._folder.settings.hash_wait_s if wait_s is None else wait_s)
-    threads = min(_MAX_THREADS, os.cpu_count() or 1)
     started_ns = min((note.time_ns for note in notes), default=0)
     root = store_files.store_root(run.path)
     limits = None if until_ns is None else HashingLimits(root, paths)
     findings = _FileFindings(_LoggedPaths(run), until, started_ns, until_ns, limits)
-    # threads make this faster, because hashing releases the GIL
-    with ThreadPoolExecutor(threads, "provml-files") as pool:
-        for _ in pool.map(findings.settle, history.files.items()):
-            pass
+    _settle_files(findings, history)
     findings.uses += [use for use in history.ended if not findings.is_logged(use)]
     for use in findings.uses:
         if is_secret_file(use.path):  # don't record a digest from the notes
@@ -118,6 +113,18 @@ def record_accesses(
         run.log_event(FILES_LEFT_OUT, source=SOURCE, metadata=reasons)
     for path in paths:
         store_files.remove_file(store_files.store_root(run.path), path)
+
+
+def _settle_files(findings: _FileFindings, history: AccessHistory) -> None:
+    """Hash the files, in several threads: hashing releases the GIL."""
+    if not history.files:
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    threads = min(_MAX_THREADS, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads, "provml-files") as pool:
+        for _ in pool.map(findings.settle, history.files.items()):
+            pass
 
 
 def _read_all_notes(

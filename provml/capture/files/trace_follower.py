@@ -414,6 +414,9 @@ class TraceFollower:
             is_last = self._is_over
             try:
                 found = self._read_new()
+                if is_last:
+                    for call in self._reader.finish():
+                        self._tracker.follow(call)
             except Exception as error:
                 self.trouble = error
                 return

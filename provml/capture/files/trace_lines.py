@@ -30,6 +30,7 @@ MAX_LINE_BYTES: Final = 64 * 2**10
 MAX_PROCESSES: Final = 100_000
 MAX_DESCRIPTORS: Final = 1_000
 """The maximum number of descriptors to follow in a process."""
+_MAX_WAITING_BYTES: Final = 16 * 2**20
 
 _LINE: Final = re.compile(rb"(\d+) +(\d{1,11})\.(\d{6}) (?:<\.\.\. )?(\w+)(?:\(| resumed>)(.*)")
 _RESULT: Final = re.compile(rb"\) += (\d+)(?: \(.*\))?$")
@@ -86,7 +87,12 @@ class _Process:
 
 
 class TraceReader:
-    """Parses strace's output, which may arrive in pieces of any length."""
+    """Parses strace's output, which may arrive in pieces of any length.
+
+    On a busy machine, strace prints the first calls of a new process before it prints the call with
+    which the parent started the process. The working folder of the new process is not known until
+    then. So its lines wait until the parent's line arrives, unless ``/proc`` names the parent.
+    """
 
     def __init__(self, working_folder: str) -> None:
         """Prepare the reader.
@@ -99,6 +105,8 @@ class TraceReader:
         self._links: dict[str, str] = {}
         self._unfinished: dict[int, bytes] = {}
         self._last_unfinished = -1
+        self._waiting: dict[int, list[bytes]] = {}
+        self._waiting_bytes = 0
         self._rest = b""
         self._running: set[int] = set()
         self.last_ns = 0
@@ -138,6 +146,14 @@ class TraceReader:
             else:
                 self._add_damaged(line)
 
+    def finish(self) -> Iterator[TracedCall]:
+        """Yield the calls of the processes whose start is missing in the trace.
+
+        Call this method after the whole trace has been passed to `feed`.
+        """
+        while self._waiting:
+            yield from self._read_waiting(next(iter(self._waiting)))
+
     def _add_damaged(self, line: bytes) -> None:
         self.damaged += 1
         self.first_damaged = self.first_damaged or line[:100].decode("utf-8", "backslashreplace")
@@ -148,6 +164,8 @@ class TraceReader:
             process, seconds, micros, path, flags, result = plain.groups()
             pid = int(process[:10])
             self._running.add(pid)
+            if pid not in self._processes and self._must_wait(pid, line):
+                return
             time_ns = int(seconds) * 1_000_000_000 + int(micros) * 1000
             folder = self._find_process(pid).folder
             own = _READING.get(flags)
@@ -158,8 +176,11 @@ class TraceReader:
         if found is None:
             ended = _END.fullmatch(line)
             if ended is not None:
+                pid = int(ended[1][:10])
+                if pid in self._waiting and self._must_wait(pid, line):
+                    return
                 self.last_ns = int(ended[2]) * 1_000_000_000 + int(ended[3]) * 1000
-                self._follow_end(int(ended[1][:10]))
+                self._follow_end(pid)
             else:
                 begun_line = self._unfinished.pop(self._last_unfinished, None)
                 if begun_line is not None and b" --- " not in line:
@@ -172,6 +193,8 @@ class TraceReader:
         process, seconds, micros, name_bytes, rest = found.groups()
         pid, name = int(process[:10]), name_bytes.decode("ascii")
         self._running.add(pid)
+        if pid not in self._processes and self._must_wait(pid, line):
+            return
         if rest.endswith(_UNFINISHED):
             if len(self._unfinished) < MAX_PROCESSES:
                 self._unfinished[pid] = line[: -len(_UNFINISHED)]
@@ -190,13 +213,60 @@ class TraceReader:
         time_ns = int(seconds) * 1_000_000_000 + int(micros) * 1000
         arguments = rest[: result.start()]
         if name in _STARTING:
-            self._follow_start(pid, int(result[1][:10]), b"CLONE_FS" in arguments)
+            child = int(result[1][:10])
+            self._follow_start(pid, child, b"CLONE_FS" in arguments)
+            if child in self._waiting:
+                yield from self._read_waiting(child)
         elif name in ("chdir", "fchdir"):
             self._follow_chdir(pid, name, arguments)
         else:
             yield from self._read_call(pid, name, time_ns, arguments, result)
 
     # -- processes ----------------------------------------------------------------------------
+
+    def _must_wait(self, pid: int, line: bytes) -> bool:
+        """Return whether a line must wait, because it is not yet known who started the process.
+
+        Keeps the line if it must wait. Only the first process of a trace has no parent.
+        """
+        if pid not in self._waiting:
+            if not self._processes or self._adopt(pid):
+                return False
+            if self._waiting_bytes >= _MAX_WAITING_BYTES or len(self._waiting) >= MAX_PROCESSES:
+                return False
+            self._waiting[pid] = []
+        self._waiting[pid].append(line)
+        self._waiting_bytes += len(line)
+        return True
+
+    def _adopt(self, pid: int) -> bool:
+        """Look up the parent of a new process in ``/proc``, and copy what is known of the parent.
+
+        Returns False if the process has ended, or if its parent is not part of the trace.
+        """
+        found: dict[bytes, int] = {}
+        try:
+            with open(f"/proc/{pid}/status", "rb") as file:
+                for line in file:
+                    name, _, value = line.partition(b":")
+                    if name in (b"Tgid", b"PPid"):
+                        found[name] = int(value)
+        except (OSError, ValueError):
+            return False
+        leader = found.get(b"Tgid", pid)
+        parent = found.get(b"PPid", 0) if leader == pid else leader
+        if parent not in self._processes:
+            return False
+        self._follow_start(parent, pid, shared=leader != pid)
+        return True
+
+    def _read_waiting(self, pid: int) -> Iterator[TracedCall]:
+        """Yield the calls in the lines of a process that have waited for the parent's line."""
+        self._find_process(pid)
+        lines = self._waiting.pop(pid)
+        self._waiting_bytes -= sum(map(len, lines))
+        for line in lines:
+            yield from self._read_line(line)
 
     def _find_process(self, pid: int) -> _Process:
         process = self._processes.get(pid)
@@ -212,12 +282,11 @@ class TraceReader:
         A new thread shares the working folder and the descriptors with its process.
         """
         parent = self._find_process(pid)
-        if child in self._ended:
-            return
+        self._ended.discard(child)  # the system has given the number of an ended process again
         self._running.add(child)
         if shared:
             self._processes[child] = parent
-        elif child not in self._processes:  # the child's lines may come before this line
+        elif child not in self._processes:  # `_adopt` may have found the child already
             self._processes[child] = _Process(parent.folder, dict(parent.descriptors))
 
     def _follow_end(self, pid: int) -> None:

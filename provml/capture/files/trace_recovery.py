@@ -65,6 +65,8 @@ def note_rest_of_trace(run_folder: Path, trace: Path) -> int:
         while block := file.read(_READ_BYTES):
             for call in reader.feed(block.replace(b"\0", b"")):
                 tracker.follow(call)
+        for call in reader.finish():
+            tracker.follow(call)
     tracker.close()
     return reader.last_ns
 

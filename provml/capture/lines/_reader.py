@@ -204,12 +204,9 @@ class LineReader:
             self._position += len(data)
 
     def _split_block(self, data: bytes) -> None:
-        if (
-            not self._unfinished
-            and data.endswith(b"\n")
-            and not self._may_say_metric(data, 0, len(data))
-        ):
-            self._bytes_before = data[-2:]
+        if not self._unfinished and data.endswith(b"\n"):
+            self._read_lines(data, 0, len(data))
+            self._bytes_before = (self._bytes_before + data[-2:])[-2:]
             return
         end = 1 + max(data.rfind(b"\n"), data.rfind(b"\r"), data.rfind(b"\x08"))
         start = 0
@@ -283,6 +280,8 @@ class LineReader:
                 text = line[:MAX_LINE_BYTES].decode("utf-8", "replace")
                 self._sink.reject(f"the line is longer than {MAX_LINE_BYTES:,} bytes", text)
             return
+        if not self._covers_line() and not self._has_known_format(line):
+            return
         text = line.decode("utf-8", "surrogateescape")
         if "\x1b" in text:
             text = _TERMINAL_ESCAPES.sub("", text)
@@ -305,6 +304,10 @@ class LineReader:
             text, rewrites = text[json_start:], False
         self._read_text(text, line, rewrites)
 
+    def _covers_line(self) -> bool:
+        """Return whether the general parser has to read the current line."""
+        return self._filter is not None and self._filter.covers(self._line_position)
+
     def _read_text(self, text: str, line: bytes, rewrites: bool) -> bool:
         """Pass a line to the parsers whose finders match, until one of them reads the line.
 
@@ -325,7 +328,7 @@ class LineReader:
             return True
         if self._general is None or self._filter is None:
             return False
-        if self._filter.covers(self._line_position):
+        if self._covers_line():
             if self._general.read(text):
                 self._filter.read_on(self._line_position)
             else:

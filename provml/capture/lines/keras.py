@@ -36,9 +36,9 @@ _search_epoch: Final = re.compile(rb"Epoch \d").search
 
 
 def _find_epoch(data: bytes, start: int, end: int) -> int:
-    at = data.find(b"E", start, end)
-    if at < 0:
-        return at
+    if data.find(b"E", start, end) < 0 or data.rfind(b"Epoch ", start, end) < 0:
+        return -1
+    at = data.find(b"Epoch ", start, end)
     found = _search_epoch(data, at, end)
     return -1 if found is None else found.start()
 

@@ -65,12 +65,20 @@ const ui = (() => {
     return number(value);
   }
 
+  // Shows characters that are invisible or change the direction of text as escapes, as the command
+  // line does, so that a name can't look like another one.
+  function visible(text) {
+    return String(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
+      (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  }
+
   function count(value) {
     return value === null || value === undefined ? "–" : value.toLocaleString("en");
   }
 
   function duration(seconds) {
     if (seconds === null || seconds === undefined) return "–";
+    if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
     if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
     const minutes = Math.floor(seconds / 60);
     if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
@@ -234,7 +242,9 @@ const ui = (() => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
     const field = event.target.closest("input, textarea, select, [contenteditable]");
     if (field !== null && !["checkbox", "radio", "range"].includes(field.type)) return;
-    if (document.getElementById("keys").open) return;
+    if (document.querySelector("dialog[open]") !== null) return;
+    // a focused button or link does its own work
+    if ((event.key === "Enter" || event.key === " ") && event.target.closest("button, a, summary, input") !== null) return;
     const action = keys.get(event.key);
     if (action === undefined) return;
     event.preventDefault();
@@ -299,7 +309,7 @@ const ui = (() => {
   function title(text) { document.title = `${text} · ${settings.store}`; }
 
   return {
-    settings, main, element, fill, message, number, valueText, count, duration, time, bytes, status,
+    settings, main, element, fill, message, number, valueText, visible, count, duration, time, bytes, status,
     query, link, address, load, DataError, follow, onKeys, theme, onTheme, colour, stored, store,
     ready, title,
     exported: null,

@@ -2,7 +2,7 @@
 // The file page: hashes a file in the browser, and shows its lineage over all runs of the store.
 
 (() => {
-  const { element, fill, count } = ui;
+  const { element, fill, visible, count } = ui;
   const starts = ["digest", "content", "name", "run"];
   const digestPattern = /^[0-9a-f]{8,64}$/i;
 
@@ -101,7 +101,7 @@
   }
 
   function notFound(answer, fileName) {
-    const what = fileName || answer.start;
+    const what = visible(fileName || answer.start);
     return ui.message("empty", `No run of this store made or used ${what.length > 200 ? `${what.slice(0, 200)}…` : what}`,
       answer.reason.includes("begin with") ? `${answer.reason}.` : "",
       "If the file has changed since, its content is another one. Look for its name instead.",
@@ -124,7 +124,7 @@
       fill(result, ui.message("empty", "This run used and made no files that provml knows"));
       return;
     }
-    const title = start.type === "run" ? `Lineage of run ${start.experiment}/${start.name}` : `Lineage of ${start.name}`;
+    const title = start.type === "run" ? `Lineage of run ${visible(start.experiment)}/${visible(start.name)}` : `Lineage of ${visible(start.name)}`;
     ui.title(title.slice(0, 200));
     const runs = answer.nodes.filter((node) => node.type === "run").length;
     const contents = answer.nodes.length - runs;
@@ -160,7 +160,7 @@
     return element("dl", { class: "facts" }, shown.map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
   }
 
-  function runLink(key) { return element("a", { href: ui.link("run", { run: key }) }, key); }
+  function runLink(key) { return element("a", { href: ui.link("run", { run: key }) }, visible(key)); }
 
   function showNode(node) {
     fill(panel, node.type === "run" ? runDetails(node) : contentDetails(node));
@@ -171,25 +171,25 @@
       const places = node.places.filter((place) => place.role === role);
       if (places.length === 0) return null;
       return [element("h3", {}, title), element("ul", {}, places.map((place) => element("li", {}, runLink(place.run),
-        element("div", { class: "soft small" }, [ui.time(place.time_ns), place.context, place.step === null ? "" : `step ${place.step}`, place.path].filter(Boolean).join(" · ")))))];
+        element("div", { class: "soft small" }, [ui.time(place.time_ns), place.context, place.step === null ? "" : `step ${place.step}`, place.path].filter(Boolean).map(visible).join(" · ")))))];
     };
     const left = node.places_count - node.places.length;
-    return [element("h2", {}, node.name),
-      facts([["Kind", node.purpose || node.kind], ["Size", node.size === null ? null : ui.bytes(node.size)],
-        ["Also called", node.names.slice(1).join(", ")],
+    return [element("h2", {}, visible(node.name)),
+      facts([["Kind", visible(node.purpose || node.kind)], ["Size", node.size === null ? null : ui.bytes(node.size)],
+        ["Also called", visible(node.names.slice(1).join(", "))],
         ["SHA-256", node.digest ? element("code", {}, node.digest) : "none: the content was not hashed"]]),
       part("out", "Made by"), part("in", "Used by"), left > 0 && element("p", { class: "soft" }, `and ${count(left)} more runs`)];
   }
 
   function runDetails(node) {
-    const metric = ([name, context, last]) => [context ? `${name} (${context})` : name, ui.number(last)];
+    const metric = ([name, context, last]) => [visible(context ? `${name} (${context})` : name), ui.number(last)];
     const table = (title, pairs, total) => pairs.length > 0 && [element("h3", {}, title), facts(pairs),
       total > pairs.length && element("p", { class: "soft" }, `and ${count(total - pairs.length)} more`)];
-    return [element("h2", {}, element("a", { href: ui.link("run", { run: node.key }) }, `${node.experiment}/${node.name}`)),
+    return [element("h2", {}, element("a", { href: ui.link("run", { run: node.key }) }, visible(`${node.experiment}/${node.name}`))),
       facts([["Status", ui.status(node.status)], ["Started", ui.time(node.started_ns)], ["Duration", node.duration_s === null ? null : ui.duration(node.duration_s)],
-        ["Owner", node.owner], ["Commit", node.commit && `${node.commit.slice(0, 12)}${node.dirty ? " with changes" : ""}`],
-        ["Code", node.code.map((code) => code.name).join(", ")]]),
-      table("Last values", node.metrics.map(metric), node.metrics_count), table("Settings", node.params, node.params_count)];
+        ["Owner", node.owner && visible(node.owner)], ["Commit", node.commit && `${node.commit.slice(0, 12)}${node.dirty ? " with changes" : ""}`],
+        ["Code", visible(node.code.map((code) => code.name).join(", "))]]),
+      table("Last values", node.metrics.map(metric), node.metrics_count), table("Settings", node.params.map((pair) => pair.map(visible)), node.params_count)];
   }
 
   // ---- the page --------------------------------------------------------------------------------

@@ -45,7 +45,8 @@ ui.lineage = (() => {
   function short(text, most) { return text.length > most ? `${text.slice(0, most)}…` : text; }
 
   // Shortens a name in its middle, because the ids of runs differ at their ends.
-  function shortName(text) {
+  function shortName(name) {
+    const text = ui.visible(name);
     return text.length > 25 ? `${text.slice(0, 14)}…${text.slice(-10)}` : text;
   }
 

@@ -2,7 +2,7 @@
 // The run page: the head of the run, and a tab for each question about it.
 
 (() => {
-  const { element, fill } = ui;
+  const { element, fill, visible } = ui;
   const { growingTable, failure, longText, plural, card, facts } = ui.runParts;
   const key = ui.address.get("run");
   const reloadMs = 1000;
@@ -22,16 +22,29 @@
     return ui.curves(place, { runs: [chartRun(page)], ...options });
   }
 
+  // Draws the readings of the machine as soon as there are any.
+  function machineCharts(place, page) {
+    let charts = null;
+    place.append(element("p", { class: "soft" }, "provml took no readings of the machine."));
+    function update() {
+      if (charts !== null || page.run.readings.length === 0) return;
+      fill(place);
+      charts = drawCharts(place, page, { kind: "reading", prefix: "m." });
+    }
+    update();
+    return { drawn: charts === null ? null : charts.drawn, update, close() { if (charts !== null) charts.close(); } };
+  }
+
   // The curves of the metrics, with the machine's readings beneath.
   ui.runTabs.set("curves", {
     label: "Curves",
     draw(panel, page) {
       const metrics = element("div", {});
-      const machine = element("div", {});
-      panel.append(metrics, element("h2", { class: "apart" }, "Machine"), machine);
-      const charts = [drawCharts(metrics, page, { kind: "metric" }),
-        drawCharts(machine, page, { kind: "reading", prefix: "m.", empty: "provml took no readings of the machine." })];
-      return { ready: charts[0].drawn, update() {}, close() { for (const one of charts) one.close(); } };
+      const place = element("div", {});
+      panel.append(element("h2", { class: "hidden-text" }, "Metrics"), metrics, element("h2", { class: "apart" }, "Machine"), place);
+      const curves = drawCharts(metrics, page, { kind: "metric" });
+      const machine = machineCharts(place, page);
+      return { ready: curves.drawn, update: machine.update, close() { curves.close(); machine.close(); } };
     },
   });
 
@@ -39,26 +52,27 @@
     label: "Machine",
     draw(panel, page) {
       const table = growingTable("Readings of the machine", [
-        ["Reading", (use) => `${use.kind}: ${use.name}`, "name"],
+        ["Reading", (use) => visible(`${use.kind}: ${use.name}`), "name"],
         ["Rank", (use) => (use.rank === null ? "" : use.rank), "number"],
         ["Mean", (use) => amount(use.mean, use.unit), "number"],
         ["Lowest", (use) => amount(use.minimum, use.unit), "number"],
         ["Highest", (use) => amount(use.maximum, use.unit), "number"],
         ["Total", (use) => amount(use.total, use.unit), "number"],
         ["Above the threshold", (use) => (use.above_s === null ? "" : `${ui.duration(use.above_s)} above ${ui.number(use.threshold)}`)],
-      ], "provml took no readings of the machine.");
+      ], "");
       const devices = element("div", {});
       const charts = element("div", {});
       panel.append(table, devices, charts);
       const show = () => table.show(page.run.readings);
       show();
-      fill(devices, page.run.machine.devices.map((device) => card(device.name,
+      fill(devices, page.run.machine.devices.map((device) => card(visible(device.name),
         facts(Object.entries(device.facts || {}).map(([name, value]) => [name, ui.valueText(value)])))));
-      const chart = drawCharts(charts, page, { kind: "reading", prefix: "m." });
+      const chart = machineCharts(charts, page);
       let last = JSON.stringify(page.run.readings);
       return {
         ready: chart.drawn,
         update() {
+          chart.update();
           const now = JSON.stringify(page.run.readings);
           if (now !== last) { last = now; show(); }
         },
@@ -84,7 +98,9 @@
       }
       const frame = element("iframe", { class: "graph", src: page.run.graph, title: "The graph of the run" });
       const again = element("button", { type: "button", hidden: true, onclick: () => { again.hidden = true; frame.src = page.run.graph; } }, "The run has changed: draw the graph again");
-      panel.append(element("div", { class: "row tools" }, element("a", { href: page.run.graph, target: "_blank", rel: "noopener" }, "Open the graph on its own"), again), frame);
+      const drawing = element("p", { class: "soft", role: "status" }, "Drawing the graph …");
+      frame.addEventListener("load", () => { drawing.hidden = true; });
+      panel.append(element("div", { class: "row tools" }, element("a", { href: page.run.graph, target: "_blank", rel: "noopener" }, "Open the graph on its own"), again, drawing), frame);
       return { ready: null, update() { again.hidden = false; }, close() {} };
     },
   });
@@ -167,11 +183,11 @@
     };
     tick();
     const parent = run.parent && (run.parent.key
-      ? element("a", { href: ui.link("run", { run: run.parent.key }) }, run.parent.name)
-      : element("span", { title: "This store does not contain the run" }, run.parent.name));
+      ? element("a", { href: ui.link("run", { run: run.parent.key }) }, visible(run.parent.name))
+      : element("span", { title: "This store does not contain the run" }, visible(run.parent.name)));
     const alerts = run.alerts > 0 && element("a", { href: ui.link("run", { run: page.key, tab: "events", show: "alerts" }) }, plural(run.alerts, "alert"));
-    const facts = [ui.status(run.status), `started ${ui.time(run.started_ns)}`, lasts, run.owner && `by ${run.owner}`,
-      run.project && `project ${run.project}`, parent && ["child of ", parent], alerts];
+    const facts = [ui.status(run.status), `started ${ui.time(run.started_ns)}`, lasts, run.owner && `by ${visible(run.owner)}`,
+      run.project && `project ${visible(run.project)}`, parent && ["child of ", parent], alerts];
     const links = [
       element("a", { href: ui.link("compare", { run: page.key }) }, "Compare"),
       element("a", { href: ui.link("file", { run: page.key }) }, "Lineage"),

@@ -2,7 +2,7 @@
 // The tabs of the run page that are lists: events and alerts, and files.
 
 (() => {
-  const { element, count } = ui;
+  const { element, visible, count } = ui;
   const { context, position, since, longText, growingTable, fileLink, failure } = ui.runParts;
 
   // Builds a tab that shows one table: a field that filters it, a choice, and the notes.
@@ -75,7 +75,7 @@
   }
 
   function detailText(event) {
-    if (event.metadata === null || event.metadata === undefined) return event.of ? event.of.join(" ") : null;
+    if (event.metadata === null || event.metadata === undefined) return event.of ? visible(event.of.join(" ")) : null;
     if (typeof event.metadata !== "object") return longText(event.metadata);
     const pairs = Object.entries(event.metadata).map(([key, value]) => `${key}: ${ui.valueText(value)}`);
     return longText(pairs.join(", "));
@@ -98,7 +98,7 @@
   function fileColumns(page) {
     return [
       ["Name", (file) => [fileLink(file, file.name.length > 200 ? `${file.name.slice(0, 200)}…` : file.name), pathText(file)], "name"],
-      ["Kind", (file) => [`${roles[file.role]}: ${file.purpose || file.kind}`, factsText(file)]],
+      ["Kind", (file) => [`${roles[file.role]}: ${visible(file.purpose || file.kind)}`, factsText(file)]],
       ["Size", (file) => ui.bytes(file.size), "number"],
       ["SHA-256", (file) => (file.sha256 ? element("code", { title: file.sha256 }, file.sha256.slice(0, 12)) : element("span", { class: "soft" }, "none"))],
       ["Where", (file) => [context(file.context), position(file.step, file.epoch)].filter(Boolean).join(", ")],

@@ -64,9 +64,9 @@
       show();
     }
 
-    // Loads the part that begins at an offset, or that ends at one.
-    async function load(offset, limit = partBytes) {
-      const answer = await ui.load("output", { limit, offset, run: page.key, ...source });
+    // Loads the part that begins at {offset} or ends at {before}; without either, the end.
+    async function load(place) {
+      const answer = await ui.load("output", { limit: partBytes, run: page.key, ...place, ...source });
       size = answer.size;
       return answer;
     }
@@ -85,10 +85,10 @@
       }
     }
 
-    const jump = (offset) => once(async () => { replace(await load(offset)); text.scrollTop = 0; });
+    const jump = (offset) => once(async () => { replace(await load({ offset })); text.scrollTop = 0; });
 
     const toEnd = () => once(async () => {
-      if (parts[parts.length - 1].end < size) replace(await load(Math.max(0, size - partBytes)));
+      if (parts[parts.length - 1].end < size) replace(await load({}));
       text.scrollTop = text.scrollHeight;
     });
 
@@ -97,10 +97,9 @@
       const last = parts[parts.length - 1];
       if (!ui.settings.live) return;
       if (text.scrollTop < 200 && first.offset > 0) {
-        const offset = Math.max(0, first.offset - partBytes);
-        once(async () => addPart(await load(offset, first.offset - offset), true));
+        once(async () => addPart(await load({ before: first.offset }), true));
       } else if (text.scrollHeight - text.scrollTop - text.clientHeight < 200 && last.end < size) {
-        once(async () => addPart(await load(last.end), false));
+        once(async () => addPart(await load({ offset: last.end }), false));
       }
     }
 
@@ -109,8 +108,8 @@
       once(async () => {
         const last = parts[parts.length - 1];
         const wasAtEnd = text.scrollHeight - text.scrollTop - text.clientHeight < atEnd;
-        const answer = await load(last.end);
-        if (answer.size < last.end) replace(await load(Math.max(0, answer.size - partBytes)));
+        const answer = await load({ offset: last.end });
+        if (answer.size < last.end) replace(await load({}));
         else if (answer.end > last.end) addPart(answer, false);
         if (follows.checked && wasAtEnd) text.scrollTop = text.scrollHeight;
       });

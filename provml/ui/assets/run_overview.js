@@ -2,7 +2,7 @@
 // The first tab of the run page: what a person asks first.
 
 (() => {
-  const { element, number, valueText, count } = ui;
+  const { element, valueText, visible, count } = ui;
   const { context, position, longText, facts, sections, plural, card, fileLink } = ui.runParts;
   const mostMetrics = 12;
   const mostSettings = 30;
@@ -31,7 +31,7 @@
 
   function metricRow(one, key) {
     const link = ui.link("run", { run: key, tab: "curves", series: one.name });
-    const place = [context(one.context), one.rank === null ? "" : `rank ${one.rank}`, one.of ? one.of.join(" ") : ""];
+    const place = [context(one.context), one.rank === null ? "" : `rank ${one.rank}`, one.of ? visible(one.of.join(" ")) : ""];
     const named = [one.name, ...place.filter((text) => text !== "")].join(" ");
     return element("tr", {},
       element("th", { scope: "row", class: "name" },
@@ -41,7 +41,7 @@
   }
 
   function valueCell(value, [step, epoch], unit) {
-    const shown = typeof value === "string" && value.length > 60 ? `${value.slice(0, 60)}…` : valueText(value);
+    const shown = typeof value === "string" ? visible(value.length > 60 ? `${value.slice(0, 60)}…` : value) : valueText(value);
     return element("td", { class: "number" }, value === null ? "–" : shown, unit && value !== null ? ` ${unit}` : "",
       value !== null && element("span", { class: "soft small at" }, position(step, epoch)));
   }
@@ -101,7 +101,7 @@
     if (files.length === 0) return null;
     const items = files.slice(0, mostFiles).map((file) => element("li", {},
       fileLink(file, file.name.length > 120 ? `${file.name.slice(0, 120)}…` : file.name),
-      element("span", { class: "soft small" }, ` ${file.purpose || file.kind}${file.size === null ? "" : ` · ${ui.bytes(file.size)}`}`)));
+      element("span", { class: "soft small" }, ` ${visible(file.purpose || file.kind)}${file.size === null ? "" : ` · ${ui.bytes(file.size)}`}`)));
     const rest = files.length - mostFiles;
     return [element("h3", {}, title), element("ul", { class: "plain" }, items,
       rest > 0 && element("li", {}, element("a", { href: ui.link("run", { run: key, tab: "files" }), dataset: { keep: `more ${title}` } }, `${count(rest)} more`)))];
@@ -151,13 +151,13 @@
     const link = output !== null && output.name !== null && element("p", {},
       element("a", { href: ui.link("run", { run: run.key, tab: "output", name: output.name }), dataset: { keep: "output" } }, `All of ${output.name}`));
     return card(title,
-      failed && run.reason && element("p", {}, run.reason),
+      failed && run.reason && element("p", {}, longText(run.reason, 1000)),
       exception && element("p", { class: "bad" }, longText(`${exception.type || "Exception"}: ${exception.message || ""}`, 1000)),
       lines.length > 0 && element("pre", { class: "end", tabindex: "0", "aria-label": "Last lines" }, lines.join("\n")), link);
   }
 
   function troubleCard({ damage, dropped }) {
-    const texts = Object.entries(damage).map(([reason, found]) => `${reason}: ${count(found)}`);
+    const texts = Object.entries(damage).map(([reason, found]) => `${visible(reason)}: ${count(found)}`);
     if (dropped.samples) texts.push(`${plural(dropped.samples, "sample")} not recorded`);
     if (dropped.events) texts.push(`${plural(dropped.events, "event")} not recorded`);
     if (texts.length === 0) return null;
@@ -166,17 +166,17 @@
       element("p", { class: "soft" }, "The damaged records are left out of everything that is shown. The tab Validity checks all files."));
   }
 
-  function childrenCard({ children, total, key }) {
+  function childrenCard({ children, total, id }) {
     if (total === 0) return null;
     const rows = children.map((child) => element("tr", {},
       element("th", { scope: "row", class: "name" },
-        element("a", { href: ui.link("run", { run: child.key }), dataset: { keep: `child ${child.key}` } }, `${child.experiment}/${child.id}`)),
+        element("a", { href: ui.link("run", { run: child.key }), dataset: { keep: `child ${child.key}` } }, visible(`${child.experiment}/${child.id}`))),
       element("td", {}, ui.status(child.status)), element("td", {}, ui.time(child.started_ns)),
       element("td", { class: "number" }, ui.duration(child.duration_s))));
     return card(`Child runs (${count(total)})`,
       element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Child runs" }, element("table", { class: "list" }, element("tbody", {}, rows))),
       element("p", {}, element("a", { href: ui.link("compare", { run: children.slice(0, 50).map((child) => child.key) }), dataset: { keep: "compare children" } }, "Compare the child runs")),
-      total > children.length && element("p", {}, element("a", { href: ui.link("index", { parent: key }), dataset: { keep: "children" } }, "All child runs")));
+      total > children.length && element("p", {}, element("a", { href: ui.link("index", { where: `parent == ${JSON.stringify(id)}` }), dataset: { keep: "children" } }, "All child runs")));
   }
 
   // ---- the tab ---------------------------------------------------------------------------------
@@ -185,7 +185,7 @@
   async function loadChildren(key) {
     const answer = await ui.load("runs", ui.settings.live ? { limit: 100, parent: key } : {});
     const children = ui.settings.live ? answer.runs : answer.runs.filter((run) => run.parent === key);
-    return { children: children.slice(0, 100), total: ui.settings.live ? answer.total : children.length, key };
+    return { children: children.slice(0, 100), total: ui.settings.live ? answer.total : children.length };
   }
 
   function draw(panel, page) {
@@ -195,7 +195,7 @@
     const { key } = page;
     let closed = false;
     let files = [];
-    let children = { children: [], total: 0, key };
+    let children = { children: [], total: 0 };
 
     function show(run) {
       parts.show("trouble", { damage: run.damage, dropped: run.dropped }, troubleCard);
@@ -210,7 +210,7 @@
       if (!failed) parts.show("end", end, endCard);
       parts.show("tags", run.tags, (values) => valuesCard("Tags", values));
       parts.show("metadata", run.metadata, (values) => valuesCard("Metadata", values));
-      parts.show("children", children, childrenCard);
+      parts.show("children", { ...children, id: run.id }, childrenCard);
     }
 
     // The files and the children are loaded after the rest, so that the rest does not wait.

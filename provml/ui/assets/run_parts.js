@@ -5,12 +5,12 @@
 ui.runTabs = new Map();
 
 ui.runParts = (() => {
-  const { element, fill } = ui;
+  const { element, fill, visible } = ui;
   const step = 200;
 
   // Writes a context path, such as "training > warm-up".
   function context(path) {
-    return path === null || path === undefined ? "" : path.join(" > ");
+    return path === null || path === undefined ? "" : visible(path.join(" > "));
   }
 
   // Writes a step and an epoch, such as "step 120, epoch 3".
@@ -29,7 +29,7 @@ ui.runParts = (() => {
 
   // Shows long text in a few lines, with a button that shows all of it.
   function longText(text, most = 300) {
-    const whole = String(text);
+    const whole = visible(text);
     if (whole.length <= most) return whole;
     const shown = element("span", {}, `${whole.slice(0, most)}… `);
     const button = element("button", { type: "button", class: "link", onclick: () => fill(shown, whole) }, "show all");
@@ -50,7 +50,7 @@ ui.runParts = (() => {
   function growingTable(caption, columns, empty) {
     const body = element("tbody", {});
     const head = columns.map(([title, , kind]) => element("th", { scope: "col", class: kind || null }, title));
-    const table = element("table", { class: "list" },
+    const table = element("table", { class: "list growing" },
       element("caption", { class: "hidden-text" }, caption), element("thead", {}, element("tr", {}, head)), body);
     const more = element("button", { type: "button" });
     const nothing = element("p", { class: "soft" }, empty);
@@ -61,7 +61,7 @@ ui.runParts = (() => {
 
     function addRows() {
       const rows = items.slice(body.childElementCount, wanted).map((item) =>
-        element("tr", {}, columns.map(([, cell, kind]) => element("td", { class: kind || null }, cell(item)))));
+        element("tr", {}, columns.map(([title, cell, kind]) => element("td", { class: kind || null, dataset: { title } }, cell(item)))));
       body.append(...rows);
       const rest = items.length - body.childElementCount;
       more.hidden = rest <= 0;
@@ -124,8 +124,8 @@ ui.runParts = (() => {
 
   // Returns a link to the lineage of a file; only its name if the file has no digest.
   function fileLink(file, text) {
-    if (!file.sha256) return element("span", {}, text);
-    return element("a", { href: ui.link("file", { digest: file.sha256 }), dataset: { keep: `file ${file.sha256} ${text}` } }, text);
+    if (!file.sha256) return element("span", {}, visible(text));
+    return element("a", { href: ui.link("file", { digest: file.sha256 }), dataset: { keep: `file ${file.sha256} ${text}` } }, visible(text));
   }
 
   // Describes the failure of a request for data, and offers to try again.
