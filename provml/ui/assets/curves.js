@@ -223,7 +223,7 @@ ui.curves = (() => {
         if (chart === undefined) continue;
         if (entry.isIntersecting) {
           visible.add(chart);
-          if (!chart.isLoaded()) enqueue(chart); else if (chart.isStale) { chart.isStale = false; chart.load(view.keys()); }
+          if (!chart.isLoaded()) enqueue(chart); else if (chart.isStale) { chart.isStale = false; enqueue(chart); }
         } else visible.delete(chart);
       }
       releaseSome();
@@ -314,8 +314,10 @@ ui.curves = (() => {
       }, ui.element("summary", {}, ui.element("h2", {}, ui.element("bdi", {}, title)), ui.element("span", { class: "soft small" }, ` ${members.length}`)), grid);
     }
 
+    function idOf(series) { return `${series.kind} ${series.name}`; }
+
     function chartOf(series) {
-      const id = `${series.kind} ${series.name}`;
+      const id = idOf(series);
       if (!charts.has(id)) {
         const chart = plots.makeChart(series, view);
         chart.element.dataset.id = id;
@@ -410,16 +412,24 @@ ui.curves = (() => {
       listedAt = performance.now();
       const found = await plots.listSeries(view.keys(), kind, axes[0]).catch(() => null);
       const wanted = found?.filter((one) => !options.series || options.series.includes(one.name));
-      if (isClosed || !wanted || wanted.length === listed.length) return;
+      if (isClosed || !wanted) return;
+      const before = new Map(listed.map((one) => [idOf(one), one.runs]));
       listed = wanted;
-      buildGroups();
+      if (wanted.some((one) => !before.has(idOf(one)))) buildGroups();
+      for (const one of wanted) if (before.has(idOf(one)) && before.get(idOf(one)) !== one.runs) reload(charts.get(idOf(one)), null);
     }
 
+    // Loads runs again in each chart that shows a curve of them; all runs if there are no keys.
     function refresh(keys = null) {
       for (const chart of charts.values()) {
-        if (visible.has(chart)) enqueue(chart, keys);
-        else if (chart.isLoaded()) chart.isStale = true;
+        const own = keys === null ? null : keys.filter((key) => chart.runs().has(key));
+        if (own === null || own.length) reload(chart, own);
       }
+    }
+
+    function reload(chart, keys) {
+      if (visible.has(chart)) enqueue(chart, keys);
+      else if (chart.isLoaded()) chart.isStale = true;
     }
 
     ui.onTheme(() => { if (!isClosed) { fillLegend(); redraw(); } });

@@ -574,6 +574,7 @@ ui.plots.makeChart = (() => {
       axis: () => axis,
       plotOf: () => plot,
       drawn: () => drawn,
+      runs: () => new Set(full === null ? [] : full.curves.map((curve) => curve.run)),
       contexts: () => (full === null ? [] : full.curves.filter((curve) => curve.kind === "metric" || curve.context !== null).map((curve) => plots.contextText(curve.context))),
       isLoaded: () => full !== null,
       // Frees the drawing of a chart that is far from view. Loading it again draws it again.
