@@ -69,11 +69,12 @@ ui.curves = (() => {
 
     const list = ui.element("div", { class: "chart-groups" });
     const note = ui.element("div", {});
+    const moreNote = ui.element("div", {});
     const legend = options.legend || ui.element("div", {});
     const isLegendOwn = !options.legend;
     const toolbar = options.toolbar === false ? null : makeToolbar();
     const frame = ui.element("div", { class: runs.length > 1 && isLegendOwn ? "curves with-legend" : "curves" },
-      toolbar, ui.element("div", { class: "curves-body" }, isLegendOwn ? legend : null, ui.element("div", { class: "curves-list" }, note, list)));
+      toolbar, ui.element("div", { class: "curves-body" }, isLegendOwn ? legend : null, ui.element("div", { class: "curves-list" }, note, list, moreNote)));
     ui.fill(container, frame);
     ui.fill(note, ui.element("p", { class: "soft" }, "Loading the list of curves…"));
     fillLegend();
@@ -275,7 +276,9 @@ ui.curves = (() => {
     async function start() {
       plots.loadPlotly().catch(() => {}); // meanwhile the data comes; the charts say if this fails
       try {
-        listed = await plots.listSeries(view.keys(), kind, axes[0]);
+        const found = await plots.listSeries(view.keys(), kind, axes[0]);
+        listed = found.series;
+        ui.fill(moreNote, found.notes.map((text) => ui.element("p", { class: "soft" }, text)));
         if (options.series) listed = listed.filter((one) => options.series.includes(one.name));
       } catch (error) {
         ui.fill(note, ui.message("error", "The curves could not be loaded", error.message));
@@ -411,7 +414,7 @@ ui.curves = (() => {
       if (performance.now() - listedAt < SERIES_EVERY_MS) return;
       listedAt = performance.now();
       const found = await plots.listSeries(view.keys(), kind, axes[0]).catch(() => null);
-      const wanted = found?.filter((one) => !options.series || options.series.includes(one.name));
+      const wanted = found?.series.filter((one) => !options.series || options.series.includes(one.name));
       if (isClosed || !wanted) return;
       const before = new Map(listed.map((one) => [idOf(one), one.runs]));
       listed = wanted;

@@ -21,7 +21,7 @@ ui.plots.makeChart = (() => {
     const larger = ui.element("button", { class: "plain small", type: "button", "aria-pressed": "false", onclick: changeSize }, "Larger");
     const area = ui.element("div", { class: "chart-area", tabindex: "0", role: "group" }, plot, line, dots, values, spoken);
     const element = ui.element("section", { class: "chart", dataset: { series: series.name, kind: series.kind } },
-      ui.element("header", {}, title, unit, ui.element("span", { class: "spacer" }), larger), area, notes);
+      ui.element("header", {}, title, unit, ui.element("span", { class: "spacer" }), zoomButtons(), larger), area, notes);
 
     let full = null; // the curves over the whole axis
     let zoomed = null; // the curves over the range of `zoomedTo`
@@ -39,6 +39,15 @@ ui.plots.makeChart = (() => {
 
     area.style.setProperty("height", `${view.height}px`);
     plot.append(ui.element("p", { class: "soft chart-wait" }, "Loading…"));
+
+    // Where a finger scrolls the page, buttons zoom instead of dragging.
+    function zoomButtons() {
+      if (!view.isCoarse) return null;
+      const zoom = (part) => { if (axes() !== null) zoomBy(part, middle()); };
+      return [["+", "Zoom in", 0.5], ["−", "Zoom out", 2]].map(([text, label, part]) => ui.element("button", {
+        class: "plain small", type: "button", "aria-label": `${label}: ${series.name}`, onclick: () => zoom(part),
+      }, text));
+    }
 
     // ---- data ----------------------------------------------------------------------------------
 
@@ -202,7 +211,7 @@ ui.plots.makeChart = (() => {
       if (view.log && drawn.some((curve) => curve.y.some((value) => value <= 0))) texts.push("Values of 0 and below are not on a log scale.");
       const most = Math.max(0, ...drawn.map((curve) => curve.band?.ranks || 0));
       if (most > 0) texts.push(`Band: lowest to highest of ${most} ranks; line: mean.`);
-      notes.textContent = texts.join(" ");
+      notes.textContent = [...texts, ...data().notes].join(" ");
     }
 
     // ---- cross-hair ----------------------------------------------------------------------------
@@ -341,16 +350,21 @@ ui.plots.makeChart = (() => {
         return;
       }
       if (event.ctrlKey || event.altKey || event.metaKey || axes() === null) return;
-      const now = axes();
-      const middle = cross === null ? (now.xaxis.p2l(0) + now.xaxis.p2l(now.xaxis._length)) / 2 : cross.x;
+      const at = middle();
       const actions = {
-        ArrowRight: () => stepTo(middle, event.shiftKey ? 10 : 1), ArrowLeft: () => stepTo(middle, event.shiftKey ? -10 : -1),
-        ArrowDown: () => choose(1, middle), ArrowUp: () => choose(-1, middle), Enter: () => openChosen(middle),
-        "+": () => zoomBy(0.5, middle), "=": () => zoomBy(0.5, middle), "-": () => zoomBy(2, middle), Escape: () => { hideCross(); reset(); },
+        ArrowRight: () => stepTo(at, event.shiftKey ? 10 : 1), ArrowLeft: () => stepTo(at, event.shiftKey ? -10 : -1),
+        ArrowDown: () => choose(1, at), ArrowUp: () => choose(-1, at), Enter: () => openChosen(at),
+        "+": () => zoomBy(0.5, at), "=": () => zoomBy(0.5, at), "-": () => zoomBy(2, at), Escape: () => { hideCross(); reset(); },
       };
       if (!Object.hasOwn(actions, event.key)) return;
       event.preventDefault();
       actions[event.key]();
+    }
+
+    // Returns the position of the cross-hair, or else the middle of the chart.
+    function middle() {
+      const { xaxis } = axes();
+      return cross === null ? (xaxis.p2l(0) + xaxis.p2l(xaxis._length)) / 2 : cross.x;
     }
 
     // Returns the curve that the keys act on; another one if this curve has no points near a position.
