@@ -19,6 +19,7 @@ from provml.cli._choice import ask, can_ask, choose_run
 from provml.cli._follow import follow_option, redraw_until_end
 from provml.cli._options import exact_option, examples, store_option
 from provml.errors import RunNotFoundError, SeriesNotFoundError
+from provml.journal.layout import SAMPLING
 from provml.journal.store import find_run
 
 if TYPE_CHECKING:
@@ -227,6 +228,8 @@ def _list_series_names(journal: Journal) -> dict[str, bool]:
     found: dict[str, bool] = {}
     for files in journal.writers:
         for series in files.series().values():
+            if series.kind == SAMPLING:
+                continue
             is_metric = series.kind == "metric"
             found[series.name] = found.get(series.name, False) or is_metric
             if not is_metric:
