@@ -24,7 +24,7 @@ from provml.ui.run_documents import write_graph
 
 _POINTS: Final = "2000"
 _AXES: Final = ("step", "epoch", "time", "wall")
-_RUN_ANSWERS: Final = ("run", "output", "events", "files", "validity")
+_RUN_ANSWERS: Final = ("run", "output", "events", "files", "validity", "file")
 _PAGE_OF_RUNS: Final = 1_000
 _MOST_DIGESTS: Final = 1_000
 _MOST_VALUES: Final = 300
@@ -41,8 +41,8 @@ def write_static_pages(
 ) -> int:
     """Write the pages of a store to a folder, and return the number of runs that they show.
 
-    The pages show the runs as they are now. They contain at most 2,000 points of each curve, and
-    can't search with conditions.
+    The pages show the runs as they are now. They can't search with conditions, and curves have the
+    detail of 2,000 pixels.
 
     Args:
         store: the store.
