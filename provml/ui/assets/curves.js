@@ -46,7 +46,7 @@ ui.curves = (() => {
       keys: () => runs.filter((run) => !run.isRemoved).map((run) => run.key),
       isRunShown: (key) => !hidden.has(key),
       isShown: (curve) => !hidden.has(curve.run) && !without.has(plots.contextText(curve.context)),
-      colourOf: (curve) => plots.colourAt(runs.length > 1 ? placeOf(curve.run) : contexts.get(plots.contextText(curve.context)) || 0),
+      colourOf: (curve) => plots.colourAt(runs.length > 1 ? colourPlace(curve.run) : contexts.get(plots.contextText(curve.context)) || 0),
       dashOf: (curve) => (runs.length > 1 || curve.kind === "metric" ? plots.dashAt(contexts.get(plots.contextText(curve.context)) || 0) : "solid"),
       labelOf: (curve) => [runs.length > 1 ? labelOf(curve.run) : null, plots.curveText(curve)].filter(Boolean).join(" · ") || curve.name,
       // A slow start of the scale makes small amounts of smoothing easy to choose.
@@ -56,6 +56,7 @@ ui.curves = (() => {
     readRange();
 
     function placeOf(key) { return runs.findIndex((run) => run.key === key); }
+    function colourPlace(key) { return runOf(key)?.place ?? placeOf(key); }
     function runOf(key) { return runs[placeOf(key)]; }
     function labelOf(key) { return runOf(key)?.label || key.split("/").pop(); }
 
@@ -139,13 +140,13 @@ ui.curves = (() => {
     function fillLegend() {
       if (runs.length < 2 && contexts.size < 2) { ui.fill(legend); return; }
       const isOpen = legend.querySelector("details")?.open ?? innerWidth > 900;
-      const rows = runs.length < 2 ? [] : runs.map((run, place) => ui.element("li", {
+      const rows = runs.length < 2 ? [] : runs.map((run) => ui.element("li", {
         class: run.isRemoved ? "legend-run removed" : "legend-run", dataset: { run: run.key },
         onmouseenter: () => highlight(run.key), onmouseleave: () => highlight(null), onfocusin: () => highlight(run.key), onfocusout: () => highlight(null),
       },
       ui.element("label", { title: run.label || run.key },
         ui.element("input", { type: "checkbox", checked: !hidden.has(run.key), onchange: (event) => hide([run.key], !event.target.checked) }),
-        ui.element("span", { class: "legend-colour", "aria-hidden": "true", style: { background: plots.colourAt(place) } }),
+        ui.element("span", { class: "legend-colour", "aria-hidden": "true", style: { background: plots.colourAt(colourPlace(run.key)) } }),
         ui.element("bdi", { class: "legend-name" }, labelOf(run.key))),
       run.isRemoved ? ui.element("span", { class: "small soft" }, "removed or renamed") : ui.element("span", { class: "legend-links small" },
         run.status ? ui.status(run.status) : null, runLinks(run).map(([text, address]) => ui.element("a", { href: address, "aria-label": `${text} of ${labelOf(run.key)}` }, text)))));

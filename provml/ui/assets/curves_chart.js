@@ -139,7 +139,7 @@ ui.plots.makeChart = (() => {
       pending = true;
       requestAnimationFrame(() => {
         pending = false;
-        if (!isClosed && window.Plotly) drawNow();
+        if (!isClosed && window.Plotly && plot.clientWidth > 0) drawNow(); // a hidden chart is drawn when it is shown
       });
     }
 
@@ -195,7 +195,7 @@ ui.plots.makeChart = (() => {
       const xRange = range() || plots.padRange(fullRange() || [0, 1], 0.01);
       const yRange = rows !== null && rows.log === view.log ? rows.range : plots.valueRange(drawn, view, xRange);
       const size = { width: plot.clientWidth, height: plot.clientHeight, inner: plotWidth() };
-      return plots.buildLayout(view, axis, size, xRange, yRange, axis === view.axis ? view.at : null);
+      return plots.buildLayout(view, axis, series.unit, size, xRange, yRange, axis === view.axis ? view.at : null);
     }
 
     // Says what the chart does not show.
@@ -283,15 +283,17 @@ ui.plots.makeChart = (() => {
       ui.fill(values, ui.element("p", { class: "small soft" }, plots.positionText(at, axis)),
         listed.map((point) => ui.element("div", { class: point === points[0] && cross.y !== null ? "value first" : "value" },
           swatch(point.curve), ui.element("span", { class: "value-name" }, ui.element("bdi", {}, point.curve.label)),
-          ui.element("span", { class: "value-number" }, point.text || ui.number(point.value)),
+          ui.element("span", { class: "value-number" }, point.text || plots.valueText(point.value, series.unit)),
           Math.abs(point.x - at) > 3 * perPixel ? ui.element("span", { class: "soft" }, ` at ${plots.positionText(point.x, axis).replace(/^(Step|Epoch) /, "")}`) : null,
-          point.curve.isSmooth && !point.text ? ui.element("span", { class: "soft" }, ` (${ui.number(point.raw)})`) : null,
-          point.curve.band && !point.text ? ui.element("span", { class: "soft" }, ` [${ui.number(point.curve.band.low[point.place])}, ${ui.number(point.curve.band.high[point.place])}]`) : null)),
+          point.curve.isSmooth && !point.text ? ui.element("span", { class: "soft" }, ` (${plots.valueText(point.raw, series.unit)})`) : null,
+          point.curve.band && !point.text ? ui.element("span", { class: "soft" }, ` [${plots.valueText(point.curve.band.low[point.place], series.unit)}, ${plots.valueText(point.curve.band.high[point.place], series.unit)}]`) : null)),
         points.length > listed.length ? ui.element("p", { class: "small soft" }, `and ${points.length - listed.length} more curves`) : null,
         near.map((event) => ui.element("p", { class: plots.isAlert(event) ? "event alert" : "event" }, plots.isAlert(event) ? "⚠ " : "◆ ", event.name, event.text ? `: ${event.text.slice(0, 200)}` : "")));
-      const right = left > plot.clientWidth * 0.55 || area.getBoundingClientRect().left + left + 24 + values.offsetWidth > innerWidth;
-      values.style.setProperty("left", right ? "auto" : `${left + 14}px`);
-      values.style.setProperty("right", right ? `${plot.clientWidth - left + 14}px` : "auto");
+      const box = area.getBoundingClientRect();
+      const most = innerWidth - box.left - values.offsetWidth - 6;
+      const isRight = left <= plot.clientWidth * 0.55 && left + 14 <= most;
+      const place = Math.max(6 - box.left, Math.min(most, isRight ? left + 14 : left - 14 - values.offsetWidth));
+      values.style.setProperty("left", `${place}px`);
     }
 
     function swatch(curve) {
@@ -403,7 +405,7 @@ ui.plots.makeChart = (() => {
       const value = view.log ? Math.log10(curve.shown[at]) : curve.shown[at];
       cross = { x: curve.x[at], order: [], y: now.yaxis._offset + now.yaxis.l2p(value) };
       view.moveCross(cross.x, cross.y, chart);
-      spoken.textContent = `${curve.label}: ${ui.number(curve.shown[at])} at ${plots.positionText(curve.x[at], axis)}`;
+      spoken.textContent = `${curve.label}: ${plots.valueText(curve.shown[at], series.unit)} at ${plots.positionText(curve.x[at], axis)}`;
     }
 
     function openChosen(x) {
@@ -418,7 +420,9 @@ ui.plots.makeChart = (() => {
     function zoomBy(part, x) {
       const now = axes();
       const [low, high] = [now.xaxis.p2l(0), now.xaxis.p2l(now.xaxis._length)];
-      if (axis === view.axis) view.zoom([x - (x - low) * part, x + (high - x) * part]);
+      const [first, last] = plots.padRange(fullRange() || [low, high], 0.01);
+      const range = [Math.max(first, x - (x - low) * part), Math.min(last, x + (high - x) * part)];
+      if (axis === view.axis) view.zoom(range[0] <= first && range[1] >= last ? null : range);
     }
 
     // ---- menu ----------------------------------------------------------------------------------
@@ -428,7 +432,7 @@ ui.plots.makeChart = (() => {
       values.hidden = true;
       menu = ui.element("div", { class: "chart-menu", role: "dialog", "aria-label": `Links of ${point.curve.label}` },
         ui.element("p", {}, swatch(point.curve), " ", ui.element("bdi", {}, point.curve.label)),
-        ui.element("p", { class: "soft small" }, `${point.text || ui.number(point.value)} at ${plots.positionText(point.x, axis)}`),
+        ui.element("p", { class: "soft small" }, `${point.text || plots.valueText(point.value, series.unit)} at ${plots.positionText(point.x, axis)}`),
         view.linksOf(point.curve, point.x, axis, series),
         ui.element("button", { class: "plain small", type: "button", onclick: () => { closeMenu(); area.focus(); } }, "Close"));
       area.append(menu);
