@@ -74,10 +74,11 @@ class _LineageGraph:
 
     def __init__(self, lineage: Lineage) -> None:
         self._lineage = lineage
+        own = () if lineage.start_runs else lineage.starts
         self._contents = {
             key: content
             for key, content in lineage.contents.items()
-            if content.places and (content.facts["kind"] not in _CODE or key in lineage.starts)
+            if content.places and (content.facts["kind"] not in _CODE or key in own)
         }
         self._code: dict[str, list[dict[str, Any]]] = {}
         for content in lineage.contents.values():
