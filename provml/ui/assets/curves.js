@@ -62,8 +62,8 @@ ui.curves = (() => {
 
     function readRange() {
       const [from, to, at] = ["from", "to", "at"].map((name) => (get(name) === null || get(name) === "" ? NaN : Number(get(name))));
-      view.range = Number.isFinite(from) && Number.isFinite(to) && from < to ? [plots.toDrawn(from, view.axis), plots.toDrawn(to, view.axis)] : null;
-      view.at = Number.isFinite(at) ? plots.toDrawn(at, view.axis) : null;
+      view.range = Number.isFinite(from) && Number.isFinite(to) && from < to ? [from, to] : null;
+      view.at = Number.isFinite(at) ? at : null;
     }
 
     // ---- the frame -----------------------------------------------------------------------------
@@ -183,9 +183,8 @@ ui.curves = (() => {
     // The links of a point: the run at that place, its graph and its data.
     function linksOf(curve, x, axis, series) {
       const run = runOf(curve.run) || { key: curve.run };
-      const at = plots.fromDrawn(x, axis);
       const tab = series.kind === "metric" ? "curves" : "machine";
-      const here = ui.link("run", { run: run.key, tab, axis, at: String(at), series: series.name });
+      const here = ui.link("run", { run: run.key, tab, axis, at: String(x), series: series.name });
       const others = runLinks(run).slice(1);
       return ui.element("ul", {}, ui.element("li", {}, ui.element("a", { href: here }, `Run at ${plots.positionText(x, axis).toLowerCase()}`)),
         others.map(([text, address]) => ui.element("li", {}, ui.element("a", { href: address }, text))),
@@ -360,7 +359,7 @@ ui.curves = (() => {
     function zoom(range) {
       if (range !== null && !(range[0] < range[1])) return;
       view.range = range;
-      const [from, to] = range === null ? [null, null] : range.map((x) => String(plots.fromDrawn(x, view.axis)));
+      const [from, to] = range === null ? [null, null] : range.map(String);
       set({ from, to });
       showZoomed();
       for (const chart of charts.values()) if (chart.isLoaded()) { if (range === null || !visible.has(chart)) chart.draw(); else chart.loadZoomed(); }
@@ -451,7 +450,7 @@ ui.curves = (() => {
         start();
       },
       show(at, series) {
-        view.at = plots.toDrawn(Number(at), view.axis);
+        view.at = Number(at);
         set({ at: String(at), series });
         if (series) reveal(series);
         redraw();

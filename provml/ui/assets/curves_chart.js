@@ -35,6 +35,7 @@ ui.plots.makeChart = (() => {
     let menu = null;
     let pending = false;
     let isBound = false;
+    let isMissed = false;
     let isClosed = false;
 
     area.style.setProperty("height", `${view.height}px`);
@@ -54,8 +55,8 @@ ui.plots.makeChart = (() => {
     function request(range) {
       const wanted = { runs: view.keys(), kind: series.kind === "metric" ? "metric" : "reading", axis, series: [series.name], width: plotWidth() };
       if (range && ui.settings.live) {
-        wanted.from = plots.fromDrawn(range[0], axis);
-        wanted.to = plots.fromDrawn(range[1], axis);
+        wanted.from = range[0];
+        wanted.to = range[1];
       }
       return wanted;
     }
@@ -139,7 +140,9 @@ ui.plots.makeChart = (() => {
       pending = true;
       requestAnimationFrame(() => {
         pending = false;
-        if (!isClosed && window.Plotly && plot.clientWidth > 0) drawNow(); // a hidden chart is drawn when it is shown
+        if (isClosed || !window.Plotly) return;
+        isMissed = plot.clientWidth === 0; // a hidden chart is drawn when it is shown
+        if (!isMissed) drawNow();
       });
     }
 
@@ -172,20 +175,23 @@ ui.plots.makeChart = (() => {
 
     // The width of the average on the axis, as a part of the whole axis, so that zooming keeps it.
     function smoothWidth() {
-      const [low, high] = fullRange() || [0, 1];
+      const [low, high] = rangeOf(full.curves) || [0, 1];
       return view.smoothPart() * (high - low || 1);
     }
 
-    function fullRange() {
+    // Returns the range of positions of the curves that are shown.
+    function fullRange() { return rangeOf(full.curves.filter(view.isShown)); }
+
+    function rangeOf(curves) {
       let low = Infinity;
       let high = -Infinity;
-      for (const { x } of full.curves) {
+      for (const { x } of curves) {
         for (const at of x) {
           if (at < low) low = at;
           if (at > high) high = at;
         }
       }
-      for (const { marks } of full.curves) {
+      for (const { marks } of curves) {
         for (const [at] of marks) { low = Math.min(low, at); high = Math.max(high, at); }
       }
       return low > high ? null : [low, high];
@@ -198,11 +204,17 @@ ui.plots.makeChart = (() => {
       return plots.buildLayout(view, axis, series.unit, size, xRange, yRange, axis === view.axis ? view.at : null);
     }
 
+    function isInRange(curve) {
+      const [low, high] = range();
+      return curve.x.some((x, place) => x >= low && x <= high && !Number.isNaN(curve.y[place])) || curve.marks.some(([x]) => x >= low && x <= high);
+    }
+
     // Says what the chart does not show.
     function showNotes() {
       const texts = [];
       const total = (count) => full.curves.reduce((sum, curve) => sum + count(curve), 0);
       if (full.curves.length === 0) texts.push("No samples yet.");
+      else if (range() !== null && !drawn.some(isInRange)) texts.push("No values in this range.");
       if (axis !== view.axis) texts.push(`The samples have no ${view.axis}: shown by time.`);
       const unplaced = total((curve) => curve.unplaced);
       if (unplaced > 0 && axis === view.axis) texts.push(`${ui.count(unplaced)} samples have no ${plots.AXES.get(axis).toLowerCase()}.`);
@@ -239,6 +251,7 @@ ui.plots.makeChart = (() => {
       if (y === null) points.sort((a, b) => rankOf(a, order) - rankOf(b, order));
       line.hidden = false;
       line.style.setProperty("transform", `translateX(${left}px)`);
+      line.style.setProperty("height", `${now.yaxis._length}px`);
       const listed = points.slice(0, y === null ? MOST_BESIDE : MOST_VALUES).sort((a, b) => a.top - b.top);
       ui.fill(dots, listed.filter((point) => point.top >= now.yaxis._offset && point.top <= now.yaxis._offset + now.yaxis._length).map((point) => ui.element("i", { style: { left: `${point.left}px`, top: `${point.top}px`, background: point.curve.colour } })));
       showValues(x, listed, points, left);
@@ -455,7 +468,8 @@ ui.plots.makeChart = (() => {
     }
 
     const sizes = new ResizeObserver(() => {
-      if (window.Plotly && plot._fullLayout && (plot._fullLayout.width !== plot.clientWidth || plot._fullLayout.height !== plot.clientHeight)) draw();
+      if (isMissed && plot.clientWidth > 0) draw();
+      else if (window.Plotly && plot._fullLayout && (plot._fullLayout.width !== plot.clientWidth || plot._fullLayout.height !== plot.clientHeight)) draw();
     });
     sizes.observe(plot);
     area.addEventListener("pointermove", onMove);
@@ -470,7 +484,7 @@ ui.plots.makeChart = (() => {
       const [low, high] = [change["xaxis.range[0]"], change["xaxis.range[1]"]];
       if (change["yaxis.range[0]"] !== undefined) rows = { log: view.log, range: [change["yaxis.range[0]"], change["yaxis.range[1]"]] };
       if (low === undefined || axis !== view.axis) { draw(); return; }
-      view.zoom([low, high].map((one) => (typeof one === "string" ? Date.parse(`${one.replace(" ", "T")}Z`) : one)));
+      view.zoom([low, high]);
     }
 
     const chart = {
