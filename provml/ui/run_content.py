@@ -222,7 +222,8 @@ def read_content(folder: Path) -> RunContent:
             block.series.add(block)
     builder.finish()
     found.series = [one for one in table.all if one.count]
-    found.readings = resource_use(journal)
+    if len(readings) > 1:
+        found.readings = resource_use(journal)
     found.damage = dict(sorted(journal.damage().items()))
     return found
 
