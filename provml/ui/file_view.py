@@ -85,9 +85,9 @@ class _LineageGraph:
             for place in content.places:
                 if place["kind"] in _CODE:
                     code = {"name": place["name"], "digest": place["sha256"]}
-                    own = self._code.setdefault(place["run"], [])
-                    if code not in own:
-                        own.append(code)
+                    listed = self._code.setdefault(place["run"], [])
+                    if code not in listed:
+                        listed.append(code)
 
     def build(self) -> dict[str, Any]:
         """Return the nodes, the edges, and the number of nodes that are left out."""
