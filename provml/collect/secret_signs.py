@@ -4,7 +4,7 @@ Each pattern in `secret_patterns` matches only near a certain word, character se
 text without any of these signs contains no secret, so the patterns are not needed. Compiling them
 would take about 15 ms. Most runs record only such texts before the first output of the script.
 
-Imports only `secret_formats` from provml.
+Imports only `secret_formats` from provml, and only when it is needed.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from typing import Final
-
-from provml.collect import secret_formats
 
 MAX_BYTES: Final = 4096
 """The length of the longest text that is worth examining before the patterns are compiled."""
@@ -75,4 +73,6 @@ def _ends_with_prefix(content: bytes, end: int) -> bool:
 
 @lru_cache(maxsize=1)
 def _list_prefixes() -> tuple[bytes, ...]:
+    from provml.collect import secret_formats  # most texts do not need these tables
+
     return tuple({known.prefix.encode() for known in secret_formats.TOKEN_FORMATS})

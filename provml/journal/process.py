@@ -1,12 +1,15 @@
 """Identifies the process that writes a journal, and checks whether that process is still alive.
 
-Imports nothing else from provml.
+Imports only `base.clock` from provml.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from typing import Any, Final, NamedTuple
+
+from provml.base.clock import boot_ns
 
 _INITIAL_PID_NAMESPACE: Final = 0xEFFFFFFC
 """The number of Linux's initial pid namespace, which is outside all containers.
@@ -36,6 +39,17 @@ def read_start_ticks(pid: int) -> int | None:
         return int(fields[19])
     except (OSError, IndexError, ValueError):
         return None
+
+
+def read_start_time_ns(pid: int) -> int | None:
+    """Return when a process started, in nanoseconds since the epoch; None if that can't be read.
+
+    The result is wrong if the clock was set while the process ran.
+    """
+    ticks = read_start_ticks(pid)
+    if ticks is None:
+        return None
+    return time.time_ns() - boot_ns() + ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def read_parent(pid: int) -> int:

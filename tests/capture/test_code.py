@@ -125,8 +125,23 @@ def test_it_can_be_turned_off(project: Path) -> None:
     assert json.loads((run.path / "run.json").read_text())["code"] is False
 
 
-def test_code_of_a_killed_command_is_recovered(project: Path) -> None:
-    """A node that fails would take the record of the code with it."""
+def _rename_notes(journal: Path, pid: int) -> None:
+    """Give all notes the number of another process, and a time long before its start."""
+    notes = [path for path in journal.iterdir() if path.suffix in (".opened", ".sources")]
+    assert notes
+    for path in notes:
+        command, _, rest = path.name.partition("-")
+        created, _, random = rest.split("-")
+        earlier_ns = int(created) - 60 * 10**9
+        path.rename(journal / f"{command}-{earlier_ns:020d}-{pid}-{random}")
+
+
+@pytest.mark.parametrize("is_recycled", [False, True])
+def test_code_of_a_killed_command_is_recovered(project: Path, is_recycled: bool) -> None:
+    """A node that fails would take the record of the code with it.
+
+    The same would happen if the system has given the number of the script's process again.
+    """
     (project / "train.py").write_text(
         "import model, os, time\nopen('ready', 'w').close()\nopen('settings.yaml').read()\n"
         "open('done', 'w').close()\ntime.sleep(600)\n"
@@ -138,8 +153,14 @@ def test_code_of_a_killed_command_is_recovered(project: Path) -> None:
         until((project / "done").exists)
         os.killpg(process.pid, signal.SIGKILL)
     (folder,) = (project.parent / "store" / "train").iterdir()
-    recover = [sys.executable, "-m", "provml", "recover", str(folder)]
-    subprocess.run(recover, cwd=project, env=environment(), check=True, timeout=LIMIT_S)
+    with subprocess.Popen(["sleep", "600"]) as other:
+        try:
+            if is_recycled:
+                _rename_notes(folder / "journal", other.pid)
+            recover = [sys.executable, "-m", "provml", "recover", str(folder)]
+            subprocess.run(recover, cwd=project, env=environment(), check=True, timeout=LIMIT_S)
+        finally:
+            other.kill()
     run = provml.load(folder)
     assert {"model.py", "settings.yaml"} <= set(code_of(run))
     assert copied(run, "model.py") == "W = 1\n"

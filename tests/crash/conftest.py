@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +125,10 @@ class SmallDisk:
         self._filler.unlink()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    """A tmpfs of 2 MiB."""
-    path = tmp_path / "disk"
+@contextmanager
+def _mount_disk(path: Path, size: str) -> Iterator[SmallDisk]:
     path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "provml-test", str(path)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "provml-test", str(path)]
     try:
         mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
@@ -140,3 +139,17 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
         yield SmallDisk(path)
     finally:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A tmpfs of 2 MiB."""
+    with _mount_disk(tmp_path / "disk", "2m") as disk:
+        yield disk
+
+
+@pytest.fixture
+def large_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A tmpfs of 12 MiB, enough for a trace."""
+    with _mount_disk(tmp_path / "disk", "12m") as disk:
+        yield disk

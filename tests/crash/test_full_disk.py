@@ -24,7 +24,7 @@ _RLIMIT = """
         warnings.simplefilter("always")
         resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 2**10, resource.RLIM_INFINITY))
         run = provml.start_run("limited", formats=(), sample_interval_s=0)
-        for i in range(20_000):
+        for i in range(10_000):
             run.log_metric("m", i, step=i)
         dropped = run.dropped
         run.end_run()
@@ -359,3 +359,38 @@ def test_a_closed_standard_error_stops_nothing(children):
     """The notice itself would end the training."""
     source = _LOSS.replace("shutil.rmtree", "import sys; sys.stderr = None; shutil.rmtree")
     assert children.run(source, options=("-W", "error")) == (0, "", "")
+
+
+_FILLING = """
+    import os, subprocess, sys
+
+    def open_often(path):
+        for _ in range(10_000):
+            os.close(os.open(path, os.O_RDONLY))
+
+    disk = sys.argv[1]
+    if len(sys.argv) == 2:
+        run = [sys.executable, "-m", "provml", "run", "--store", disk + "/store", "--"]
+        done = subprocess.run([*run, sys.executable, __file__, disk, "fill"])
+        sys.exit(done.returncode)
+    open_often(__file__)
+    with open(disk + "/filler", "wb", buffering=0) as filler:
+        try:
+            while filler.write(bytes(4096)):
+                pass
+        except OSError:
+            print("full")
+    open_often(disk)
+    print("done", file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_strace_adds_nothing_to_the_errors_of_a_command_that_fills_the_disk(children, large_disk):
+    """The errors of a training would be followed by one line of strace's for each open file."""
+    code, out, err = children.run(_FILLING, large_disk.path)
+    assert (code, out) == (0, "full\n"), err
+    lines = err.splitlines()
+    assert lines[0] == "done"
+    assert all(line.startswith("provml: ") for line in lines[1:])
+    assert not list(large_disk.path.glob("store/*/*/journal/*.strace"))

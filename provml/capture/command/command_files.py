@@ -29,7 +29,11 @@ from provml.capture.files.known_files import (
     hash_known_files,
 )
 from provml.capture.files.open_files import find_open_file, find_processes_with_file
-from provml.capture.files.trace_follower import AccessTracker, TraceFollower
+from provml.capture.files.trace_follower import (
+    AccessTracker,
+    TraceFollower,
+    has_room_for_trace,
+)
 from provml.errors import InvalidArgumentError
 from provml.recording.joined_run import SOURCE
 from provml.recording.run import Run
@@ -137,6 +141,8 @@ class CommandFiles:
         self._known = hash_known_files([*self._named.files, *self._list_members(rules)], rules)
         self._started_ns = time.time_ns()
         self._note_redirections(self._log, rules)
+        if settings.trace != "strace" and not has_room_for_trace(run.path):
+            self.plan = TracePlan(None, "the disk of the store is almost full")
         if self.plan.strace is None:
             self._before = FolderSnapshot([folder, *self._named.folders], rules)
             self._before.add(self._named.files)

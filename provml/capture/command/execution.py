@@ -1,6 +1,6 @@
 """Executes a command, in the place of this process or as a child.
 
-Imports only `exit_status`, `program` and `base.text` from provml.
+Imports only `exit_status`, `program`, `base.executables` and `base.text` from provml.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import signal
 from collections.abc import Mapping
 from typing import Any, Final
 
+from provml.base.executables import find_executable
 from provml.base.text import printable_path
 from provml.capture.command.exit_status import CommandExit
 from provml.capture.command.program import Program
@@ -42,9 +43,7 @@ def become_command(program: Program, environment: dict[str, str]) -> CommandExit
 
 def build_shell_command(program: Program) -> list[str]:
     """Return a command line with which ``/bin/sh`` runs a script that has no ``#!`` line."""
-    import shutil
-
-    path = shutil.which(program.command[0]) or program.command[0]
+    path = find_executable(program.command[0]) or program.command[0]
     return ["/bin/sh", path, *program.command[1:]]
 
 

@@ -7,12 +7,13 @@ only after this module has recorded them.
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any, Final
 
 from provml.base import store_files
-from provml.base.settings import read_settings
+from provml.base.settings import COMMAND_VARIABLE, read_settings
 from provml.capture.code.code_notes import list_code_notes
 from provml.capture.code.code_recorder import CodeRecorder
 from provml.capture.files import record_files
@@ -26,7 +27,7 @@ from provml.collect.content import describe_path
 from provml.journal import layout
 from provml.journal.history import read_records
 from provml.journal.kept_copies import find_unfinished_logs
-from provml.journal.process import is_zombie, ran_here
+from provml.journal.process import is_zombie, ran_here, read_start_time_ns
 from provml.journal.reader import Journal
 from provml.journal.recovery import lock_journal
 from provml.recording.joined_run import join_run
@@ -34,6 +35,9 @@ from provml.recording.run import Run
 
 _CLOCK_LAG_NS: Final = 50_000_000
 """The maximum difference between a file's modification time and the time of a write in a trace."""
+_START_LAG_NS: Final = 2_000_000_000
+"""The maximum error of the time at which a process started."""
+_MAX_ENVIRONMENT_BYTES: Final = 2**20
 _RING_ORDER: Final = "a ring buffer: the first bytes in the file may be the last ones printed"
 
 
@@ -133,7 +137,25 @@ def _is_running(notes: Path) -> bool:
         return True
     except (OSError, ValueError, OverflowError):
         return False
-    return not is_zombie(pid)
+    return not is_zombie(pid) and not _is_other_process(pid, notes)
+
+
+def _is_other_process(pid: int, notes: Path) -> bool:
+    """Return whether the system has given the number of the process that wrote some notes again.
+
+    That is so if the process with this number started after the notes were begun, and does not
+    belong to their command. The start alone does not decide, because the clock may have been set.
+    """
+    name = re.match(r"(.*?)(\d{20})-", notes.name, re.DOTALL)
+    started_ns = read_start_time_ns(pid)
+    if name is None or started_ns is None or started_ns <= int(name[2]) + _START_LAG_NS:
+        return False
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            variables = file.read(_MAX_ENVIRONMENT_BYTES).split(b"\0")
+    except OSError:
+        return False
+    return f"{COMMAND_VARIABLE}={name[1]}".encode() not in variables
 
 
 def _record_printed(run: Run, file: Path) -> None:

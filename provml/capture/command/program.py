@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from typing import Any, Final, NamedTuple
 
+from provml.base.executables import find_executable
 from provml.base.text import printable_path
 from provml.collect.content import digest_file
 from provml.collect.secrets import mask_argv
@@ -49,7 +49,7 @@ class Program(NamedTuple):
         facts: dict[str, Any] = {
             "argv": mask_argv(list(map(printable_path, own))),
             "command": mask_argv(list(map(printable_path, command))),
-            "executable": _printable_or_none(shutil.which(self.command[0])),
+            "executable": _printable_or_none(find_executable(self.command[0])),
             "folder": _working_folder_text(),
             "script": None,
         }
@@ -81,9 +81,9 @@ def find_program(command: Sequence[str]) -> Program:
         InvalidArgumentError: the command line passes arguments to a notebook.
     """
     words = list(command)
-    if words[0].endswith(".py") and shutil.which(words[0]) is None:
+    if words[0].endswith(".py") and find_executable(words[0]) is None:
         words.insert(0, sys.executable)
-    if words[0].endswith(".ipynb") and shutil.which(words[0]) is None:
+    if words[0].endswith(".ipynb") and find_executable(words[0]) is None:
         return _notebook_program(words)
     first = os.path.basename(words[0])
     interpreter = _find_interpreter(words[0])
@@ -92,7 +92,7 @@ def find_program(command: Sequence[str]) -> Program:
         if found is not None:
             script, name, arguments = found
             return Program(words, name, script, arguments, interpreter)
-    own = shutil.which(words[0])
+    own = find_executable(words[0])
     if own is not None and not _is_installed(own) and _has_shebang(own):
         return Program(words, _base_name(own), own, words[1:], interpreter)
     for index, word in enumerate(words[1:], 1):
@@ -179,7 +179,7 @@ def _find_interpreter(word: str) -> str | None:
 
     Reads the program's ``#!`` line.
     """
-    path = shutil.which(word)
+    path = find_executable(word)
     if path is None:
         return None
     if _PYTHON_NAME.fullmatch(os.path.basename(word)):
@@ -188,7 +188,7 @@ def _find_interpreter(word: str) -> str | None:
     if words and os.path.basename(words[0]) == "env":
         words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
     if words and _PYTHON_NAME.fullmatch(os.path.basename(words[0])):
-        return shutil.which(words[0])
+        return find_executable(words[0])
     return None
 
 

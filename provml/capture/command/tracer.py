@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import stat
 import struct
 import sys
 from typing import Final, NamedTuple
 
+from provml.base.executables import find_executable
 from provml.capture.command.program import Program
 from provml.capture.files.trace_lines import TRACED_CALLS
 
@@ -32,7 +32,7 @@ PRIVILEGED: Final = frozenset(
     )
 )
 _OPTIONS: Final = (
-    *("-DDD", "-f", "--seccomp-bpf", "-z", "-ttt", "-q", "-s0", "-I4", "-esignal=none"),
+    *("-DDD", "-f", "--seccomp-bpf", "-z", "-ttt", "-q", "-s0", "-I4", "-A", "-esignal=none"),
     f"-etrace={','.join(TRACED_CALLS)}",
 )
 _PROBE_TIMEOUT_S: Final = 5.0
@@ -79,10 +79,10 @@ class TracerProbe:
 
     def __init__(self) -> None:
         """Start strace on a program that does nothing, if strace is installed."""
-        self._strace = shutil.which("strace") if sys.platform == "linux" else None
+        self._strace = find_executable("strace") if sys.platform == "linux" else None
         self._pid = 0
         self._errors = -1
-        true = shutil.which("true")
+        true = find_executable("true")
         if self._strace is None or true is None:
             return
         self._errors, writer = os.pipe()
@@ -154,7 +154,7 @@ def find_obstacle(program: Program, reads_output: bool = True) -> str | None:
         return "strace would keep the pipe of standard error open"
     if "LSAN_OPTIONS" in os.environ or "ASAN_OPTIONS" in os.environ:
         return "the leak sanitizer can't work in a traced process"
-    path = shutil.which(program.command[0])
+    path = find_executable(program.command[0])
     if path is None:
         return "the command was not found"
     obstacle = _check_executable(os.path.realpath(path))

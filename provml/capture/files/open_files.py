@@ -1,4 +1,4 @@
-"""Finds out which files are open, and in which processes, from Linux's ``/proc``.
+"""Finds out which files are open, in which processes, and who traces them, from Linux's ``/proc``.
 
 Only processes of the same user can be examined. Imports nothing else from provml.
 """
@@ -68,3 +68,24 @@ def _list_folder(path: str) -> list[str]:
         return os.listdir(path)
     except OSError:
         return []
+
+
+def find_tracer(pid: int) -> int:
+    """Return the id of the process that traces a process; 0 if there is no such process."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            for line in file:
+                if line.startswith("TracerPid:"):
+                    return int(line.split()[1])
+    except (OSError, ValueError, IndexError):
+        pass
+    return 0
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process exists and has not ended."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (OSError, IndexError):
+        return False

@@ -24,9 +24,14 @@ from typing import Final, NamedTuple
 
 from provml.base import store_files
 from provml.capture.files.access_log import AccessLog, NoteKind
+from provml.capture.files.file_space import free_space, reserve_space
 from provml.capture.files.ignore_rules import IgnoreRules
 from provml.capture.files.known_files import KnownFile
-from provml.capture.files.open_files import find_processes_with_inode
+from provml.capture.files.open_files import (
+    find_processes_with_inode,
+    find_tracer,
+    is_running,
+)
 from provml.capture.files.trace_lines import TracedCall, TraceReader
 from provml.journal import layout
 
@@ -45,9 +50,12 @@ _SHORT_WAIT_S: Final = 0.005
 _LONG_WAIT_S: Final = 0.1
 _END_WAIT_S: Final = 30.0
 _QUIET_S: Final = 0.3
+_LOOK_AFTER_S: Final = 0.05
 _LAG_NS: Final = 10_000_000
 """The maximum time by which a file system's timestamps may lag behind the clock."""
 _FREED_BYTES: Final = 16 * 2**20
+_RESERVED_BYTES: Final = 2**20
+_MIN_FREE_BYTES: Final = 8 * 2**20
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _EMPTYING: Final = os.O_TRUNC | os.O_EXCL
 _NOT_A_FILE: Final = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_PATH", 0)
@@ -314,8 +322,24 @@ def _hash_unchanged(file: _OpenFile) -> str | None:
     return digest.hexdigest()
 
 
+def has_room_for_trace(run_folder: Path) -> bool:
+    """Return whether the disk has enough room for a trace.
+
+    If it is full, strace prints an error for each line, among the errors of the command.
+    """
+    try:
+        status = os.statvfs(run_folder)
+    except OSError:
+        return True
+    return status.f_bavail * status.f_frsize >= _MIN_FREE_BYTES
+
+
 class TraceFollower:
-    """Reads a trace in a separate thread while the command runs."""
+    """Reads a trace in a separate thread while the command runs.
+
+    Reserves disk space for the next part of the trace, so that a disk that fills up does not stop
+    strace. On a full disk, the space of the part that was read is used again.
+    """
 
     def __init__(self, run_folder: Path, command: str, tracker: AccessTracker) -> None:
         """Create the file for the trace.
@@ -332,6 +356,7 @@ class TraceFollower:
         self._tracker = tracker
         self._offset = 0
         self._freed = 0
+        self._reserved = 0
         self._awake = threading.Event()
         self._is_over = False
         self._pid = 0
@@ -358,7 +383,7 @@ class TraceFollower:
     def tracer(self) -> int:
         """The process id of strace; 0 if it is unknown."""
         for pid in (self._pid, *self._reader.running):
-            self._tracer = self._tracer or _find_tracer(pid)
+            self._tracer = self._tracer or find_tracer(pid)
         return self._tracer
 
     def start(self, pid: int) -> None:
@@ -376,18 +401,23 @@ class TraceFollower:
         Returns:
             Whether strace has ended. strace runs as long as any process of the command runs.
         """
-        until_s = time.monotonic() + _END_WAIT_S
-        quiet_s, size = time.monotonic(), -1
-        while not (ended := self._reader.is_over or not self._is_traced()):
+        started_s = time.monotonic()
+        quiet_s, size = started_s, -1
+        while not (ended := self._reader.is_over):
+            # strace usually writes the command's end at once, and looking for it is slow
+            is_late = time.monotonic() > started_s + _LOOK_AFTER_S
+            if (is_late or self._tracer) and (ended := not self._is_traced()):
+                break
             now = os.fstat(self._fd).st_size
             if now != size:
                 size, quiet_s = now, time.monotonic()
             # strace may be late on a busy machine, but it always writes the command's end
             wait_s = _QUIET_S if self._reader.has_ended(self._pid) else _END_WAIT_S
-            if time.monotonic() > min(quiet_s + wait_s, until_s) or self.trouble is not None:
+            until_s = min(quiet_s + wait_s, started_s + _END_WAIT_S)
+            if time.monotonic() > until_s or self.trouble is not None:
                 break
             self._awake.set()
-            time.sleep(_SHORT_WAIT_S)
+            time.sleep(_SHORT_WAIT_S if is_late else _SHORT_WAIT_S / 5)
         self._is_over = True
         self._awake.set()
         self._thread.join()
@@ -399,7 +429,7 @@ class TraceFollower:
     def _is_traced(self) -> bool:
         """Return whether strace is still running."""
         if self.tracer:
-            return _is_alive(self._tracer)
+            return is_running(self._tracer)
         status = os.fstat(self._fd)
         return bool(find_processes_with_inode(status.st_dev, status.st_ino))
 
@@ -429,7 +459,7 @@ class TraceFollower:
     def _read_new(self) -> bool:
         """Read what strace has added to the trace. Return False if strace has added nothing."""
         if not self._tracer:
-            self._tracer = _find_tracer(self._pid)
+            self._tracer = find_tracer(self._pid)
         found = False
         while block := os.pread(self._fd, _READ_BYTES, self._offset):
             found = True
@@ -437,30 +467,26 @@ class TraceFollower:
             for call in self._reader.feed(block):
                 self._tracker.follow(call)
         if self._offset - self._freed >= _FREED_BYTES:
-            _free_space(self._fd, self._offset)
-            self._freed = self._offset
+            self._free_space()
+        # a short trace fits into the room that `has_room_for_trace` has found
+        if self._offset > _RESERVED_BYTES // 4 and self._reserved < self._offset + _RESERVED_BYTES:
+            self._reserve_space()
         return found
 
+    def _reserve_space(self) -> None:
+        """Allocate disk space after the end of the trace, if possible."""
+        size = 2 * _RESERVED_BYTES
+        if not reserve_space(self._fd, self._offset, size):
+            self._free_space()
+            reserve_space(self._fd, self._offset, size)
+        self._reserved = (
+            self._offset + size
+        )  # if the file system can't reserve space, don't ask again at once
 
-def _find_tracer(pid: int) -> int:
-    """Return the id of the process that traces a process; 0 if there is no such process."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
-            for line in file:
-                if line.startswith("TracerPid:"):
-                    return int(line.split()[1])
-    except (OSError, ValueError, IndexError):
-        pass
-    return 0
-
-
-def _is_alive(pid: int) -> bool:
-    """Return whether a process exists and has not ended."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except (OSError, IndexError):
-        return False
+    def _free_space(self) -> None:
+        """Free the disk space of the part that was read, if possible. The file keeps its length."""
+        free_space(self._fd, self._offset)
+        self._freed = self._offset
 
 
 def _working_folder() -> str:
@@ -468,15 +494,3 @@ def _working_folder() -> str:
         return os.getcwd()
     except OSError:
         return "/"
-
-
-def _free_space(fd: int, size: int) -> None:
-    """Free the disk space of a file's first bytes, if possible. The file keeps its length."""
-    import ctypes
-
-    try:
-        library = ctypes.CDLL(None, use_errno=True)
-        library.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-        library.fallocate(fd, 3, 0, size)  # FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
-    except (OSError, AttributeError):
-        pass
