@@ -24,7 +24,7 @@ from provml.ui.run_documents import write_graph
 
 _POINTS: Final = "2000"
 _AXES: Final = ("step", "epoch", "time", "wall")
-_RUN_ANSWERS: Final = ("run", "output", "events", "files", "validity")
+_RUN_ANSWERS: Final = ("run", "output", "events", "files", "validity", "file")
 _PAGE_OF_RUNS: Final = 1_000
 _MOST_DIGESTS: Final = 1_000
 _MOST_VALUES: Final = 300
