@@ -30,9 +30,19 @@ Imports nothing else from provml.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 
 class ProvMLError(Exception):
-    """Base class of all errors that provml raises."""
+    """Base class of all errors that provml raises.
+
+    Attributes:
+        candidates: if a name was ambiguous, the names that the same call accepts for each thing
+            that it could mean, with a description of the thing. Empty for all other errors.
+    """
+
+    candidates: Mapping[str, str] = MappingProxyType({})
 
 
 class InvalidMetricError(ProvMLError, TypeError, ValueError):

@@ -103,7 +103,7 @@ class RecordedRun:
 
     def _repr_html_(self) -> str:
         """Return a summary of the run as HTML, which notebooks show instead of the ``repr``."""
-        from provml.page.run_summary import build_run_summary
+        from provml.charts.run_summary import build_run_summary
 
         return build_run_summary(self._open_journal())
 
@@ -279,11 +279,13 @@ class RecordedRun:
             SeriesNotFoundError: no series matches, or series of several contexts or models do; the
                 message lists the candidates.
         """
-        from provml.model.series import SeriesTable, series_columns
+        from provml.model.series import SeriesTable
+        from provml.model.series_columns import series_columns
 
         table = SeriesTable(self._open_journal())
         chosen = select_series(table, self.id, name, context, rank, kind, of)
-        return SeriesArrays(*series_columns(table, chosen))
+        found = context_from_path(chosen[0].context)
+        return SeriesArrays(*series_columns(table, chosen), name, found)
 
     def events(
         self,

@@ -30,9 +30,15 @@ def run_command(*arguments: object, **variables: str) -> CompletedProcess[str]:
     return CompletedProcess(words, status, *texts)
 
 
-def run_on_terminal(*arguments: object, columns: int = 100, **variables: str) -> str:
-    """Run a command on a terminal of its own; return what the terminal shows."""
+def run_on_terminal(
+    *arguments: object, columns: int = 100, typed: str = "", **variables: str
+) -> str:
+    """Run a command on a terminal of its own; return what the terminal shows.
+
+    If there is text to type, standard input is the terminal too.
+    """
     master, slave = pty.openpty()
+    os.write(master, typed.encode())
     shown: list[bytes] = []
     reader = threading.Thread(target=_read_terminal, args=(master, shown))
     reader.start()
@@ -42,6 +48,7 @@ def run_on_terminal(*arguments: object, columns: int = 100, **variables: str) ->
             open(slave, "wb", buffering=0) as terminal,
             _environment(variables),
             _streams(terminal, terminal),
+            _typing(slave if typed else None),
             _printed_warnings(),
         ):
             status = provml.cli.execute([str(argument) for argument in arguments])
@@ -91,6 +98,20 @@ def _streams(stdout: BinaryIO, stderr: BinaryIO) -> Iterator[None]:
             stream.flush()
             stream.detach()
         sys.stdout, sys.stderr = before
+
+
+@contextmanager
+def _typing(terminal: int | None) -> Iterator[None]:
+    """Replace standard input by a terminal, if there is one."""
+    before = sys.stdin
+    if terminal is not None:
+        sys.stdin = open(os.dup(terminal), encoding="utf-8")
+    try:
+        yield
+    finally:
+        if sys.stdin is not before:
+            sys.stdin.close()
+        sys.stdin = before
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_a_run_in_progress_is_shown(store: Path) -> None:
     """The result of `start_run` in a cell says nothing."""
     with provml.start_run(HOSTILE, store=store, formats=()) as run:
         page = Texts(run._repr_html_())
-        assert "recording" in page.texts and str(run.path) in page.texts
+        assert "running" in page.texts and str(run.path) in page.texts
         assert "script" not in page.elements
         assert "running" in Texts(provml.load(run.path)._repr_html_()).texts
     assert "ended" in Texts(run._repr_html_()).texts
@@ -119,6 +120,88 @@ def test_samples_become_a_data_frame(recorded: provml.RecordedRun) -> None:
     assert [time.value for time in frame["time"]] == samples.time_ns.tolist()
     assert frame["time"].dtype == pandas.DatetimeTZDtype("ns", "UTC")
     assert recorded.series("accuracy", "validation").to_pandas()["step"].isna().all()
+
+
+def test_series_become_tables_of_every_library(recorded: provml.RecordedRun) -> None:
+    """Samples could be used only with one data-frame library, or lose a missing step on the way."""
+    pyarrow, polars = pytest.importorskip("pyarrow"), pytest.importorskip("polars")
+    samples = recorded.series("accuracy", "validation")
+    table = samples.to_arrow()
+    assert table.column_names == ["time", "step", "epoch", "value"]
+    assert table.schema.field("time").type == pyarrow.timestamp("ns", "UTC")
+    assert table.column("step").null_count == len(samples) == 3
+    assert table.column("epoch").to_pylist() == [0, 1, 2]
+    frame = samples.to_polars()
+    assert isinstance(frame, polars.DataFrame)
+    assert frame["value"].to_list() == [0, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("method", "package", "extra"),
+    [
+        ("to_pandas", "pandas", "frames"),
+        ("to_polars", "polars", "frames"),
+        ("to_arrow", "pyarrow", "arrow"),
+    ],
+)
+def test_a_missing_library_is_named(
+    recorded: provml.RecordedRun,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    package: str,
+    extra: str,
+) -> None:
+    """The user has to find out which package to install."""
+    monkeypatch.setitem(sys.modules, package, None)
+    samples = recorded.series("loss")
+    with pytest.raises(provml.MissingExtraError, match=rf"{package}: pip install 'provml\[{extra}"):
+        getattr(samples, method)()
+
+
+def plots_in(page: str) -> list[str]:
+    """Return the SVG texts of the images on a page."""
+    found = re.findall(r'src="data:image/svg\+xml;base64,([^"]*)"', page)
+    return [base64.b64decode(content).decode() for content in found]
+
+
+def test_runs_and_series_are_shown_with_plots(store: Path) -> None:
+    """A notebook shows numbers, but no curve, or a curve that an untrusted notebook removes."""
+    with provml.start_run("curves", store=store, formats=()) as run:
+        for step in range(5_000):
+            value = float("nan") if step == 7 else 1 / (step + 1)
+            run.log_metric(HOSTILE, value, "training", step)
+            run.log_metric(HOSTILE, 1e308 if step == 9 else -1e308, "validation", step)
+        live = run._repr_html_()
+    ended = provml.load(run.path)
+    series = ended.series(HOSTILE, "training")
+    for page in (live, ended._repr_html_(), series._repr_html_()):
+        (plot,) = plots_in(page)
+        assert "<path" in plot and "nan" not in plot and "inf" not in plot
+        assert "<script>" not in plot and "\x1b" not in plot
+        assert Texts(page).elements <= {
+            "p",
+            "b",
+            "table",
+            "tbody",
+            "thead",
+            "tr",
+            "th",
+            "td",
+            "img",
+        }
+        assert len(page) < 60_000
+    (plot,) = plots_in(ended._repr_html_())
+    assert "training" in plot and "validation" in plot
+    pytest.importorskip("duckdb")
+    assert len(plots_in(provml.open_store(store)._repr_html_())) == 1
+
+
+def test_a_series_without_numbers_is_shown_without_a_plot(store: Path) -> None:
+    """The summary of a series would fail, or show an empty picture."""
+    with provml.start_run("texts", store=store, formats=()) as run:
+        run.log_metric("loss", float("nan"))
+    page = provml.load(run.path).series("loss")._repr_html_()
+    assert "samples" in Texts(page).texts and plots_in(page) == []
 
 
 def test_a_series_of_one_context_needs_no_context(recorded: provml.RecordedRun) -> None:

@@ -17,10 +17,18 @@ MOST_ROWS: Final = 50
 _LONGEST_CELL: Final = 200
 
 
+class Html(str):
+    """Text that is HTML already, such as an image, so that it is not escaped."""
+
+    __slots__ = ()
+
+
 def build_cell_text(value: Any) -> str:
     """Return a value as escaped text. Floats are rounded to six digits; long text is shortened."""
     if value is None:
         return ""
+    if isinstance(value, Html):
+        return value
     text = f"{value:.6g}" if isinstance(value, float) else printable(value)
     short = text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"
     return html.escape(short)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from provml.charts.stretches import POINTS
 from provml.charts.thinning import find_starts, insert_gaps, select_points
 from provml.charts.writer_samples import to_number
+from provml.model.followed_run import Completion
 from provml.model.series import Block, RunSeries, SeriesTable
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Curve:
         return insert_gaps(x, y)
 
 
-class _CurveBuilder:
+class CurveBuilder:
     """Collects the samples of one series, and thins them if there are too many.
 
     Thinning divides the samples into stretches of the same length, and keeps the first, last,
@@ -81,40 +82,71 @@ class _CurveBuilder:
     """
 
     def __init__(self, points: int) -> None:
-        self.count = 0
-        self.unplaced = dict.fromkeys(AXES, 0)
+        """Prepare to collect samples for a curve.
+
+        Args:
+            points: the maximum number of points in the curve of one process.
+        """
+        self._count = 0
+        self._unplaced = dict.fromkeys(AXES, 0)
         self._points = points
         self._length = 1
         self._pending = 0
         self._parts: list[Any] = []
 
-    def take(self, rows: Any) -> None:
-        """Add a block of samples, as columns. Thins the collected samples if there are too many."""
-        import numpy as np
+    def take(self, block: Block, started_ns: int) -> None:
+        """Add a block of samples. Thins the collected samples if there are too many.
 
-        for axis, positions in zip(AXES, rows[2:5], strict=True):
-            self.unplaced[axis] += int(np.count_nonzero(np.isnan(positions)))
+        Args:
+            block: the samples.
+            started_ns: the start of the time axis, in nanoseconds since the epoch.
+        """
+        rows = _block_columns(block, started_ns)
+        self._count_unplaced(rows)
         self._parts.append(rows)
         self._pending += rows.shape[1]
-        self.count += rows.shape[1]
+        self._count += rows.shape[1]
         if self._pending > _PENDING:
             self._parts = [self._thinned(4 * self._points)]
             self._pending = 0
 
-    def columns(self) -> Any:
-        """Return the columns step, epoch, time and value, in the order of recording."""
-        return self._thinned(self._points)[2:]
+    def complete(self, completion: Completion, started_ns: int) -> None:
+        """Fill in the step or epoch of samples that were added before."""
+        import numpy as np
+
+        new = _block_columns(completion.block, started_ns)
+        self._unplaced["step"] -= new.shape[1] * completion.lacked_step
+        self._unplaced["epoch"] -= new.shape[1] * completion.lacked_epoch
+        self._count_unplaced(new)
+        for rows in self._parts:
+            own = rows[0] == completion.block.writer
+            places = np.flatnonzero(own & np.isin(rows[1], new[1]))
+            order = np.argsort(new[1])
+            found = order[np.searchsorted(new[1], rows[1, places], sorter=order)]
+            rows[2:, places] = new[2:, found]
+
+    def _count_unplaced(self, rows: Any) -> None:
+        import numpy as np
+
+        for axis, positions in zip(AXES, rows[2:5], strict=True):
+            self._unplaced[axis] += int(np.count_nonzero(np.isnan(positions)))
+
+    def build(self, series: RunSeries) -> Curve:
+        """Return the curve of the samples that were added so far."""
+        rows = self._thinned(self._points)
+        self._parts, self._pending = [rows], 0
+        return Curve(series, self._count, dict(self._unplaced), *rows[2:])
 
     def _thinned(self, most: int) -> Any:
         rows = _sort_rows(self._parts)
         while rows.shape[1] > most:
             # all stretches have the same length, so the whole curve has the same level of detail
             self._length *= 2
-            if POINTS * self.count > most * self._length:
+            if POINTS * self._count > most * self._length:
                 continue  # stretches of this length would leave too many points
             starts = find_starts(rows[0], rows[1] // self._length)
             rows = rows[:, select_points(rows[5], starts)]
-            if self._length > 2 * self.count:
+            if self._length > 2 * self._count:
                 break  # each process now has a single stretch, so nothing more can be removed
         return rows
 
@@ -133,16 +165,12 @@ def read_curves(
             to the first, last, lowest and highest sample of each stretch.
     """
     wanted = list(chosen)
-    gathered = {series.index: _CurveBuilder(points) for series in wanted}
+    gathered = {series.index: CurveBuilder(points) for series in wanted}
     for block in table.blocks():
         own = gathered.get(block.series.index)
         if own is not None:
-            own.take(_block_columns(block, started_ns))
-    made: list[Curve] = []
-    for series in wanted:
-        own = gathered[series.index]
-        made.append(Curve(series, own.count, own.unplaced, *own.columns()))
-    return made
+            own.take(block, started_ns)
+    return [gathered[series.index].build(series) for series in wanted]
 
 
 def _block_columns(block: Block, started_ns: int) -> Any:

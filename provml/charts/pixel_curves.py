@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from provml.charts.stretches import STRETCH
 from provml.charts.thinning import CurveThinner, PixelGrid, insert_gaps
-from provml.charts.writer_samples import WriterSamples, WriterSeries
+from provml.charts.writer_samples import WriterSamples
+from provml.charts.writer_series import WriterSeries
 from provml.journal import layout
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from provml.base.context import context_from_word
 from provml.charts.curves import AXES, Curve, read_curves
@@ -225,20 +225,68 @@ def read_charts(
         SeriesNotFoundError: no run has a series or context with a given name. The message lists
             the available names.
     """
-    if by is not None and by not in AXES:
-        raise InvalidArgumentError(f"by= must be one of {', '.join(AXES)}, not {by!r}")
-    tables = [SeriesTable(journal) for journal in journals]
-    chosen = _select_series(
-        journals, [_list_series(table, names) for table in tables], names, contexts
-    )
+    runs = [
+        ChartedRun(
+            journal.description, SeriesTable(journal), LastValues(journal.folder, "param").to_dict
+        )
+        for journal in journals
+    ]
+    chosen = choose_series(runs, names, contexts, by)
     count = sum(map(len, chosen))
     points = max(_FEWEST_POINTS, min(points, _ALL_POINTS // max(1, count)))
-    readings = find_reading_kinds(series for table in tables for series in table.all)
-    styles = _LineStyles(_name_runs(journals), ", ".join(contexts) or _WHOLE_RUN)
+    curves = [
+        read_curves(run.table, own, journal.state().started_ns, points)
+        for journal, run, own in zip(journals, runs, chosen, strict=True)
+    ]
+    return arrange_charts(runs, curves, names, contexts, by, log)
+
+
+class ChartedRun(NamedTuple):
+    """A run whose series are drawn.
+
+    Attributes:
+        description: the content of the run's ``run.json``.
+        table: the run's series.
+        read_params: a function that returns the run's parameters.
+    """
+
+    description: dict[str, Any]
+    table: SeriesTable
+    read_params: Callable[[], dict[str, Any]]
+
+
+def choose_series(
+    runs: Sequence[ChartedRun],
+    names: Collection[str] = (),
+    contexts: Collection[str] = (),
+    by: str | None = None,
+) -> list[list[RunSeries]]:
+    """Return the series to draw for each run. Takes and raises the same as `read_charts`."""
+    if by is not None and by not in AXES:
+        raise InvalidArgumentError(f"by= must be one of {', '.join(AXES)}, not {by!r}")
+    return _select_series(runs, [_list_series(run.table, names) for run in runs], names, contexts)
+
+
+def arrange_charts(
+    runs: Sequence[ChartedRun],
+    curves: Iterable[Iterable[Curve]],
+    names: Collection[str] = (),
+    contexts: Collection[str] = (),
+    by: str | None = None,
+    log: bool = False,
+) -> Charts:
+    """Arrange curves in charts, as `read_charts` describes.
+
+    Args:
+        runs: the runs.
+        curves: the curves of each run.
+        names, contexts, by, log: as for `read_charts`.
+    """
+    readings = find_reading_kinds(series for run in runs for series in run.table.all)
+    styles = _LineStyles(_name_runs(runs), ", ".join(contexts) or _WHOLE_RUN)
     found: dict[tuple[bool, str, str], list[Line]] = {}
-    for place, (journal, table, own) in enumerate(zip(journals, tables, chosen, strict=True)):
-        curves = read_curves(table, own, journal.state().started_ns, points)
-        for curve in _join_readings(curves, readings):
+    for place, own in enumerate(curves):
+        for curve in _join_readings(own, readings):
             kind, name = curve.series.kind, curve.series.name
             line = styles.build_line(place, curve, kind in readings)
             found.setdefault((kind in readings, kind, name), []).append(line)
@@ -246,7 +294,7 @@ def read_charts(
     for (apart, kind, name), lines in sorted(found.items(), key=lambda item: _sort_kind(item[0])):
         title, axis = (name_reading(kind, name), by if names else None) if apart else (name, by)
         charts.append(_build_chart(title, apart, axis or (_READING_AXIS if apart else None), lines))
-    return Charts(_build_title(journals), by, log, charts)
+    return Charts(_build_title(runs), by, log, charts)
 
 
 def _sort_kind(key: tuple[bool, str, str]) -> tuple[bool, bool]:
@@ -302,11 +350,11 @@ def _build_chart(name: str, apart: bool, by: str | None, lines: list[Line]) -> C
     return Chart(escape_unprintable(title), axis, apart, lines)
 
 
-def _build_title(journals: Sequence[Journal]) -> str:
-    names = [f"{one.description['experiment']} / {one.description['id']}" for one in journals]
+def _build_title(runs: Sequence[ChartedRun]) -> str:
+    names = [f"{one.description['experiment']} / {one.description['id']}" for one in runs]
     if len(names) == 1:
         return escape_unprintable(names[0])
-    experiments = dict.fromkeys(str(one.description["experiment"]) for one in journals)
+    experiments = dict.fromkeys(str(one.description["experiment"]) for one in runs)
     return escape_unprintable(f"{_list_plainly(experiments)}: {len(names)} runs")
 
 
@@ -316,28 +364,28 @@ def _list_plainly(names: Iterable[str]) -> str:
     return ", ".join(known[:_NAMED]) + more
 
 
-def _name_runs(journals: Sequence[Journal]) -> list[str | None]:
+def _name_runs(runs: Sequence[ChartedRun]) -> list[str | None]:
     """Return a label for each run: the parameters that distinguish the run, and the run's id.
 
     If several runs share an id, the label also contains the experiment. Returns [None] for a single
     run.
     """
-    if len(journals) == 1:
+    if len(runs) == 1:
         return [None]
-    ids = [str(one.description["id"]) for one in journals]
+    ids = [str(one.description["id"]) for one in runs]
     labels: list[str | None] = []
-    for name, journal, differing in zip(ids, journals, _find_differing(journals), strict=True):
-        unique = name if ids.count(name) == 1 else f"{journal.description['experiment']}/{name}"
+    for name, run, differing in zip(ids, runs, _find_differing(runs), strict=True):
+        unique = name if ids.count(name) == 1 else f"{run.description['experiment']}/{name}"
         labels.append(escape_unprintable(" ".join((*differing, unique))))
     return labels
 
 
-def _find_differing(journals: Sequence[Journal]) -> list[list[str]]:
+def _find_differing(runs: Sequence[ChartedRun]) -> list[list[str]]:
     """For each run, return the parameters whose values differ between the runs.
 
     Each parameter is text such as ``lr=0.1``. Returns at most two parameters for each run.
     """
-    params = [LastValues(journal.folder, "param").to_dict() for journal in journals]
+    params = [run.read_params() for run in runs]
     names = dict.fromkeys(name for own in params for name in own)
     differing = [name for name in names if len({repr(own.get(name)) for own in params}) > 1]
     return [
@@ -383,7 +431,7 @@ def _label_curve(curve: Curve) -> str:
     return escape_unprintable(label)
 
 
-def _has_name(series: RunSeries, name: str) -> bool:
+def has_name(series: RunSeries, name: str) -> bool:
     """Return whether a series has a name. A reading also has the name in the title of its chart."""
     if series.kind == "metric":
         return name == series.name
@@ -391,7 +439,7 @@ def _has_name(series: RunSeries, name: str) -> bool:
 
 
 def _select_series(
-    journals: Sequence[Journal],
+    runs: Sequence[ChartedRun],
     every: list[list[RunSeries]],
     names: Collection[str],
     contexts: Collection[str],
@@ -401,19 +449,19 @@ def _select_series(
     Raises SeriesNotFoundError if no run has a series or context with a given name.
     """
     all_series = [series for own in every for series in own]
-    if len(journals) == 1:
-        where, has, it_has = f"run {journals[0].description['id']}", "has no", "it has"
+    if len(runs) == 1:
+        where, has, it_has = f"run {runs[0].description['id']}", "has no", "it has"
     else:
         where, has, it_has = "no run", "has a", "the runs have"
     if not all_series:
-        what = f"{where} has no series" if len(journals) == 1 else "the runs have no series"
+        what = f"{where} has no series" if len(runs) == 1 else "the runs have no series"
         raise SeriesNotFoundError(f"{what}: no metrics or readings were recorded")
     for name in names:
-        if not any(_has_name(series, name) for series in all_series):
+        if not any(has_name(series, name) for series in all_series):
             known = _list_names(series.name for series in all_series)
             raise SeriesNotFoundError(f"{where} {has} series {name!r}; {it_has}: {known}")
     named = [
-        [series for series in own if not names or any(_has_name(series, name) for name in names)]
+        [series for series in own if not names or any(has_name(series, name) for name in names)]
         for own in every
     ]
     all_named = [series for own in named for series in own]

@@ -24,7 +24,8 @@ from provml.base import store_files
 from provml.base.store_files import store_root
 from provml.base.user_cache import open_cache_of_store
 from provml.charts.stretches import STRETCH, mark_dtype, summary_dtype
-from provml.charts.writer_samples import WriterSamples, WriterSeries
+from provml.charts.writer_samples import WriterSamples
+from provml.charts.writer_series import WriterSeries
 from provml.errors import StoreError
 from provml.journal import layout
 from provml.journal.files import WriterFiles

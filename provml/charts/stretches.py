@@ -89,6 +89,15 @@ def mark_dtype() -> np.dtype[np.void]:
     )
 
 
+def take_records(records: NDArray[np.void], places: Any) -> NDArray[np.void]:
+    """Return the records at the given places. Much faster than indexing the array itself."""
+    import numpy as np
+
+    numbers = np.ascontiguousarray(records).view(np.int64).reshape(-1, layout.RECORD_SIZE // 8)
+    taken: NDArray[np.void] = np.take(numbers, places, axis=0).view(records.dtype).reshape(-1)
+    return taken
+
+
 def summarize_stretches(
     samples: NDArray[np.void], slots: NDArray[np.int64]
 ) -> tuple[NDArray[np.void], NDArray[np.void]]:

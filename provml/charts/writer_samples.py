@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provml.charts.stretches import (
     STRETCH,
-    mark_dtype,
     summarize_stretches,
-    summary_dtype,
+    take_records,
 )
 from provml.charts.thinning import find_starts
+from provml.charts.writer_series import WriterSeries
 from provml.journal import history, layout
 from provml.journal.files import WriterFiles
 from provml.journal.record_parsing import Series
@@ -36,132 +36,9 @@ if TYPE_CHECKING:
     Samples = NDArray[np.void]
     Slots = NDArray[np.int64]
 
-_SPREAD_SLOTS: Final = 256 * STRETCH
 _MOST_KEPT: Final = 16_384
 _READ_SLOTS: Final = 2**19
-_ROWS: Final = 16_384
-_LARGEST: Final = 2**63 - 1
-
-
-class WriterSeries:
-    """The summaries of one series in the files of one writer.
-
-    Attributes:
-        identity: the fields that identify the series, as in `RunSeries`.
-        units: the units of the series, in the order in which they were declared.
-        declared: the declarations of the series, keyed by the number in the samples file.
-        count: the number of samples.
-        last: the last sample, as in the samples file; None if there is none.
-    """
-
-    def __init__(self, identity: SeriesIdentity) -> None:
-        self.identity = identity
-        self.units: list[str] = []
-        self.declared: dict[int, Series] = {}
-        self.count = 0
-        self.last: np.void | None = None
-        self._rows: list[Samples] = []
-        self._marks: list[Samples] = []
-        self._kept: list[tuple[Samples, Slots]] = []
-        self._ranges: dict[str, tuple[int, int, int]] = {}
-
-    @property
-    def row_count(self) -> int:
-        """The number of full stretches."""
-        return sum(map(len, self._rows))
-
-    @property
-    def memory_bytes(self) -> int:
-        """The memory that the summaries take, in bytes."""
-        arrays = [*self._rows, *self._marks, *(array for both in self._kept for array in both)]
-        return sum(array.nbytes for array in arrays)
-
-    def read_rows(self, first: int, end: int) -> Samples:
-        """Return the summaries of the stretches from ``first`` to ``end - 1``."""
-        return self._join_rows()[first:end]
-
-    def read_marks(self) -> Samples:
-        """Return the marks of all stretches, in the order of recording."""
-        import numpy as np
-
-        if len(self._marks) != 1:
-            self._marks = [np.concatenate([np.empty(0, mark_dtype()), *self._marks])]
-        return self._marks[0]
-
-    def read_kept(self, index: int) -> tuple[Samples, Slots]:
-        """Return the samples and slots of a stretch whose samples are kept."""
-        return self._kept[index]
-
-    @property
-    def kept_count(self) -> int:
-        """The number of stretches whose samples are kept."""
-        return len(self._kept)
-
-    def find_range(self, column: str) -> tuple[int, int] | None:
-        """Return the lowest and highest step, epoch or time of all stretches.
-
-        Returns None if no sample has this position. Looks only at stretches that are new.
-        """
-        seen, low, high = self._ranges.get(column, (0, _LARGEST, -_LARGEST))
-        while seen < self.row_count:
-            rows = self.read_rows(seen, seen + _ROWS)
-            seen += len(rows)
-            if column != "time":
-                rows = rows[rows[f"{column}less"] < STRETCH]
-            if len(rows):
-                low = min(low, int(rows[f"{column}_low"].min()))
-                high = max(high, int(rows[f"{column}_high"].max()))
-        self._ranges[column] = seen, low, high
-        return None if low > high else (low, high)
-
-    def add(self, rows: Samples, marks: Samples, samples: Samples, slots: Slots, room: int) -> int:
-        """Add stretches, and keep the samples of up to ``room`` stretches that are spread out.
-
-        Returns the number of stretches whose samples were kept.
-        """
-        import numpy as np
-
-        spread = rows["last_slot"] - rows["first_slot"] > _SPREAD_SLOTS
-        chosen = np.flatnonzero(spread)[:room].tolist()
-        for place in chosen:
-            rows["kept"][place] = len(self._kept)
-            self._kept.append((samples[place].copy(), slots[place].copy()))
-        if len(marks):
-            marks["row"] += self.row_count
-            self._marks.append(marks)
-        self._rows.append(rows)
-        return len(chosen)
-
-    def replace(self, row: int, samples: Samples, slots: Slots) -> None:
-        """Summarize a stretch again, because steps or epochs were filled in."""
-        import numpy as np
-
-        rows, marks = summarize_stretches(samples[None], slots[None])
-        self._ranges.clear()
-        every = self._join_rows()
-        kept = int(every["kept"][row])
-        rows["kept"] = kept
-        every[row] = rows[0]
-        if kept >= 0:
-            self._kept[kept] = samples.copy(), slots.copy()
-        before = self.read_marks()
-        if len(marks) or (before["row"] == row).any():
-            marks["row"] = row
-            joined = np.concatenate([before[before["row"] != row], marks])
-            self._marks = [joined[np.argsort(joined["row"], kind="stable")]]
-
-    def find_row(self, slot: int) -> int | None:
-        """Return the stretch that contains a slot; None if the slot follows the last stretch."""
-        rows = self._join_rows()
-        row = int(rows["last_slot"].searchsorted(slot))
-        return row if row < len(rows) else None
-
-    def _join_rows(self) -> Samples:
-        import numpy as np
-
-        if len(self._rows) != 1:
-            self._rows = [np.concatenate([np.empty(0, summary_dtype()), *self._rows])]
-        return self._rows[0]
+_LARGEST_TABLE: Final = 2**20
 
 
 class WriterSamples:
@@ -179,7 +56,7 @@ class WriterSamples:
         self.series: list[WriterSeries] = []
         self._by_identity: dict[SeriesIdentity, int] = {}
         self._by_number: dict[int, int] = {}
-        self._lookup: tuple[Any, Any, Any] | None = None
+        self._lookup: tuple[Any, Any, Any, Any] | None = None
         self._room = _MOST_KEPT
         self._tails: tuple[Samples, Slots] | None = None
         self._left_out: list[tuple[int, int]] = []
@@ -249,17 +126,15 @@ class WriterSamples:
         if number in self._by_number and (numbers == number).all():
             self._add_one(number, records, slots)
             return
-        written = (numbers != 0) & (numbers != layout.ABANDONED_SLOT)
-        if not written.all():
-            self._note_left_out(slots[numbers == layout.ABANDONED_SLOT])
-        if not written.any() or not self.series:
+        if not self.series or not len(numbers):
             return
-        owners = np.where(written, self._find_owners(numbers), -1)
+        owners = self._find_owners(numbers)
         if owners.min() < 0:
-            taken = owners >= 0
-            records, slots, owners = records[taken], slots[taken], owners[taken]
-        if not len(records):
-            return
+            self._note_left_out(slots[numbers == layout.ABANDONED_SLOT])
+            taken = np.flatnonzero(owners >= 0)
+            records, slots, owners = take_records(records, taken), slots[taken], owners[taken]
+            if not len(records):
+                return
         self._note_last(records, owners)
         records, slots, owners = self._convert(records, slots, owners)
         tails, tail_slots = self.tails
@@ -270,8 +145,10 @@ class WriterSamples:
         # numpy sorts 16-bit integers several times faster than larger ones
         short = owners.astype(np.uint16) if len(self.series) < 2**16 else owners
         order = np.argsort(short, kind="stable")
-        records, slots, owners = records[order], slots[order], owners[order]
-        self._summarize(records, slots, owners)
+        owners = owners[order]
+        starts = find_starts(owners)
+        lengths = np.diff(np.append(starts, len(owners)))
+        self._summarize(records, slots, owners[starts], lengths, order)
 
     def _add_one(self, number: int, records: Samples, slots: Slots) -> None:
         """Add samples that all belong to one series, which need not be sorted."""
@@ -290,7 +167,7 @@ class WriterSamples:
         if own.any():
             records = np.concatenate([tails[own], records])
             slots = np.concatenate([tail_slots[own], slots])
-        self._summarize(records, slots, np.full(len(records), owner))
+        self._summarize(records, slots, np.array([owner]), np.array([len(records)]), None)
         if len(others):
             tails, tail_slots = self.tails
             self._tails = (
@@ -298,28 +175,33 @@ class WriterSamples:
                 np.concatenate([other_slots, tail_slots]),
             )
 
-    def _summarize(self, records: Samples, slots: Slots, owners: Any) -> None:
-        """Summarize all full stretches. The samples are sorted by series."""
+    def _summarize(
+        self, records: Samples, slots: Slots, present: Any, lengths: Any, order: Any
+    ) -> None:
+        """Summarize all full stretches.
+
+        Args:
+            records, slots: the samples.
+            present: the indices of the series that have samples, in ascending order.
+            lengths: the number of samples of each of these series.
+            order: the indices of the samples, sorted by series; None if there is one series.
+        """
         import numpy as np
 
-        if not len(owners):
-            return
-        starts = find_starts(owners)
-        present = owners[starts]
-        ends = np.append(starts[1:], len(owners))
-        used = (ends - starts) // STRETCH * STRETCH
-        full: Any
-        rest: Any
-        if len(present) == 1:
-            full, rest = slice(0, int(used[0])), slice(int(used[0]), len(owners))
+        used = lengths // STRETCH * STRETCH
+        if order is None:
+            end = int(used[0])
+            samples, own_slots = records[:end], slots[:end]
+            # a view would keep the whole chunk in memory
+            self._tails = records[end:].copy(), slots[end:].copy()
         else:
-            place = np.arange(len(owners)) - np.repeat(starts, ends - starts)
-            is_full = place < np.repeat(used, ends - starts)
-            full, rest = is_full, ~is_full
-        samples = records[full].reshape(-1, STRETCH)
-        own_slots = slots[full].reshape(-1, STRETCH)
-        # a view would keep the whole chunk in memory
-        self._tails = records[rest].copy(), slots[rest].copy()
+            starts = np.cumsum(lengths) - lengths
+            place = np.arange(len(order)) - np.repeat(starts, lengths)
+            is_full = place < np.repeat(used, lengths)
+            full, rest = order[is_full], order[~is_full]
+            samples, own_slots = take_records(records, full), slots[full]
+            self._tails = take_records(records, rest), slots[rest]
+        samples, own_slots = samples.reshape(-1, STRETCH), own_slots.reshape(-1, STRETCH)
         if not len(samples):
             return
         rows, marks = summarize_stretches(samples, own_slots)
@@ -380,11 +262,11 @@ class WriterSamples:
         import numpy as np
 
         numbers = np.array(list(series.declared), np.uint32)
-        found: list[tuple[Samples, Slots]] = [(np.empty(0, record_dtype()), np.empty(0, np.int64))]
+        found: list[tuple[Samples, Slots]] = []
         try:
             file = self.files.open_samples()
         except OSError:
-            return found[0]
+            return np.empty(0, record_dtype()), np.empty(0, np.int64)
         with file:
             pending: list[tuple[int, int]] = []
             size = 0
@@ -396,6 +278,8 @@ class WriterSamples:
                         found.append(self._read(file.fileno(), pending, numbers))
                         pending, size = [], 0
             found.append(self._read(file.fileno(), pending, numbers))
+        if len(found) == 1:
+            return found[0]
         return np.concatenate([samples for samples, _ in found]), np.concatenate(
             [slots for _, slots in found]
         )
@@ -405,7 +289,7 @@ class WriterSamples:
         import numpy as np
 
         size = layout.RECORD_SIZE
-        content = memoryview(bytearray(sum(count for _, count in pieces) * size))
+        content = np.empty(sum(count for _, count in pieces) * size, np.uint8).data
         end, lengths = 0, []
         for start, count in pieces:
             room = content[end : end + count * size]
@@ -423,7 +307,8 @@ class WriterSamples:
             before = ranges[:, 0].searchsorted(slots, "right") - 1
             chosen &= (before < 0) | (slots > ranges[before, 1])
         if not chosen.all():
-            records, slots = records[chosen], slots[chosen]
+            places = np.flatnonzero(chosen)
+            records, slots = take_records(records, places), slots[places]
         records, slots, _ = self._convert(records, slots, np.zeros(len(records), np.int64))
         return records, slots
 
@@ -431,14 +316,29 @@ class WriterSamples:
         """Return the index of the series of each number; -1 if it is not declared."""
         import numpy as np
 
+        known, owners, _, table = self._look_up()
+        if table is not None:
+            return table[np.minimum(numbers, len(table) - 1)]
+        places = np.minimum(known.searchsorted(numbers), len(known) - 1)
+        return np.where(known[places] == numbers, owners[places], -1)
+
+    def _look_up(self) -> tuple[Any, Any, Any, Any]:
+        """Return the declared numbers in ascending order, and their series and storages.
+
+        The fourth item is a table of the series by number, or None if a number is very large.
+        """
+        import numpy as np
+
         if self._lookup is None:
             known = np.array(sorted(self._by_number), np.uint32)
             owners = np.array([self._by_number[int(n)] for n in known], np.int64)
-            storages = [self._storage_of(int(n)) for n in known]
-            self._lookup = known, owners, np.array(storages, np.int8)
-        known, owners, _ = self._lookup
-        places = np.minimum(known.searchsorted(numbers), len(known) - 1)
-        return np.where(known[places] == numbers, owners[places], -1)
+            storages = np.array([self._storage_of(int(n)) for n in known], np.int8)
+            table = None
+            if len(known) and known[-1] < _LARGEST_TABLE:
+                table = np.full(int(known[-1]) + 2, -1, np.int64)
+                table[known] = owners
+            self._lookup = known, owners, storages, table
+        return self._lookup
 
     def _storage_of(self, number: int) -> int:
         declared = self.series[self._by_number[number]].declared[number]
@@ -459,9 +359,7 @@ class WriterSamples:
         """Convert all values to float64, in place. Leaves out text values that can't be read."""
         import numpy as np
 
-        self._find_owners(records["series"][:1])
-        assert self._lookup is not None
-        known, _, storages = self._lookup
+        known, _, storages, _ = self._look_up()
         if not storages.any():
             return records, slots, owners
         storage = storages[np.minimum(known.searchsorted(records["series"]), len(known) - 1)]

@@ -1,6 +1,6 @@
 """The children of a run, as ``provml show`` lists them: status, parameters and best values.
 
-Imports only `journal`, `model` and `_terminal` from provml.
+Imports only `base`, `journal`, `model` and `_terminal` from provml.
 """
 
 from __future__ import annotations
@@ -8,16 +8,21 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from provml.base.context import context_from_path
+from provml.base.store_files import store_root
 from provml.cli import _terminal as terminal
 from provml.errors import ProvMLError
 from provml.journal.history import LastValues
-from provml.journal.reader import Journal
-from provml.journal.store import list_child_folders
+from provml.journal.reader import Journal, read_events_stamp
+from provml.journal.status import read_run_state
+from provml.journal.store import list_child_folders, read_store_stamp
+from provml.journal.values import DECODE_ERRORS, decode, to_logged_value
+from provml.model.followed_run import FollowedRun
 from provml.model.series import RunSeries, SeriesTable
 
 if TYPE_CHECKING:
@@ -149,6 +154,83 @@ def _read_child(folder: Path) -> SeenChild:
         params=LastValues(folder, "param", lambda: journal).to_dict(),
         series=[series for series in table.all if series.kind == "metric"],
     )
+
+
+class FollowedChildren:
+    """The children of a run that is being recorded. Each read costs only as much as what is new."""
+
+    def __init__(self, folder: Path, description: dict[str, Any]) -> None:
+        self._folder = folder
+        self._description = description
+        self._stamp: object = None
+        self._folders: list[Path] = []
+        self._children: dict[Path, _FollowedChild] = {}
+
+    def close(self) -> None:
+        """Close all files."""
+        for child in self._children.values():
+            child.run.close()
+
+    def read_new(self) -> bool:
+        """Read what was added to the children. Return whether anything was."""
+        stamp = read_store_stamp(store_root(self._folder))
+        if stamp != self._stamp or stamp is None:
+            self._folders = list_child_folders(self._folder, self._description)
+            self._stamp = stamp
+        is_changed = False
+        for folder in self._folders[:MOST_READ]:
+            try:
+                if folder not in self._children:
+                    self._children[folder] = _FollowedChild(folder)
+                is_changed = self._children[folder].read_new() or is_changed
+            except (ProvMLError, OSError):
+                continue  # `provml runs` says why a run can't be read
+        return is_changed
+
+    def list(self) -> SeenChildren:
+        """Return the children that were read, oldest first."""
+        read = [self._children[folder] for folder in self._folders if folder in self._children]
+        return SeenChildren([child.seen for child in read], len(self._folders))
+
+
+class _FollowedChild:
+    """A child, and what has been read of it so far."""
+
+    def __init__(self, folder: Path) -> None:
+        description, state = Journal(folder).description, read_run_state(folder)
+        self.run = FollowedRun(folder)
+        self.seen = SeenChild(
+            id=str(description["id"]),
+            experiment=str(description["experiment"]),
+            status=state.status,
+            started_ns=state.started_ns,
+            ended_ns=state.ended_ns,
+        )
+        self._end_stamp: object = None
+
+    def read_new(self) -> bool:
+        """Read what was added. Return whether anything was."""
+        if self._end_stamp is not None and self._end_stamp == read_events_stamp(self.run.folder):
+            return False  # the child has ended, and was not resumed
+        state = read_run_state(self.run.folder)  # first, so that an ended child is read completely
+        is_changed = state.status != self.seen.status
+        for part in self.run.read_new():
+            is_changed = True
+            for block in part.blocks:
+                block.series.add(block)
+            for record in part.records:
+                if record["record"] == "param" and isinstance(record.get("name"), str):
+                    with suppress(*DECODE_ERRORS):
+                        value = to_logged_value(decode(record["value"]))
+                        self.seen.params[record["name"]] = value
+        self.seen.status = state.status
+        self.seen.started_ns, self.seen.ended_ns = state.started_ns, state.ended_ns
+        self.seen.series = [series for series in self.run.table.all if series.kind == "metric"]
+        self._end_stamp = None
+        if state.status != "running":
+            self._end_stamp = read_events_stamp(self.run.folder)
+            self.run.close()
+        return is_changed
 
 
 def build_section(

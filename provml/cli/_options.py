@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from provml.base.format_names import check_format, format_names
+from provml.cli._terminal import EXACT_KEY
 from provml.errors import ExportError
 
 if TYPE_CHECKING:
@@ -33,6 +34,19 @@ store_option = click.option(
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print exact values as JSON.")
+
+
+def _set_exact(context: click.Context, _: click.Parameter, is_exact: bool) -> None:
+    context.meta[EXACT_KEY] = is_exact
+
+
+exact_option = click.option(
+    "--exact",
+    is_flag=True,
+    expose_value=False,
+    callback=_set_exact,
+    help="Print all digits of numbers, and sizes in bytes.",
+)
 
 
 class FormatName(click.ParamType):  # type: ignore[type-arg] # generic only in newer versions

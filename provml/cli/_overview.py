@@ -1,38 +1,23 @@
 """The overview of a run that ``provml show`` prints.
 
-Memory use grows with the number of names and digests, not with the number of samples. Imports only
-`base`, `export`, `journal`, `model`, `_children` and `_terminal` from provml.
+`_overview_reading` reads it from a journal. Imports only `base`, `journal`, `model`, `_children`
+and `_terminal` from provml.
 """
 
 from __future__ import annotations
 
-import heapq
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from provml.base.file_events import FILES_CAPTURED, FILES_LEFT_OUT, FILES_WATCHED
-from provml.base.store_files import OpenFolder, store_root
-from provml.cli._children import SeenChildren, read_children
+from provml.cli._children import SeenChildren
 from provml.cli._terminal import duration_s, exact, time_text
-from provml.export import DOCUMENT_STEM
-from provml.journal import layout
-from provml.journal.history import RecordedSpan, find_spans
-from provml.journal.kept_copies import OUTPUT_NAMES, copy_path, read_last_lines
+from provml.journal.history import RecordedSpan
 from provml.journal.layout import Record
-from provml.journal.reader import Journal
-from provml.journal.reading_summaries import READING_SUMMARY, find_old_summaries
 from provml.journal.record_building import add_later_digest
-from provml.journal.record_parsing import record_context, series_number
-from provml.journal.status import RunState
-from provml.journal.values import decode
-from provml.model.series import SAMPLING, RunSeries, SeriesTable
-
-_LAST_EVENTS = 5
-_FILE_EVENTS = (FILES_WATCHED, FILES_CAPTURED, FILES_LEFT_OUT)
-_OUTPUT_LINES = 10
-_CONTENTS = ("dataset", "input", "artifact", "model")
+from provml.journal.record_parsing import record_context
+from provml.journal.status import RunState, determine_state
+from provml.model.series import RunSeries
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +63,7 @@ class SeenContent:
         """Update the facts and contexts from another record that logs this content."""
         facts, context = record.get("content"), record_context(record)
         self.time_ns = time_ns
-        self.step = _int_or_none(record.get("step"))
+        self.step = int_or_none(record.get("step"))
         self.role = record["role"] if isinstance(record.get("role"), str) else None
         self.facts = facts if isinstance(facts, dict) else {}
         if context not in self.contexts:
@@ -140,7 +125,7 @@ class Overview:
 
     folder: Path
     description: dict[str, Any]
-    state: RunState
+    state: RunState = field(default_factory=lambda: determine_state([]))
     children: SeenChildren = field(default_factory=lambda: SeenChildren([], 0))
     params: dict[str, Any] = field(default_factory=dict)
     reading_summaries: dict[str, Any] = field(default_factory=dict)
@@ -205,166 +190,13 @@ class Overview:
         return plain
 
 
-def read_overview(journal: Journal) -> Overview:
-    """Read the overview of a run from its journal.
-
-    Takes about 20 ms per million samples, and about 10 µs for each record of any other kind. Also
-    reads the run's children, which takes a few milliseconds for each child, and the ``run.json`` of
-    each run in the store, which takes about 50 µs.
-    """
-    found = Overview(journal.folder, journal.description, journal.state())
-    contents: dict[tuple[str, str], SeenContent] = {}
-    code: dict[str, SeenContent] = {}
-    last: list[tuple[int, int, SeenEvent]] = []
-    settings = {"param": found.params, "tag": found.tags, "metadata": found.metadata}
-    settings[READING_SUMMARY] = found.reading_summaries
-    old_summaries = find_old_summaries(journal)
-    windows: set[object] = set()
-    awaiting_digest: dict[object, tuple[SeenContent, Record]] = {}
-    for files, offset, record in journal.records():
-        kind, name, time_ns = record.get("record"), record.get("name"), record.get("time")
-        if offset in old_summaries.get(files.index, ()):
-            kind = READING_SUMMARY
-        number = series_number(record)
-        if kind == "window":
-            windows.add((files.index, record_context(record)))
-        elif kind == "summary":
-            windows.discard((files.index, record_context(record)))
-        elif kind == "digest" and isinstance(record.get("content"), dict):
-            logged = awaiting_digest.pop((files.index, number), None)
-            if logged is not None:
-                logged[0].complete(logged[1], record["content"])
-        if kind == "start":
-            _add_start(found, record)
-        elif kind == "source" and isinstance(record.get("git"), dict):
-            found.git = record["git"]
-        if not isinstance(name, str) or not isinstance(time_ns, int):
-            continue
-        if kind in settings:
-            _store_setting(settings[kind], name, record)
-        elif kind in _CONTENTS:
-            seen = contents.setdefault((kind, name), SeenContent(kind, name))
-            seen.add(time_ns, record)
-            if number is not None:
-                awaiting_digest[files.index, number] = seen, seen.facts
-        elif kind == "code":
-            code.setdefault(name, SeenContent(kind, name)).add(time_ns, record)
-        elif kind == "event":
-            found.events += 1
-            _add_file_event(found, name, record)
-            heapq.heappush(last, (time_ns, found.events, _seen_event(name, time_ns, record)))
-            if len(last) > _LAST_EVENTS:
-                heapq.heappop(last)
-    found.unsummarised = len(windows)
-    found.contents = list(contents.values())
-    found.code = list(code.values())
-    found.last_events = [event for *_, event in sorted(last)]
-    found.last_spans = [span for span in find_spans(journal) if span.finished][-_LAST_EVENTS:]
-    table = SeriesTable(journal)
-    for block in table.blocks():
-        block.series.add(block)
-    found.collectors = list(dict.fromkeys(s.name for s in table.all if s.kind == SAMPLING))
-    found.series = _sort_by_rank([series for series in table.all if series.kind != SAMPLING])
-    found.damage = dict(sorted(journal.damage().items()))
-    found.documents = _find_documents(journal.folder)
-    found.children = read_children(journal.folder, journal.description)
-    if found.state.status not in ("running", "finished"):
-        _add_output(found, contents)
-    return found
-
-
-def _add_start(found: Overview, record: Record) -> None:
-    if isinstance(record.get("command"), list):
-        found.command = [str(word) for word in record["command"]]
-    if isinstance(record.get("script"), dict):
-        found.script = record["script"]
-
-
-def _add_file_event(found: Overview, name: str, record: Record) -> None:
-    """Add an event about the files of a command. Numbers with the same key are added up."""
-    if name not in _FILE_EVENTS:
-        return
-    metadata = _decode_or(record.get("metadata"))
-    for key, value in metadata.items() if isinstance(metadata, dict) else ():
-        own = found.files.setdefault(name, {})
-        is_count = isinstance(value, int) and isinstance(own.get(key, 0), int)
-        own[key] = value + own.get(key, 0) if is_count else value
-
-
-def _add_output(found: Overview, contents: dict[tuple[str, str], SeenContent]) -> None:
-    """Add the last lines of the output that the run kept, or else of the recorded traceback."""
-    for name in OUTPUT_NAMES:
-        seen = contents.get(("artifact", name))
-        path = None if seen is None else copy_path(found.folder, seen.facts)
-        lines = [] if path is None else read_last_lines(found.folder, path, _OUTPUT_LINES)
-        if lines:
-            found.output, found.output_lines = name, lines
-            return
-    traceback = (found.state.exception or {}).get("traceback")
-    if isinstance(traceback, str):
-        found.output_lines = traceback.splitlines()[-_OUTPUT_LINES:]
-
-
 def _plain_facts(facts: Record) -> Record:
     return {key: value for key, value in facts.items() if key != "modified"}
 
 
-def _store_setting(values: dict[str, Any], name: str, record: Record) -> None:
-    decoded = _decode_or(record.get("value"), absent=KeyError)
-    if decoded is not KeyError:
-        values[name] = decoded
-
-
-def _decode_or(value: Any, absent: Any = None) -> Any:
-    try:
-        return decode(value)
-    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError):
-        return absent
-
-
-def _sort_by_rank(series: list[RunSeries]) -> list[RunSeries]:
-    """Sort series by first appearance. Series that differ only in their rank stay together."""
-    first: dict[tuple[object, ...], int] = {}
-    for one in series:
-        first.setdefault((one.kind, one.context, one.name), one.index)
-
-    def place(one: RunSeries) -> tuple[int, int]:
-        return first[one.kind, one.context, one.name], -1 if one.rank is None else one.rank
-
-    return sorted(series, key=place)
-
-
-def _seen_event(name: str, time_ns: int, record: Record) -> SeenEvent:
-    source = record.get("source")
-    return SeenEvent(
-        name=name,
-        time_ns=time_ns,
-        source=source if isinstance(source, str) else None,
-        context=record_context(record),
-        step=_int_or_none(record.get("step")),
-        metadata=_decode_or(record.get("metadata")),
-    )
-
-
-def _int_or_none(value: Any) -> int | None:
+def int_or_none(value: Any) -> int | None:
+    """Return the value if it is an int, else None."""
     return value if isinstance(value, int) else None
-
-
-def _find_documents(folder: Path) -> dict[str, SeenDocument]:
-    found: dict[str, SeenDocument] = {}
-    try:
-        with OpenFolder(store_root(folder), Path(os.path.abspath(folder))) as run:
-            with run.open_folder(layout.JOURNAL_FOLDER) as journal:
-                times = (status.st_mtime_ns for _, status in journal.read_statuses())
-                written_ns = max(times, default=0)
-            for entry in run.list():
-                if entry.is_file and entry.name.startswith(f"{DOCUMENT_STEM}."):
-                    status = run.read_status(entry.name)
-                    outdated = status.st_mtime_ns < written_ns
-                    found[entry.name] = SeenDocument(status.st_size, outdated)
-    except OSError:  # the run has no journal, or was removed in the meantime
-        pass
-    return found
 
 
 def _context_json(context: tuple[str, ...] | None) -> list[str] | None:

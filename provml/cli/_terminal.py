@@ -21,7 +21,7 @@ import click
 from provml.base.clock import iso_text
 from provml.base.text import format_duration as format_duration
 from provml.base.text import printable as printable
-from provml.base.text import size_text as size_text
+from provml.base.text import size_text as _size_text
 from provml.journal.values import Array, Moment, Opaque, is_decimal
 
 if TYPE_CHECKING:
@@ -40,11 +40,18 @@ STYLES: Final = {
 
 _PIPE_WIDTH: Final = 10_000
 _NARROWEST: Final = 8
+READABLE: Final = 20
+"""The number of characters of a shortened column that usually tell its cells apart."""
+EXACT_KEY: Final = "provml.exact"
+"""The key in the metadata of click's context under which the option ``--exact`` is stored."""
 GAP: Final = 2
 """The number of spaces between the columns of a table."""
 HEADING_WIDTH: Final = 16
 """The width to which headings are folded by default."""
 _LONGEST_CELL: Final = 200
+_TO_TOP: Final = "\x1b[H"
+_CLEAR_LINE: Final = "\x1b[K"
+_CLEAR_BELOW: Final = "\x1b[J"
 _EXACT_INTEGER: Final = 2**53
 _NS_PER_S: Final = 1_000_000_000
 
@@ -112,12 +119,26 @@ def exact(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, float)) else str(value)
 
 
+def is_exact() -> bool:
+    """Return whether the user asked for all digits with ``--exact``."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(EXACT_KEY))
+
+
+def size_text(size: int) -> str:
+    """Format a number of bytes, such as ``1.5 MB``; with ``--exact``, such as ``1,500,000 B``."""
+    return f"{size:,} B" if is_exact() else _size_text(size)
+
+
 def value_text(value: Any) -> str:
-    """Format a value for display: floats to six digits, text unchanged, everything else as JSON."""
+    """Format a value for display: floats to six digits, text unchanged, everything else as JSON.
+
+    With ``--exact``, floats have all their digits.
+    """
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return repr(value) if is_exact() else f"{value:.6g}"
     plain = exact(value)
     return printable(plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False))
 
@@ -229,6 +250,7 @@ def table(
     right: Collection[str] = (),
     cut: Sequence[str] = (),
     drop: Sequence[str] = (),
+    readable: int = READABLE,
 ) -> Table:
     """Build a table without borders that fits the width of the terminal.
 
@@ -238,17 +260,16 @@ def table(
         right: the headings of the columns to align to the right.
         cut: the headings of the columns that may be shortened in a narrow terminal, in the order
             in which to shorten the columns.
-        drop: the headings of the columns that may be left out if shortening is not enough, in the
-            order in which to leave out the columns.
+        drop: the headings of the columns that may be left out, in the order in which to leave out
+            the columns.
+        readable: the number of characters below which no column is shortened while there are
+            columns to leave out.
     """
     from rich.table import Table
 
-    widths = [
-        max([heading_width(name), *(row[place].cell_len for row in rows)])
-        for place, name in enumerate(columns)
-    ]
+    widths = _measure_columns(columns, rows)
     room = console().width
-    kept = _kept_columns(columns, widths, cut, drop, room)
+    kept = _kept_columns(columns, widths, cut, drop, room, readable)
     _cut_widths(columns, widths, kept, cut, room)
     built = Table(
         box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False, pad_edge=False
@@ -264,6 +285,31 @@ def table(
     for row in rows:
         built.add_row(*(row[place] for place in kept))
     return built
+
+
+def show_wide_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Text]], right: Collection[str] = ()
+) -> None:
+    """Print a table with any columns. Leaves out the last columns if it is too wide, and says so.
+
+    The columns in ``right`` are aligned to the right. The others may be shortened.
+    """
+    cut = [name for name in columns if name not in right]
+    drop = columns[:0:-1]
+    show(table(columns, rows, right, cut, drop))
+    widths, room = _measure_columns(columns, rows), console().width
+    kept = _kept_columns(columns, widths, cut, drop, room, READABLE)
+    left_out = [printable(name) for place, name in enumerate(columns) if place not in kept]
+    if left_out:
+        names = shortened(", ".join(left_out), _LONGEST_CELL)
+        echo_note(f"not shown, because the terminal is too narrow: {names}")
+
+
+def _measure_columns(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[int]:
+    return [
+        max([heading_width(name), *(row[place].cell_len for row in rows)])
+        for place, name in enumerate(columns)
+    ]
 
 
 def pairs_table(rows: Sequence[tuple[str, Text]]) -> Table:
@@ -284,16 +330,22 @@ def heading_width(heading: str) -> int:
 
 
 def _kept_columns(
-    columns: Sequence[str], widths: list[int], cut: Sequence[str], drop: Sequence[str], room: int
+    columns: Sequence[str],
+    widths: list[int],
+    cut: Sequence[str],
+    drop: Sequence[str],
+    room: int,
+    readable: int,
 ) -> list[int]:
     """Return the indices of the columns to show in a table of width ``room``.
 
-    If shortening the columns in ``cut`` is not enough, leaves out the columns in ``drop`` in turn.
+    If shortening the columns in ``cut`` to ``readable`` characters is not enough, leaves out the
+    columns in ``drop`` in turn.
     """
     kept = list(range(len(columns)))
     for name in drop:
         least = [
-            min(widths[place], max(heading_width(columns[place]), _NARROWEST))
+            min(widths[place], max(heading_width(columns[place]), readable))
             if columns[place] in cut
             else widths[place]
             for place in kept
@@ -322,11 +374,28 @@ def _cut_widths(
 
 def show(*parts: RenderableType) -> None:
     """Print tables and texts to standard output. In a pipe, lines have no trailing spaces."""
-    target = console()
     if on_terminal():
-        target.print(*parts, sep="\n")
+        console().print(*parts, sep="\n")
         return
+    for line in render(*parts).splitlines():
+        click.echo(line.rstrip())
+
+
+def render(*parts: RenderableType) -> str:
+    """Return tables and texts as `show` prints them."""
+    target = console()
     with target.capture() as captured:
         target.print(*parts, sep="\n")
-    for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+    return captured.get()
+
+
+def redraw(*parts: RenderableType) -> None:
+    """Replace what the terminal shows by tables and texts. Leaves out what does not fit."""
+    lines = render(*parts).splitlines()
+    room = max(1, console().height - 1)
+    if len(lines) > room:
+        more = f"{len(lines) - room + 1:,} more lines do not fit the terminal"
+        lines = [*lines[: room - 1], click.style(more, dim=True)]
+    # overwrite the lines instead of clearing the terminal first, which would flicker
+    shown = "".join(f"{line}{_CLEAR_LINE}\n" for line in lines)
+    click.echo(f"{_TO_TOP}{shown}{_CLEAR_BELOW}", nl=False)

@@ -13,9 +13,10 @@ import click
 
 from provml.base.results import Damage
 from provml.cli import _terminal as terminal
+from provml.cli._choice import choose_runs
 from provml.cli._options import examples, json_option, store_option
 from provml.errors import ProvMLError
-from provml.journal.store import UnreadRun, find_runs, list_run_folders
+from provml.journal.store import UnreadRun, list_run_folders
 
 if TYPE_CHECKING:
     from provml.run_check import RunCheck
@@ -50,7 +51,7 @@ def _check_all(name: str, store: str | None) -> Iterator[RunCheck]:
     """Check a run, or all runs of a store. Folders that can't be read as runs count as damaged."""
     from provml.run_check import RunCheck, check_run
 
-    folders, is_store = find_runs(name, store)
+    folders, is_store = choose_runs(name, store)
     if is_store:
         unread: list[UnreadRun] = []
         list_run_folders(name, unread)

@@ -1,10 +1,11 @@
 """``provml convert``: converts a PROV document to another format.
 
-Imports `reading` only when the command runs.
+Imports `reading` and `export` only when the command runs.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -16,6 +17,13 @@ from provml.cli._options import examples
 from provml.errors import InvalidArgumentError
 
 _STD = "-"
+_PICTURES = ("html", "svg", "png", "pdf", "dot")
+
+
+def _picture_format_of(target: str) -> str | None:
+    """Return the picture format of a file's extension, or None if it is the one of a document."""
+    ending = os.path.splitext(target)[1].lower().removeprefix(".")
+    return ending if ending in _PICTURES else None
 
 
 @click.command(
@@ -23,6 +31,7 @@ _STD = "-"
     epilog=examples(
         "provml convert run.json run.ttl",
         "provml convert run.provn.gz - --to provjson | jq .entity",
+        "provml convert document.provn document.html",
     ),
 )
 @click.argument("source", metavar="IN")
@@ -69,11 +78,18 @@ def convert_command(
     A file whose name ends in .gz or .zst is compressed. A hyphen (-) stands for standard input or
     output.
 
+    OUT can also be a web page (.html) or a picture (.svg, .png, .pdf, .dot) of the document.
+
     If the format of OUT can't express the whole document, the command reports what it can't
     express, and writes nothing. Conversions between RDF formats lose nothing.
     """  # noqa: D301 - \b tells click not to wrap the text
     from provml.reading import MAX_BYTES, format_for, read
 
+    drawn = to_format if to_format in _PICTURES else None
+    if to_format is None:
+        drawn = _picture_format_of(target)
+    if drawn is not None:
+        to_format = drawn
     if to_format is None:
         if target == _STD:
             raise InvalidArgumentError(
@@ -84,8 +100,15 @@ def convert_command(
     max_bytes = MAX_BYTES if max_mb is None else max_mb * 2**20
     document = read(origin, from_format, max_bytes, base)
     sink: Any = sys.stdout.buffer if target == _STD else target
+    notes: list[str] = []
     with open_sink(sink) as opened_sink:
-        notes = document.write(to_format, opened_sink, not no_check)
+        if drawn is None:
+            notes = document.write(to_format, opened_sink, not no_check)
+        else:
+            from provml.export import draw_document
+
+            title = "PROV document" if source == _STD else os.path.basename(source)
+            draw_document(document, drawn, opened_sink, title)
     if target == _STD:
         sys.stdout.buffer.flush()
     for note in (*document.notes, *notes):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provml.cli import _terminal as terminal
-from provml.cli._options import examples, json_option, store_option
+from provml.cli._choice import choose_run
+from provml.cli._options import exact_option, examples, json_option, store_option
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -30,6 +31,7 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
     ),
 )
 @click.argument("runs", metavar="RUN RUN...", nargs=-1, required=True)
+@exact_option
 @json_option
 @store_option
 def diff_command(runs: tuple[str, ...], as_json: bool, store: str | None) -> None:
@@ -38,15 +40,16 @@ def diff_command(runs: tuple[str, ...], as_json: bool, store: str | None) -> Non
     Compares commands, parameters, tags, environments, packages, digests of data, and the last,
     lowest and highest value of each metric. Differences in the recorded code and configuration are
     shown as unified diffs against the first run. Also says what a run did not record. Numbers are
-    rounded to six digits, unless rounding would hide the difference. With --json, the output also
-    contains the values that are the same in all runs.
+    rounded to six digits, unless rounding would hide the difference or you add --exact. With
+    --json, the output also contains the values that are the same in all runs.
 
     In a pipe, each difference is one line of tab-separated fields: part, name, and the exact value
     in each run. The diff of the code follows these lines.
     """
     from provml.lineage.questions import open_store
 
-    comparison = open_store(store).diff(*runs)
+    opened = open_store(store)
+    comparison = opened.diff(*(choose_run(run, str(opened.path)) for run in runs))
     terminal.echo_notes(comparison.notes)
     if as_json:
         terminal.echo_json(terminal.exact(comparison.to_dict()))

@@ -17,10 +17,10 @@ import click
 
 from provml.base.sinks import open_sink
 from provml.cli import _terminal as terminal
+from provml.cli._choice import choose_run
 from provml.cli._options import FormatName, examples, store_option, view_of, view_options
 from provml.cli.recover import describe_swept
 from provml.journal.reader import describe_damage
-from provml.journal.store import find_run
 
 _STDOUT = "-"
 _DEFAULT_FORMAT = "provjson"
@@ -90,7 +90,7 @@ def export_command(
         chosen = find_format(format_name)
     else:
         chosen = guess_format(output or "") or find_format(_default_format_for(output))
-    folders = list(dict.fromkeys(find_run(run, store) for run in runs))
+    folders = list(dict.fromkeys(choose_run(run, store) for run in runs))
     if output is None and len(folders) > 1:
         raise click.UsageError("several runs are written to one document: name the file with -o")
     target: Any = document_path(folders[0], chosen) if output is None else output

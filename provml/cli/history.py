@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from provml.cli import _terminal as terminal
-from provml.cli._options import examples, json_option, store_option
+from provml.cli._options import exact_option, examples, json_option, store_option
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -23,6 +23,7 @@ _PIPE_COLUMNS = ("run", "version", "sha256", "size", "context", "step", "path")
 
 @click.command("history", epilog=examples("provml history digits", "provml history digits --json"))
 @click.argument("model", metavar="MODEL-NAME")
+@exact_option
 @json_option
 @store_option
 def history_command(model: str, as_json: bool, store: str | None) -> None:

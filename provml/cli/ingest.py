@@ -208,11 +208,11 @@ def _start_or_resume(
 
     if run_name is None:
         return start_run(experiment, store=store, sample_interval_s=0), {}
+    from provml.cli._choice import choose_run
     from provml.journal import layout
     from provml.journal.reader import Journal
-    from provml.journal.store import find_run
 
-    folder = find_run(run_name, store)
+    folder = choose_run(run_name, store)
     journal = Journal(folder)
     state = journal.state()
     run = start_run(

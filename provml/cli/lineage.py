@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provml.cli import _terminal as terminal
-from provml.cli._options import FormatName, examples, json_option, store_option
+from provml.cli._choice import ask, can_ask
+from provml.cli._options import FormatName, exact_option, examples, json_option, store_option
+from provml.errors import QueryError
 
 if TYPE_CHECKING:
+    from provml.lineage.questions import Store
     from provml.lineage.trace import Lineage
 
 _SHORT_DIGEST = 12
 _MOST_PARAMS = 8
+_MOST_CHOICES = 20
 _MOST_FILES = 6
 _LONGEST = 60
 _STDOUT = "-"
@@ -64,6 +68,7 @@ _output_option = click.option(
 )
 @click.option("--both", "direction", flag_value="both", help="Show both directions.")
 @_depth_option
+@exact_option
 @json_option
 @_format_option
 @_output_option
@@ -104,6 +109,7 @@ def lineage_command(
 )
 @click.argument("start", metavar="FILE|DATASET")
 @_depth_option
+@exact_option
 @json_option
 @_format_option
 @_output_option
@@ -142,7 +148,7 @@ def _answer_lineage(
             raise click.UsageError(
                 f"can't tell the format from the extension of {output}: choose one with --format"
             )
-    lineage = open_store(store).lineage(start, direction, depth)
+    lineage = _trace_chosen(open_store(store), start, direction, depth)
     for note in lineage.notes:
         terminal.echo_note(terminal.printable(note))
     if chosen is not None:
@@ -158,6 +164,19 @@ def _answer_lineage(
     else:
         for fields in _place_rows(lineage):
             click.echo("\t".join(map(terminal.printable, fields)))
+
+
+def _trace_chosen(store: Store, start: str, direction: str, depth: int | None) -> Lineage:
+    """Trace the lineage of a start. If the start has several meanings, ask which one is meant."""
+    try:
+        return store.lineage(start, direction, depth)
+    except QueryError as error:
+        if not error.candidates or not can_ask():
+            raise
+        names = list(error.candidates)[-_MOST_CHOICES:]
+        described = [f"{_short_text(name)}  {error.candidates[name]}" for name in names]
+        place = ask(f"{start} matches several things:", described)
+        return store.lineage(names[place], direction, depth)
 
 
 def _place_rows(lineage: Lineage) -> Iterator[tuple[Any, ...]]:

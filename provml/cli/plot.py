@@ -7,32 +7,37 @@ from __future__ import annotations
 
 import shutil
 import sys
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from provml.cli import _terminal as terminal
+from provml.cli._choice import ask, can_ask, choose_run
 from provml.cli._follow import follow_option, redraw_until_end
-from provml.cli._options import examples, store_option
+from provml.cli._options import exact_option, examples, store_option
 from provml.errors import RunNotFoundError, SeriesNotFoundError
 from provml.journal.store import find_run
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.text import Text
 
     from provml.charts.curves import Numbers
     from provml.charts.selection import Chart, Charts, Line
     from provml.journal.reader import Journal
+    from provml.journal.status import RunState
 
 _STDOUT = "-"
 _PIPE_WIDTH = 100
-_HEIGHT = 12
+_HEIGHT, _LOWEST = 12, 4
+_LINES_BESIDE_CHART = 5
+"""The lines for a chart's title, axis, table heading and the empty line after it."""
 _NARROWEST, _WIDEST = 24, 120
 _SPARK, _NARROWEST_SPARK = 32, 8
 _LEAST_TELLING = ("first", "min", "max")
-_NUMBER = 9
+_NUMBER = 11
 _NAMED = 12
 _COLOURS = ("blue", "red", "green", "magenta", "yellow", "cyan", "white", "bright_black")
 
@@ -81,6 +86,7 @@ _COLOURS = ("blue", "red", "green", "magenta", "yellow", "cyan", "white", "brigh
     help="The format of the file.  [default: from the extension of FILE]",
 )
 @follow_option
+@exact_option
 @store_option
 def plot_command(
     names: tuple[str, ...],
@@ -97,6 +103,9 @@ def plot_command(
 
     The first argument is a run. Each later argument is a run or the name of a series, whichever
     exists.
+
+    On a terminal, provml asks which one you mean if an argument is a run and also a series, or the
+    beginning of several ids. In a pipe, that is an error that lists the meanings.
 
     Each chart shows all series of the same name, with a line for each run, context and rank. SERIES
     are the names that were logged. By default, all series are drawn, with system readings last.
@@ -117,7 +126,7 @@ def plot_command(
                 f"--format {format_name} needs a file: add -o FILE, or -o - for standard output"
             )
         if follow:
-            redraw_until_end(folders, partial(_show_charts, folders, series, contexts, by, log))
+            redraw_until_end(folders, _LiveCharts(folders, series, contexts, by, log))
         else:
             _show_charts(folders, series, contexts, by, log)
         return
@@ -138,31 +147,35 @@ def plot_command(
 def _resolve_names(names: tuple[str, ...], store: str | None) -> tuple[list[Path], list[str]]:
     """Return the folders of the runs, and the names of the series, that the arguments refer to.
 
+    An argument that is the name of a series and also the beginning of an id is a series.
+
     Raises:
-        click.UsageError: an argument is the name of a run and also of a series.
-        RunNotFoundError: the first argument is not the name of a run.
+        SeriesNotFoundError: an argument is neither a run nor a series.
+        RunNotFoundError: the first argument is not a run, or an argument has several meanings and
+            the user can't be asked.
     """
     from provml.journal.reader import Journal
 
-    folders, series = [find_run(names[0], store)], []
+    folders, series = [choose_run(names[0], store)], []
     logged = _list_series_names(Journal(folders[0]))
     unknown: list[str] = []
     for name in names[1:]:
         try:
             folder = find_run(name, store)
-        except RunNotFoundError:
+        except RunNotFoundError as error:
+            if name not in logged and error.candidates:
+                folders.append(choose_run(name, store))
+                logged |= _list_series_names(Journal(folders[-1]))
+                continue
             if name not in logged:
                 unknown.append(name)
             series.append(name)
             continue
-        own = _list_series_names(Journal(folder))
-        if name in logged:
-            raise click.UsageError(
-                f"{name!r} is the name of a run and of a series: give the folder of the run, or "
-                f"--series {name} for the series"
-            )
-        logged |= own
-        folders.append(folder)
+        if name in logged and (not _is_full_name(name, folder) or _means_series(name, folder)):
+            series.append(name)
+        else:
+            logged |= _list_series_names(Journal(folder))
+            folders.append(folder)
     for name in unknown:
         if name not in logged:
             known = ", ".join(sorted(logged)[:_NAMED]) or "none"
@@ -170,6 +183,27 @@ def _resolve_names(names: tuple[str, ...], store: str | None) -> tuple[list[Path
                 f"{name!r} is neither a run nor a series of the runs; the series are: {known}"
             )
     return list(dict.fromkeys(folders)), series
+
+
+def _is_full_name(name: str, folder: Path) -> bool:
+    """Return whether a name is more than the beginning of a run's name."""
+    return name in (folder.name, f"{folder.parent.name}/{folder.name}") or Path(name).exists()
+
+
+def _means_series(name: str, folder: Path) -> bool:
+    """Ask whether a name means a series or the run in this folder. Return True for the series.
+
+    Raises RunNotFoundError if the user can't be asked.
+    """
+    run = f"{folder.parent.name}/{folder.name}"
+    if not can_ask():
+        error = RunNotFoundError(
+            f"{name!r} is the name of a run and of a series: write {run} for the run, or "
+            f"--series {name} for the series"
+        )
+        error.candidates = {run: "run", name: "series"}
+        raise error
+    return ask(f"{name} has two meanings:", [f"the run {run}", f"the series {name}"]) == 1
 
 
 def _list_series_names(journal: Journal) -> set[str]:
@@ -187,6 +221,48 @@ def _echo_charts_note(charts: Charts) -> None:
         terminal.echo_note(note)
 
 
+class _LiveCharts:
+    """The charts of runs that are being recorded."""
+
+    def __init__(
+        self,
+        folders: list[Path],
+        series: tuple[str, ...],
+        contexts: tuple[str, ...],
+        by: str | None,
+        log: bool,
+    ) -> None:
+        from provml.charts.followed_charts import FollowedCharts
+
+        self._series, self._log = series, log
+        points = 8 * _chart_width()
+        self._charts = FollowedCharts(folders, series, contexts, by, log, points)
+
+    def read_new(self) -> bool:
+        """Read what was added to the runs. Return whether anything was."""
+        return self._charts.read_new()
+
+    def build(self, states: Sequence[RunState]) -> list[RenderableType]:
+        """Return the charts, or a text that says why there are none yet."""
+        try:
+            charts = self._charts.build()
+        except SeriesNotFoundError as error:
+            return [terminal.styled(terminal.printable(f"nothing to draw yet: {error}"), "dim")]
+        parts = _build_parts(charts, self._series, self._log, terminal.console().height - 1)
+        note = charts.note()
+        return [*parts, terminal.styled(note, "dim")] if note else parts
+
+    def show_end(self) -> None:
+        """Print the charts of the runs, which have ended."""
+        charts = self._charts.build()
+        terminal.show(*_build_parts(charts, self._series, self._log))
+        _echo_charts_note(charts)
+
+    def close(self) -> None:
+        """Close all files."""
+        self._charts.close()
+
+
 def _show_charts(
     folders: list[Path],
     series: tuple[str, ...],
@@ -197,62 +273,81 @@ def _show_charts(
     from provml.charts.selection import read_charts
     from provml.journal.reader import Journal
 
-    columns = shutil.get_terminal_size().columns if terminal.on_terminal() else _PIPE_WIDTH
-    width = max(_NARROWEST, min(columns, _WIDEST) - _NUMBER - 2)
     journals = [Journal(folder) for folder in folders]
-    charts = read_charts(journals, series, contexts, by, log, 8 * width)
-    if series:
-        for place, chart in enumerate(charts.charts):
-            if place:
-                terminal.show(terminal.styled(""))
-            _show_large_chart(chart, log, width)
-    else:
-        _show_sparklines(charts)
+    charts = read_charts(journals, series, contexts, by, log, 8 * _chart_width())
+    terminal.show(*_build_parts(charts, series, log))
     _echo_charts_note(charts)
+
+
+def _chart_width() -> int:
+    columns = shutil.get_terminal_size().columns if terminal.on_terminal() else _PIPE_WIDTH
+    return max(_NARROWEST, min(columns, _WIDEST) - _NUMBER - 2)
+
+
+def _build_parts(
+    charts: Charts, series: Sequence[str], log: bool, most_lines: int | None = None
+) -> list[RenderableType]:
+    """Build a large chart for each name in ``series`` or, if it is empty, a row for each series.
+
+    Args:
+        charts: the charts.
+        series: the names of the series to draw in large charts.
+        log: whether to use logarithmic vertical axes.
+        most_lines: the number of lines that all charts should fit; None for no limit.
+    """
+    if not series:
+        return _build_sparklines(charts)
+    height = _HEIGHT
+    if most_lines is not None and charts.charts:
+        used = sum(_LINES_BESIDE_CHART + len(chart.lines) for chart in charts.charts)
+        height = (most_lines - used) // len(charts.charts)
+        height = max(_LOWEST, min(height, _HEIGHT))
+    parts: list[RenderableType] = []
+    for place, chart in enumerate(charts.charts):
+        parts += [terminal.styled("")] if place else []
+        parts += _build_large_chart(chart, log, _chart_width(), height)
+    return parts
 
 
 def _line_colour(hue: int) -> str:
     return _COLOURS[hue % len(_COLOURS)]
 
 
-def _format_number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.5g}"
-
-
-def _show_large_chart(chart: Chart, log: bool, width: int) -> None:
-    """Print a large chart, and below it one row of numbers for each line in the chart."""
+def _build_large_chart(chart: Chart, log: bool, width: int, height: int) -> list[RenderableType]:
+    """Build a large chart, and below it one row of numbers for each line in the chart."""
     from provml.charts.text_charts import dots
 
-    rows, places, values = dots(chart, log, width, _HEIGHT)
-    parts = [terminal.styled(terminal.printable(chart.title), "bold")]
+    rows, places, values = dots(chart, log, width, height)
+    parts: list[RenderableType] = [terminal.styled(terminal.printable(chart.title), "bold")]
     if not rows:
         parts.append(
             terminal.styled("nothing above zero to show" if log else "no numbers to show", "dim")
         )
     for number, row in enumerate(rows):
-        mark = _format_number(values[1]) if number == 0 else ""
-        mark = _format_number(values[0]) if number == len(rows) - 1 else mark
+        mark = f"{values[1]:.6g}" if number == 0 else ""
+        mark = f"{values[0]:.6g}" if number == len(rows) - 1 else mark
         line = terminal.styled(f"{mark:>{_NUMBER}} ┤" if mark else f"{'':>{_NUMBER}} │", "dim")
         for character, hue in row:
             line.append(character, "" if hue is None else _line_colour(hue))
         parts.append(line)
     if rows:
-        low, high = _format_number(places[0]), _format_number(places[1])
+        low, high = f"{places[0]:.6g}", f"{places[1]:.6g}"
         under = f"{low}{chart.axis_label():^{max(0, width - len(low) - len(high))}}{high}"
         parts.append(terminal.styled(f"{'':>{_NUMBER}} └{'─' * width}", "dim"))
         parts.append(terminal.styled(f"{'':>{_NUMBER}}  {under}", "dim"))
-    terminal.show(*parts)
-    terminal.show(_sparkline_table([(chart, line) for line in chart.lines], named=False))
+    parts.append(_sparkline_table([(chart, line) for line in chart.lines], named=False))
+    return parts
 
 
-def _show_sparklines(charts: Charts) -> None:
-    """Print one row with a small chart for each series. System readings come last."""
+def _build_sparklines(charts: Charts) -> list[RenderableType]:
+    """Build one row with a small chart for each series. System readings come last."""
+    parts: list[RenderableType] = []
     for apart, title in ((False, ""), (True, "system readings")):
         rows = [(c, line) for c in charts.charts if c.apart == apart for line in c.lines]
         if rows:
-            if title:
-                terminal.show(terminal.styled(f"\n{title}", "bold"))
-            terminal.show(_sparkline_table(rows, named=True))
+            parts += [terminal.styled(f"\n{title}", "bold")] if title else []
+            parts.append(_sparkline_table(rows, named=True))
+    return parts
 
 
 def _sparkline_table(rows: list[tuple[Chart, Line]], named: bool) -> Any:
@@ -267,7 +362,7 @@ def _sparkline_table(rows: list[tuple[Chart, Line]], named: bool) -> Any:
     labels = [_label_cells(chart, line, named) for chart, line in rows]
     curves = [_drawn_values(chart, line) for chart, line in rows]
     numbers = [
-        {head: terminal.styled(_format_number(value)) for head, value in _summary(y).items()}
+        {head: terminal.styled(terminal.value_text(v)) for head, v in _summary(y).items()}
         for y in curves
     ]
     shown = list(numbers[0])
@@ -313,7 +408,8 @@ def _summary(values: Numbers) -> dict[str, float | None]:
     finite = values[np.isfinite(values)]
     if not len(finite):
         return dict.fromkeys(("first", "last", "min", "max"))
-    return {"first": finite[0], "last": finite[-1], "min": finite.min(), "max": finite.max()}
+    found = {"first": finite[0], "last": finite[-1], "min": finite.min(), "max": finite.max()}
+    return {head: float(value) for head, value in found.items()}
 
 
 GROUP = "Look"

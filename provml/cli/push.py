@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import click
 
 from provml.cli import _terminal as terminal
+from provml.cli._choice import choose_run
 from provml.cli._options import examples, store_option
-from provml.journal.store import find_run
 
 
 @click.command("push", epilog=examples("provml push latest --to http://localhost:7878/store"))
@@ -60,7 +60,7 @@ def push_command(
     if graph is not None and len(runs) > 1:
         raise click.UsageError(f"--graph works only with a single run, but you named {len(runs)}")
     endpoint = Endpoint(url)
-    journals = [Journal(find_run(run, store)) for run in runs]
+    journals = [Journal(choose_run(run, store)) for run in runs]
     for number, journal in enumerate(journals, 1):
         name = bundle_iri(journal) if graph is None else validate_graph_name(graph)
         label = f"{journal.folder.name} ({number} of {len(journals)})"

@@ -15,9 +15,9 @@ import click
 
 from provml.base.sinks import open_sink
 from provml.cli import _terminal as terminal
-from provml.cli._options import examples, store_option
+from provml.cli._choice import choose_run
+from provml.cli._options import exact_option, examples, store_option
 from provml.errors import ProvMLError, QueryError
-from provml.journal.store import find_run
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -86,6 +86,7 @@ _LARGEST_QUERY: Final = 2**22
 @click.option(
     "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Stop the query after this time."
 )
+@exact_option
 @store_option
 def query_command(
     runs_and_query: Sequence[str],
@@ -129,7 +130,8 @@ def query_command(
         return
     from provml.sparql import load_runs
 
-    with load_runs(runs or None, store, detail, terminal.echo_note, not in_memory) as loaded:
+    folders = [choose_run(run, store) for run in runs]
+    with load_runs(folders or None, store, detail, terminal.echo_note, not in_memory) as loaded:
         answer = loaded.query(text, **parameters)
         _write_answer(answer, format_name, output)
 
@@ -143,7 +145,7 @@ def _ask_endpoint(
     from provml.sparql.remote import Endpoint, ask_endpoint
 
     endpoint = Endpoint(url)
-    journals = [Journal(find_run(run, store)) for run in runs]
+    journals = [Journal(choose_run(run, store)) for run in runs]
     prefixes = {"run": run_prefixes(journals[0])["run"]} if len(journals) == 1 else {}
     graphs = [bundle_iri(journal) for journal in journals]
     return ask_endpoint(endpoint, text, parameters, prefixes, graphs)
@@ -329,7 +331,7 @@ def _show_bindings(answer: SparqlAnswer) -> None:
         rows.append(cells)
     names = [terminal.printable(name) for name in answer.variables]
     right = [name for name, is_number in zip(names, numbers, strict=True) if is_number]
-    terminal.show(terminal.table(names, rows, right, [n for n in names if n not in right]))
+    terminal.show_wide_table(names, rows, right)
     if more:
         terminal.echo_note(
             f"{more:,} more rows are not shown: use -o FILE or --format csv to write all rows"
@@ -356,7 +358,7 @@ def _format_term(term: Any, prefixes: dict[str, str]) -> tuple[str, bool]:
     if isinstance(value, bool):
         return str(value).lower(), False
     if isinstance(value, float):
-        return repr(value), True
+        return terminal.value_text(value), True
     if isinstance(value, int):
         return term.value, True
     return term.value if hasattr(term, "value") else str(term), False

@@ -11,11 +11,11 @@ from pathlib import Path
 import click
 
 from provml.cli import _terminal as terminal
+from provml.cli._choice import choose_runs
 from provml.cli._options import FormatName, examples, store_option
 from provml.errors import ProvMLError
 from provml.journal.reader import Journal
 from provml.journal.recovery import recover
-from provml.journal.store import find_runs
 
 _DEFAULT_FORMATS = ("provjson",)
 
@@ -58,7 +58,7 @@ def recover_command(
     """
     failed = False
     for name in names:
-        folders, is_store = find_runs(name, store)
+        folders, is_store = choose_runs(name, store)
         if not is_store:
             for line in _recover_run(folders[0], format_name, force):
                 click.echo(terminal.printable(line))

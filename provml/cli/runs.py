@@ -17,7 +17,7 @@ import click
 
 from provml.base.settings import default_store
 from provml.cli import _terminal as terminal
-from provml.cli._options import examples, json_option, store_option
+from provml.cli._options import exact_option, examples, json_option, store_option
 from provml.errors import StoreError
 from provml.journal import layout
 from provml.journal.journal_folder import list_writer_files
@@ -34,6 +34,7 @@ _DEEPEST = 20
 _STATUS_PLACE, _DROPPED_PLACE = 2, 6
 _GAP = 2
 _NARROWEST_HEADING = 8
+_NARROWEST_EXPERIMENT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class ListedRun:
 @click.option(
     "--limit", metavar="N", type=click.IntRange(min=0), help="List only the first N runs."
 )
+@exact_option
 @json_option
 @store_option
 def runs_command(
@@ -414,6 +416,7 @@ def _show_runs(runs: Sequence[ListedRun], show: Sequence[str], as_tree: bool) ->
             right=("duration", "samples", "dropped", *numeric),
             cut=["experiment"] if show else ["experiment", "started"],
             drop=["duration", "samples", "started", "experiment"],
+            readable=_NARROWEST_EXPERIMENT,
         )
     )
     if any(line.run is None for line in lines):

@@ -1,49 +1,45 @@
 """``provml show``: shows an overview of a run.
 
-Imports `journal`; imports `_overview` and `model` only when the command runs.
+Imports `journal`; imports the tables and `model` only when the command runs.
 """
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from provml.base.file_events import FILES_LEFT_OUT, FILES_WATCHED
-from provml.base.store_files import store_root
 from provml.cli import _terminal as terminal
+from provml.cli._choice import choose_run
 from provml.cli._follow import follow_option, redraw_until_end
-from provml.cli._options import examples, json_option, run_argument, store_option
+from provml.cli._options import exact_option, examples, json_option, run_argument, store_option
 from provml.errors import StoreError
-from provml.journal.description import RunReference, read_reference
-from provml.journal.kept_copies import copy_path, open_copy, printable_line
-from provml.journal.reader import is_run_folder
-from provml.journal.store import find_run
+from provml.journal.kept_copies import (
+    OUTPUT_NAMES,
+    copy_path,
+    find_unfinished_logs,
+    open_copy,
+    printable_line,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.text import Text
 
     from provml.cli._overview import Overview
     from provml.journal.reader import Journal
-    from provml.model.resources import ResourceUse
+    from provml.journal.status import RunState
 
-_LONGEST_NUMBER = 24
-_SHORT_DIGEST = 12
-_MOST_FILES = 30
+_LIVE_SECTIONS = ("", "series")
 
 
 @click.command(
     "show",
     epilog=examples(
-        "provml show latest", "provml show latest --resources", "provml show latest --copy stderr"
+        "provml show latest", "provml show latest --resources", "provml show latest --output"
     ),
 )
 @run_argument
@@ -51,17 +47,24 @@ _MOST_FILES = 30
     "--resources", is_flag=True, help="Show the run's resource use instead of the overview."
 )
 @click.option(
+    "--output",
+    "only_output",
+    is_flag=True,
+    help="Print what the command of the run printed, instead of the overview.",
+)
+@click.option(
     "--copy",
     metavar="NAME",
-    help="Print the copy of NAME that the run kept, such as stdout or stderr, instead of the "
-    "overview.",
+    help="Print the copy of NAME that the run kept, such as config.yaml, instead of the overview.",
 )
 @follow_option
+@exact_option
 @json_option
 @store_option
 def show_command(
     run: str,
     resources: bool,
+    only_output: bool,
     copy: str | None,
     follow: bool,
     as_json: bool,
@@ -71,404 +74,167 @@ def show_command(
 
     Prints the run's status, parameters, child runs, series, data, models, code, last events and
     documents. If the run failed, also prints the end of its error output. Numbers are rounded to
-    six digits.
+    six digits, unless you add --exact.
+
+    --output prints to standard output what the command printed to it, and likewise for standard
+    error. provml run keeps the output, unless you turn that off.
 
     With --json, all values are exact. Integers beyond 2**53, decimals, NaN, INF and -INF are
     strings. Times are xsd:dateTime with nanoseconds, and bytes are base64.
     """
-    from provml.cli._overview import read_overview
+    from provml.cli._overview_reading import read_overview
+    from provml.cli._overview_tables import build_sections
     from provml.journal.reader import Journal
 
-    folder = find_run(run, store)
+    folder = choose_run(run, store)
     if follow:
-        if copy is not None or as_json:
-            raise click.UsageError("--follow can't be combined with --copy or --json")
-        redraw_until_end([folder], partial(_show_now, folder, resources))
+        if copy is not None or only_output or as_json:
+            raise click.UsageError("--follow can't be combined with --copy, --output or --json")
+        redraw_until_end([folder], _LiveResources(folder) if resources else _LiveOverview(folder))
         return
     journal = Journal(folder)
     if resources:
         _show_resources(journal, as_json)
         return
     found = read_overview(journal)
-    if copy is not None:
+    if only_output:
+        _print_output(found)
+    elif copy is not None:
         _print_copy(found, copy)
     elif as_json:
         terminal.echo_json(found.to_dict())
     else:
-        terminal.show(*_overview_sections(found))
+        terminal.show(*build_sections(found))
 
 
-def _show_now(folder: Path, resources: bool) -> None:
-    from provml.cli._overview import read_overview
-    from provml.journal.reader import Journal
+class _LiveOverview:
+    """The overview of a run that is being recorded."""
 
-    journal = Journal(folder)
-    if resources:
-        _show_resources(journal, as_json=False)
-    else:
-        terminal.show(*_overview_sections(read_overview(journal)))
+    def __init__(self, folder: Path) -> None:
+        from provml.cli._overview_reading import FollowedOverview
+
+        self._folder = folder
+        self._overview = FollowedOverview(folder)
+
+    def read_new(self) -> bool:
+        """Read what was added to the run. Return whether anything was."""
+        return self._overview.read_new()
+
+    def build(self, states: Sequence[RunState]) -> list[RenderableType]:
+        """Return the sections of the overview. Those that grow come first."""
+        from provml.cli._overview_tables import build_sections
+
+        return build_sections(self._overview.build(states[0]), _LIVE_SECTIONS)
+
+    def show_end(self) -> None:
+        """Print the overview of the run, which has ended."""
+        from provml.cli._overview_reading import read_overview
+        from provml.cli._overview_tables import build_sections
+        from provml.journal.reader import Journal
+
+        terminal.show(*build_sections(read_overview(Journal(self._folder))))
+
+    def close(self) -> None:
+        """Close all files."""
+        self._overview.close()
 
 
-def _print_copy(found: Overview, name: str) -> None:
-    """Print a copy to standard output: exactly in a pipe, and with escapes on a terminal."""
-    kept = {
+class _LiveResources:
+    """The resource use of a run that is being recorded."""
+
+    def __init__(self, folder: Path) -> None:
+        from provml.model.followed_run import FollowedRun
+        from provml.model.resources import ResourceSummary
+
+        self._run = FollowedRun(folder)
+        self._summary = ResourceSummary()
+
+    def read_new(self) -> bool:
+        """Read what was added to the run. Return whether anything was."""
+        is_changed = False
+        for part in self._run.read_new():
+            is_changed = True
+            for record in part.records:
+                self._summary.add_record(record)
+            for block in part.blocks:
+                self._summary.add_block(block)
+        return is_changed
+
+    def build(self, states: Sequence[RunState]) -> list[RenderableType]:
+        """Return the table of the resources."""
+        from provml.cli._resource_tables import build_resource_tables
+
+        return build_resource_tables(self._summary.build(self._run.table))
+
+    def show_end(self) -> None:
+        """Print the resource use of the run, which has ended."""
+        terminal.show(*self.build(()))
+
+    def close(self) -> None:
+        """Close all files."""
+        self._run.close()
+
+
+def _print_output(found: Overview) -> None:
+    """Print the kept output of the run's command, each stream to the stream of the same name.
+
+    Also prints what a command that is still running, or was killed, has printed so far.
+    """
+    copies = _find_copies(found)
+    logs: dict[str, list[Path]] = {name: [copies[name]] for name in OUTPUT_NAMES if name in copies}
+    for name, paths in find_unfinished_logs(found.folder):
+        if name in OUTPUT_NAMES and (name not in logs or found.state.status == "running"):
+            logs[name] = paths
+    if not logs:
+        raise StoreError(
+            f"run {found.description['id']} kept no output: only `provml run` keeps the output of "
+            "a command, unless that is turned off"
+        )
+    for name, paths in sorted(logs.items(), reverse=True):
+        for path in paths:
+            _print_file(found.folder, path, sys.stderr if name == "stderr" else sys.stdout)
+
+
+def _find_copies(found: Overview) -> dict[str, Path]:
+    """Return the paths of the copies that the run kept, by name."""
+    return {
         content.name: path
         for content in (*found.code, *found.contents)
         if (path := copy_path(found.folder, content.facts)) is not None
     }
+
+
+def _print_copy(found: Overview, name: str) -> None:
+    kept = _find_copies(found)
     if name not in kept:
         names = ", ".join(map(repr, kept)) or "none"
         raise StoreError(
             f"run {found.description['id']} kept no copy named {name!r}; it has: {names}"
         )
-    with open_copy(found.folder, kept[name]) as file:
-        if terminal.on_terminal():
+    _print_file(found.folder, kept[name], sys.stdout)
+
+
+def _print_file(run_folder: Path, path: Path, stream: TextIO) -> None:
+    """Print a kept file to a stream: exactly in a pipe, and with escapes on a terminal."""
+    with open_copy(run_folder, path) as file:
+        if stream.isatty():
             for line in file:
-                click.echo(printable_line(line.rstrip(b"\r\n").decode("utf-8", "replace")))
+                shown = printable_line(line.rstrip(b"\r\n").decode("utf-8", "replace"))
+                click.echo(shown, file=stream)
         else:
-            shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
-
-
-def _overview_sections(found: Overview) -> list[RenderableType]:
-    from provml.cli._children import build_section
-
-    sections: list[tuple[str, RenderableType | None]] = [
-        ("", _describe_run(found)),
-        (_output_title(found), _output_section(found)),
-        ("parameters", _settings_section(found.params)),
-        ("tags", _settings_section(found.tags)),
-        ("metadata", _settings_section(found.metadata)),
-        ("series", _series_section(found)),
-        ("system readings (--resources shows all of them)", _readings_section(found)),
-        ("summaries of the readings", _settings_section(found.reading_summaries)),
-        ("datasets, inputs, artifacts, models", _contents_section(found)),
-        ("files of the command", _files_section(found)),
-        (_code_title(found), _code_section(found)),
-        (_events_title(found), _events_section(found)),
-        ("spans", _spans_section(found)),
-        ("records that can't be read", _damage_section(found.damage)),
-        ("documents", _documents_section(found)),
-    ]
-    parts: list[RenderableType] = []
-    for title, body in sections:
-        if title == "series" and found.children.count:
-            heading = f"\nchildren ({found.children.count:,})"
-            parts.append(terminal.styled(heading, "bold"))
-            parts += build_section(found.children, str(found.description["id"]), found.tags)
-        if body is not None:
-            parts += [terminal.styled(f"\n{title}", "bold")] if title else []
-            parts.append(body)
-    return parts
-
-
-def _describe_run(found: Overview) -> RenderableType:
-    description, state = found.description, found.state
-    length_s = terminal.duration_s(state.started_ns, state.ended_ns)
-    rows = [
-        ("run", terminal.cell(description["id"], "bold")),
-        ("experiment", terminal.cell(description["experiment"])),
-    ]
-    labels = {"project": "project", "owner": "owner", "external_id": "external id"}
-    labels |= {"framework": "framework", "task": "task"}
-    rows += [
-        (name, terminal.cell(description[k])) for k, name in labels.items() if description.get(k)
-    ]
-    parent = read_reference(description.get("parent"))
-    if parent is not None:
-        rows.append(("parent", _describe_parent(found.folder, parent)))
-    if found.command:
-        rows.append(("command", terminal.cell(shlex.join(found.command))))
-    rows += _describe_code(found)
-    rows.append(("status", terminal.styled(state.status, terminal.STYLES[state.status])))
-    if state.reason is not None:
-        rows.append(("reason", terminal.cell(state.reason)))
-    if state.exception is not None:
-        kind = str(state.exception.get("type")).removeprefix("builtins.")
-        message = state.exception.get("message")
-        rows.append(("exception", terminal.cell(f"{kind}: {message}", "red")))
-    rows.append(("started", terminal.styled(terminal.local_text(state.started_ns))))
-    if state.ended_ns is not None:
-        ended = f"{terminal.local_text(state.ended_ns)}, after {terminal.format_duration(length_s)}"
-        rows.append(("ended", terminal.styled(ended)))
-    if state.dropped_samples or state.dropped_events:
-        lost = f"{state.dropped_samples:,} samples, {state.dropped_events:,} events"
-        rows.append(("dropped", terminal.styled(lost, "red")))
-    if found.unsummarised and state.status != "running":
-        lost = f"the values for {found.unsummarised:,} missing summaries"
-        rows.append(("not summarised", terminal.styled(lost, "red")))
-    rows.append(("folder", terminal.styled(terminal.printable(found.folder))))
-    return terminal.pairs_table(rows)
-
-
-def _describe_code(found: Overview) -> Iterator[tuple[str, Text]]:
-    """Yield the rows about the script and the git commit."""
-    path, digest = found.script.get("path"), found.script.get("sha256")
-    if isinstance(path, str):
-        own = f", sha256 {digest[:_SHORT_DIGEST]}" if isinstance(digest, str) else ""
-        yield "script", terminal.cell(f"{path}{own}")
-    commit, branch = found.git.get("commit"), found.git.get("branch")
-    if isinstance(commit, str):
-        own = f" on {branch}" if isinstance(branch, str) else ""
-        changes = ", with uncommitted changes" if found.git.get("dirty") else ""
-        yield "commit", terminal.cell(f"{commit[:_SHORT_DIGEST]}{own}{changes}")
-
-
-def _output_title(found: Overview) -> str:
-    if found.output is None:
-        return "traceback"
-    return f"end of {found.output} (--copy {found.output} shows all of it)"
-
-
-def _output_section(found: Overview) -> RenderableType | None:
-    if not found.output_lines:
-        return None
-    lines = [f"  {terminal.printable(line)}" for line in found.output_lines]
-    return terminal.styled("\n".join(lines))
-
-
-def _describe_parent(folder: Path, parent: RunReference) -> Text:
-    """Return the parent's name, and a note if the parent is not in the run's store."""
-    text = terminal.cell(parent.name)
-    own = None if parent.folder is None else store_root(folder) / parent.folder
-    if own is None or not is_run_folder(own):
-        text.append("  not found in this store", "yellow")
-    return text
-
-
-def _settings_section(values: dict[str, Any]) -> RenderableType | None:
-    if not values:
-        return None
-    return terminal.pairs_table(
-        [(terminal.printable(k), terminal.cell(terminal.value_text(v))) for k, v in values.items()]
-    )
-
-
-def _readings_section(found: Overview) -> RenderableType | None:
-    """Build a table with the number of system readings from each collector."""
-    rows: list[tuple[str, Text]] = []
-    for kind in found.collectors:
-        own = [series for series in found.series if series.kind == kind]
-        names = len({series.name for series in own})
-        count = sum(series.count for series in own)
-        rows.append(
-            (terminal.printable(kind), terminal.styled(f"{names:,} values, {count:,} readings"))
-        )
-    return terminal.pairs_table(rows) if rows else None
-
-
-def _series_section(found: Overview) -> RenderableType | None:
-    shown = [series for series in found.series if series.kind not in found.collectors]
-    if not shown:
-        return None
-    numbers = ("count", "last", "min", "max")
-    ranked = any(series.rank is not None for series in shown)
-    targeted = any(series.of is not None for series in shown)
-    columns = ["  name", "context", *(["of"] if targeted else [])]
-    columns += [*(["rank"] if ranked else []), *numbers, "unit"]
-    rows: list[list[Text]] = []
-    for series in shown:
-        cells = [f"  {terminal.printable(series.name)}", _format_context(series.context)]
-        if targeted:
-            cells.append("-" if series.of is None else terminal.printable(" ".join(series.of)))
-        cells += [terminal.value_text(series.rank)] if ranked else []
-        cells.append(f"{series.count:,}")
-        for value in (series.last, series.minimum, series.maximum):
-            cells.append(terminal.shortened(terminal.value_text(value), _LONGEST_NUMBER))
-        cells.append(terminal.printable(", ".join(series.units)))
-        rows.append([terminal.styled(cell) for cell in cells])
-    cut = ("  name", "context", *(["of"] if targeted else []), "max", "min", "last")
-    return terminal.table(columns, rows, right=("rank", *numbers), cut=cut)
-
-
-def _format_context(context: tuple[str, ...] | None) -> str:
-    return "-" if context is None else terminal.printable(" > ".join(context))
-
-
-def _contents_section(found: Overview) -> RenderableType | None:
-    if not found.contents:
-        return None
-    rows: list[list[Text]] = []
-    for content in found.contents:
-        facts = content.facts
-        digest, size, copy = facts.get("sha256"), facts.get("size"), facts.get("copy")
-        versions = f" ({content.versions} versions)" if content.versions > 1 else ""
-        cells = [
-            terminal.cell(f"  {content.name}{versions}"),
-            terminal.cell(content.kind + (f" ({content.role})" if content.role else "")),
-            terminal.cell(", ".join(map(_format_context, content.contexts))),
-            terminal.styled(terminal.size_text(size) if isinstance(size, int) else "-"),
-            terminal.cell(digest[:_SHORT_DIGEST] if isinstance(digest, str) else "-"),
-            terminal.styled("kept" if isinstance(copy, str) else "-"),
-        ]
-        rows.append(cells)
-    columns = ("  name", "kind", "context", "size", "sha256", "copy")
-    return terminal.table(columns, rows, right=("size",), cut=("  name", "context"))
-
-
-def _files_section(found: Overview) -> RenderableType | None:
-    """Build a table that says how files were found, and how many files the rules left out."""
-    watched, left_out = found.files.get(FILES_WATCHED, {}), found.files.get(FILES_LEFT_OUT, {})
-    rows: list[tuple[str, Text]] = []
-    if isinstance(watched.get("method"), str):
-        reason = watched.get("reason")
-        own = f", because {reason}" if isinstance(reason, str) else ""
-        rows.append(("found by", terminal.cell(f"{watched['method']}{own}")))
-    unseen = watched.get("not_seen")
-    if isinstance(unseen, list):
-        rows += [("not seen", terminal.cell(str(text))) for text in unseen]
-    rows += [
-        ("left out", terminal.cell(f"{count:,} ({reason})"))
-        for reason, count in left_out.items()
-        if isinstance(count, int)
-    ]
-    return terminal.pairs_table(rows) if rows else None
-
-
-def _code_title(found: Overview) -> str:
-    count = len(found.code)
-    shown = "" if count <= _MOST_FILES else f" (the first {_MOST_FILES} of {count:,})"
-    return f"code and configuration{shown}"
-
-
-def _code_section(found: Overview) -> RenderableType | None:
-    if not found.code:
-        return None
-    rows: list[list[Text]] = []
-    for file in found.code[:_MOST_FILES]:
-        digest, size, copy = (file.facts.get(key) for key in ("sha256", "size", "copy"))
-        versions = f" ({file.versions} versions)" if file.versions > 1 else ""
-        rows.append(
-            [
-                terminal.cell(f"  {file.name}{versions}"),
-                terminal.cell(file.role or "-"),
-                terminal.styled(terminal.size_text(size) if isinstance(size, int) else "-"),
-                terminal.cell(digest[:_SHORT_DIGEST] if isinstance(digest, str) else "-"),
-                terminal.styled("kept" if isinstance(copy, str) else "-"),
-            ]
-        )
-    columns = ("  name", "role", "size", "sha256", "copy")
-    return terminal.table(columns, rows, right=("size",), cut=("  name",))
-
-
-def _events_title(found: Overview) -> str:
-    shown = len(found.last_events)
-    return "events" if shown == found.events else f"events (the last {shown} of {found.events:,})"
-
-
-def _events_section(found: Overview) -> RenderableType | None:
-    if not found.events:
-        return None
-    rows = [
-        [
-            terminal.styled(f"  {terminal.local_text(event.time_ns)}"),
-            terminal.cell(event.name),
-            terminal.cell("-" if event.source is None else event.source),
-            terminal.styled(_format_context(event.context)),
-            terminal.styled(terminal.value_text(event.step)),
-        ]
-        for event in found.last_events
-    ]
-    columns = ("  time", "name", "source", "context", "step")
-    return terminal.table(columns, rows, right=("step",), cut=("name", "source", "context"))
-
-
-def _spans_section(found: Overview) -> RenderableType | None:
-    if not found.last_spans:
-        return None
-    rows = [
-        [
-            terminal.styled(f"  {terminal.local_text(span.started.time_ns)}"),
-            terminal.cell(span.name),
-            terminal.cell("-" if span.source is None else span.source),
-            terminal.styled(terminal.format_duration(span.duration_s)),
-        ]
-        for span in found.last_spans
-    ]
-    columns = ("  start", "name", "source", "duration")
-    return terminal.table(columns, rows, right=("duration",), cut=("name", "source"))
-
-
-def _damage_section(damage: dict[str, int]) -> RenderableType | None:
-    rows = [(reason, terminal.styled(f"{count:,}", "red")) for reason, count in damage.items()]
-    return terminal.pairs_table(rows) if rows else None
-
-
-def _documents_section(found: Overview) -> RenderableType | None:
-    if not found.documents:
-        return terminal.styled("  none yet: run provml export to write one", "dim")
-    rows: list[tuple[str, Text]] = []
-    for name, document in found.documents.items():
-        line = terminal.styled(terminal.size_text(document.size))
-        if document.out_of_date:
-            line.append("  out of date: run provml export to write it again", "yellow")
-        rows.append((terminal.printable(name), line))
-    return terminal.pairs_table(rows)
+            shutil.copyfileobj(file, stream.buffer)
+            stream.buffer.flush()
 
 
 def _show_resources(journal: Journal, as_json: bool) -> None:
+    from provml.cli._resource_tables import build_resource_tables, resource_to_json
     from provml.model.resources import resource_use
 
     found = resource_use(journal)
     if as_json:
-        terminal.echo_json([_resource_to_json(use) for use in found])
-    elif found:
-        terminal.show(*_resources_tables(found))
+        terminal.echo_json([resource_to_json(use) for use in found])
     else:
-        terminal.show(terminal.styled("the run has no system readings", "dim"))
-
-
-def _resource_to_json(use: ResourceUse) -> dict[str, Any]:
-    content = asdict(use)
-    content["contexts"] = [
-        {"context": None if path is None else list(path), "total": total}
-        for path, total in use.contexts.items()
-    ]
-    plain: dict[str, Any] = terminal.exact(content)
-    return plain
-
-
-def _resources_tables(found: list[ResourceUse]) -> list[RenderableType]:
-    ranked = any(use.rank is not None for use in found)
-    numbers = ("mean", "min", "max", "total", "above")
-    columns = ["  kind", "name", *(["rank"] if ranked else []), *numbers, "unit"]
-    rows: list[list[Text]] = []
-    for use in found:
-        cells = [f"  {terminal.printable(use.kind)}", terminal.printable(use.name)]
-        cells += [terminal.value_text(use.rank)] if ranked else []
-        for value in (use.mean, use.minimum, use.maximum, use.total):
-            cells.append(_format_amount(value, use.unit))
-        cells.append(_format_above(use))
-        cells.append("" if use.unit in (None, "B") else terminal.printable(use.unit))
-        rows.append([terminal.styled(cell) for cell in cells])
-    parts: list[RenderableType] = [
-        terminal.table(columns, rows, right=("rank", *numbers), cut=("name", "  kind"))
-    ]
-    for use in found:
-        if use.name == "energy_joules" and any(path is not None for path in use.contexts):
-            parts.append(terminal.styled("\nenergy by context", "bold"))
-            parts.append(
-                terminal.pairs_table(
-                    [
-                        (_format_context(path), terminal.styled(f"{terminal.value_text(total)} J"))
-                        for path, total in use.contexts.items()
-                    ]
-                )
-            )
-    return parts
-
-
-def _format_amount(value: float | None, unit: str | None) -> str:
-    if value is None:
-        return "-"
-    return terminal.size_text(round(value)) if unit == "B" else terminal.value_text(value)
-
-
-def _format_above(use: ResourceUse) -> str:
-    """Format how long a reading was above its threshold, for example as ``2 m 05 s > 90``."""
-    if use.above_s is None or use.threshold is None:
-        return "-"
-    return f"{terminal.format_duration(use.above_s)} > {terminal.value_text(use.threshold)}"
+        terminal.show(*build_resource_tables(found))
 
 
 GROUP = "Look"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from provml.cli import _terminal as terminal
-from provml.cli._options import examples, json_option, store_option
+from provml.cli._options import exact_option, examples, json_option, store_option
 
 _NUMERIC_TYPES = ("BIGINT", "INTEGER", "DOUBLE", "HUGEINT")
 
@@ -18,6 +18,7 @@ _NUMERIC_TYPES = ("BIGINT", "INTEGER", "DOUBLE", "HUGEINT")
     ),
 )
 @click.argument("query", metavar='"SELECT ..."')
+@exact_option
 @json_option
 @store_option
 def sql_command(query: str, as_json: bool, store: str | None) -> None:
@@ -40,7 +41,7 @@ def sql_command(query: str, as_json: bool, store: str | None) -> None:
         columns = [terminal.printable(name) for name in answer.columns]
         right = [n for n, kind in zip(columns, answer.types, strict=True) if kind in _NUMERIC_TYPES]
         rows = [[terminal.cell(terminal.value_text(cell)) for cell in row] for row in answer.rows]
-        terminal.show(terminal.table(columns, rows, right=right))
+        terminal.show_wide_table(columns, rows, right)
     else:
         click.echo(terminal.tab_line(answer.columns))
         for row in answer.rows:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provml.cli import _terminal as terminal
+from provml.cli._choice import choose_run
 from provml.cli._options import examples, json_option, store_option
 from provml.errors import DocumentError, JournalError, RunNotFoundError
-from provml.journal.store import find_run
 
 if TYPE_CHECKING:
     from provml.validation import Finding, Report
@@ -143,7 +143,7 @@ def _validate_document(
         source: Any = sys.stdin.buffer if name == _STDIN else name
         return validate(source, from_format, name=called, max_bytes=max_bytes, **judges)
     try:
-        folder = find_run(name, store)
+        folder = choose_run(name, store)
     except RunNotFoundError as error:
         raise RunNotFoundError(f"there is no such file or run: {error}") from None
     return validate_run(folder, detail=detail, **judges)

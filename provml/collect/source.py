@@ -139,6 +139,18 @@ def _read_file(path: str) -> bytes:
         return file.read(COPY_LIMIT_BYTES)
 
 
+def find_arguments() -> list[str]:
+    """Return the command-line arguments of the script.
+
+    In a notebook, the list is empty, because the arguments are those of the kernel.
+    """
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    if getattr(shell, "kernel", None) is not None:
+        return []
+    return list(getattr(sys, "argv", [])[1:])
+
+
 def write_notebook_cells(run_folder: Path) -> Facts | None:
     """Write the cells that a notebook or IPython shell has run to a file, and describe the file.
 

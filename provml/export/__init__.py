@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING
 
 from provml.base.sinks import Destination, open_sink
 from provml.errors import ExportError
+from provml.export._document_pictures import draw_document
 from provml.export._registry import Format, find_format, guess_format, load_formats
 from provml.export._run_documents import (
     DOCUMENT_STEM,
@@ -66,6 +67,7 @@ __all__ = [
     "Format",
     "MissingDocuments",
     "document_path",
+    "draw_document",
     "export",
     "export_bundles",
     "find_format",

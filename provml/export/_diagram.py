@@ -6,7 +6,7 @@ node. `_diagram_groups` forms the groups.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Set
+from collections.abc import Hashable, Iterable, Set
 from typing import Any, Final
 
 from provml.charts.curve_columns import curve_data
@@ -20,7 +20,7 @@ from provml.journal.values import Moment
 from provml.model import vocabulary
 from provml.model.block_names import series_name
 from provml.model.mapping import RunMapping
-from provml.model.reading_names import find_reading_kinds, name_reading
+from provml.model.reading_names import READING_KINDS, find_reading_kinds, name_reading
 from provml.model.relations import FORMAL
 from provml.model.setting_order import find_given
 from provml.model.statements import Name, Statement
@@ -67,16 +67,19 @@ class Diagram:
 
     def data(self) -> dict[str, Any]:
         """Return the nodes, edges, groups and curves as plain data for the page's script."""
+        self._find_readings()
         self._share_nodes()
         groups = DiagramGroups(
             self._nodes, self._edges, list(self._relations), len(self._runs), self._given
         )
         groups.build()
-        details = " and ".join(sorted(self._details))
-        under = f"{len(self._nodes):,} nodes, {len(self._edges):,} edges, {details} detail, "
+        under = f"{len(self._nodes):,} nodes, {len(self._edges):,} edges"
+        if self._details:
+            details = " and ".join(sorted(self._details))
+            under += f", {details} detail, {self._samples:,} samples"
         return {
             "title": self.title(),
-            "under": f"{under}{self._samples:,} samples",
+            "under": under,
             "runs": list(self._runs.values()),
             "relations": list(self._relations),
             "nodes": [node.plain() for node in self._nodes],
@@ -99,7 +102,28 @@ class Diagram:
         first = len(self._nodes)
         if mapping.detail == "sample" and mapping.samples > MOST_NODES:
             raise _too_many_nodes(first + mapping.samples)
-        for table in mapping.statements():
+        description = mapping.journal.description
+        label = f"{description['experiment']} / {description['id']}"
+        self._add_statements(mapping.statements(), prefixes, label)
+        self._add_curves(mapping, prefixes)
+
+    def add_document(
+        self, statements: Iterable[Statement], prefixes: dict[str, str], label: str
+    ) -> None:
+        """Add the nodes and edges of a PROV document of any origin.
+
+        Args:
+            label: the title of the page, unless the document describes several runs.
+
+        Raises:
+            ExportError: the page would have more than `MOST_NODES` nodes.
+        """
+        self._add_statements(statements, prefixes, label)
+
+    def _add_statements(
+        self, statements: Iterable[Statement], prefixes: dict[str, str], label: str
+    ) -> None:
+        for table in statements:
             for statement in table.singly():
                 if statement.kind in _KINDS:
                     self._declare(statement, prefixes)
@@ -107,16 +131,10 @@ class Diagram:
                     self._relate(statement, prefixes)
             if len(self._nodes) > MOST_NODES:
                 raise _too_many_nodes(len(self._nodes))
-        self._name_runs(mapping)
-        self._add_curves(mapping, prefixes)
-
-    def _name_runs(self, mapping: RunMapping) -> None:
-        """Label the runs whose names the statements have not told."""
-        description = mapping.journal.description
         if not self._runs:
-            self._runs[""] = {"number": 0, "prefixes": mapping.prefixes()}
+            self._runs[""] = {"number": 0, "prefixes": prefixes}
         for run in self._runs.values():
-            run.setdefault("label", f"{description['experiment']} / {description['id']}")
+            run.setdefault("label", label)
 
     def _run_of(self, prefix: str, prefixes: dict[str, str]) -> int:
         """Return the number of the run that a prefix belongs to, or `SHARED`.
@@ -246,6 +264,14 @@ class Diagram:
             node.curve = len(self._curves)
             self._curves.append(curve_data(curve))
 
+    def _find_readings(self) -> None:
+        """Mark the series of readings that have no curve, such as those of an imported document."""
+        for node in self._nodes:
+            kind = READING_KINDS.get(node.type)
+            series = None if node.series is None else self._nodes[node.series]
+            if kind is not None and series is not None and not series.reading:
+                series.reading, series.label = kind, name_reading(kind, series.label)
+
     # -- shared nodes -------------------------------------------------------------------------
 
     def _share_nodes(self) -> None:
@@ -257,7 +283,11 @@ class Diagram:
         self._find_common_owners()
         first: dict[Hashable, int] = {}
         merged: dict[int, int] = {}
-        for place, node in enumerate(self._nodes):
+        generated = self._relations.get("wasGeneratedBy")
+        made = {start for start, _, relation, *_ in self._edges if relation == generated}
+        # a file keeps the name that its maker gave it
+        for place in sorted(range(len(self._nodes)), key=lambda place: place not in made):
+            node = self._nodes[place]
             attributes = {name: text for name, text, _ in node.attributes if name is not None}
             kind = vocabulary.ELEMENTS[node.kind]
             key = find_shared_key(kind, node.types, node.label, attributes)

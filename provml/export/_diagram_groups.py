@@ -61,6 +61,9 @@ _CARDS: Final = {
 _MOST_ALONE: Final = {"Dataset": 5, "Input": 5, "Artifact": 4, "Model": 3, "Person": 4}
 """How many nodes of each type stand alone. If there are more, they become one card."""
 _ALONE: Final = 2
+_MOST_UNKNOWN: Final = 12
+"""How many nodes of a type stand alone if the type is not one of provml's."""
+_OTHER_TYPES: Final = frozenset({"Event", "Alert", "Sampling", "Span", "Window", "Workload"})
 _MOST_SETTINGS, _FEW_SETTINGS = 16, 8
 _MOST_RESULTS: Final = 10
 _MOST_ROWS: Final = 6
@@ -249,7 +252,8 @@ class DiagramGroups:
         else:
             by_label[""] = members
         for label, own in by_label.items():
-            if len(own) <= _MOST_ALONE.get(kind, _ALONE):
+            known = kind in _PLURALS or kind in _OTHER_TYPES
+            if len(own) <= _MOST_ALONE.get(kind, _ALONE if known and kind else _MOST_UNKNOWN):
                 self._fold(own, inside)
                 continue
             rows = self._content_rows(own, versions=bool(label))

@@ -39,7 +39,7 @@ def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write an interactive HTML page of several runs, each in a frame. Shared nodes appear once.
+    """Write an interactive HTML page of several runs. What the runs share appears once.
 
     Raises the same errors as `write`.
     """
@@ -50,10 +50,13 @@ def _write_html(mappings: Iterable[RunMapping], sink: BinaryIO, view: View) -> N
     kept: set[str] | None = None
     if view.given():
         from provml.graph.build import runs_graph
+        from provml.graph.shared_nodes import share_nodes
         from provml.graph.view import apply_view
 
         mappings = list(mappings)
-        kept = set(apply_view(runs_graph(mappings), view))
+        part = apply_view(share_nodes(runs_graph(mappings)), view)
+        others = (iri for _, node in part.nodes(data=True) for iri, *_ in node.get("aliases", ()))
+        kept = {*part, *others}
     diagram = Diagram(kept)
     for mapping in mappings:
         diagram.add(mapping)

@@ -59,6 +59,7 @@ HAD_PLAN: Final = "hadPlan"
 _TIMES: Final = {"prov:startTime": "start_ns", "prov:endTime": "end_ns", "prov:time": "time_ns"}
 _COLUMNS: Final = (NameColumn, TimeColumn, ValueColumn)
 _SHARED_COLUMNS: Final = 2
+_RELATED_RUN: Final = "provml:RelatedRun"
 
 
 def run_graph(mapping: RunMapping, graph: Graph | None = None) -> Graph:
@@ -73,6 +74,21 @@ def run_graph(mapping: RunMapping, graph: Graph | None = None) -> Graph:
     """
     builder = _GraphBuilder(networkx().MultiDiGraph(bundles={}) if graph is None else graph)
     builder.add(mapping)
+    return builder.graph
+
+
+def document_graph(statements: Iterable[Statement], prefixes: dict[str, str]) -> Graph:
+    """Build the networkx graph of a PROV document of any origin.
+
+    Raises:
+        MissingExtraError: networkx is not installed.
+    """
+    builder = _GraphBuilder(networkx().MultiDiGraph(bundles={}))
+    builder.add_statements(statements, prefixes, "", {"experiment": "", "run": "", "detail": ""})
+    for iri, node in builder.graph.nodes(data=True):
+        if "kind" not in node:  # a relation refers to an element that the document does not declare
+            name = iri.rpartition("/")[2].rpartition("#")[2] or iri
+            node |= {"kind": "entity", "types": (), "bundles": ("",), "name": iri, "label": name}
     return builder.graph
 
 
@@ -108,16 +124,26 @@ class _GraphBuilder:
 
     def add(self, mapping: RunMapping) -> None:
         """Add the nodes and edges of a run to the graph."""
-        self._prefixes = mapping.prefixes()
-        self._bundle = bundle_iri(mapping.journal)
-        self._expanded = []
         description = mapping.journal.description
-        self.graph.graph["bundles"][self._bundle] = {
+        about = {
             "experiment": str(description["experiment"]),
             "run": str(description["id"]),
             "detail": mapping.detail,
         }
-        for statement in mapping.statements():
+        bundle = bundle_iri(mapping.journal)
+        self.add_statements(mapping.statements(), mapping.prefixes(), bundle, about)
+
+    def add_statements(
+        self,
+        statements: Iterable[Statement],
+        prefixes: dict[str, str],
+        bundle: str,
+        about: dict[str, str],
+    ) -> None:
+        """Add the nodes and edges of a bundle to the graph. ``about`` describes the bundle."""
+        self._prefixes, self._bundle, self._expanded = prefixes, bundle, []
+        self.graph.graph["bundles"][bundle] = about
+        for statement in statements:
             if statement.id is not None:
                 self._add_nodes(statement)
             else:
@@ -145,7 +171,8 @@ class _GraphBuilder:
             known = self.graph.nodes.get(iri)
             if known:  # another run, or an edge, has already added this node
                 node["bundles"] = known["bundles"] + node["bundles"]
-                node |= {key: value for key, value in known.items() if key != "bundles"}
+                if _RELATED_RUN not in known["types"]:  # else this is the run itself
+                    node |= {key: value for key, value in known.items() if key != "bundles"}
             self.graph.add_node(iri, **node)
             return
         assert statement.id is not None

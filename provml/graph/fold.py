@@ -26,11 +26,13 @@ class _FoldRule(NamedTuple):
         plural: the plural name of the type.
         most: the maximum size of a group that is left unfolded.
         by_label: whether the nodes of a group must also have the same label.
+        of_run: whether the nodes of a run form one group, whatever their contexts.
     """
 
     plural: str
     most: int
     by_label: bool = False
+    of_run: bool = False
 
 
 READINGS: Final = (
@@ -40,18 +42,25 @@ READINGS: Final = (
     "provml:EnergyReading",
     "provml:Reading",
 )
+READING_GROUP: Final = "provml:ReadingSummary"
+READINGS_PLURAL: Final = "readings"
+MACHINE_GROUP: Final = "provml:Host"
+_MACHINE: Final = frozenset(
+    {"provml:Host", "provml:Environment", "provml:Device", "provml:Settings"}
+)
 _RULES: Final = {
     "provml:Step": _FoldRule("steps", 1),
     "provml:Epoch": _FoldRule("epochs", 1),
     "provml:Parameter": _FoldRule("parameters", 3),
-    "provml:ReadingSummary": _FoldRule("reading summaries", 3),
+    READING_GROUP: _FoldRule(READINGS_PLURAL, 0, of_run=True),
+    MACHINE_GROUP: _FoldRule("machine", 1, of_run=True),
+    "prov:SoftwareAgent": _FoldRule("software", 2, of_run=True),
+    "provml:SourceCode": _FoldRule("source files", 3, of_run=True),
     "provml:Series": _FoldRule("series", 2),
     "provml:Metric": _FoldRule("samples", 1, by_label=True),
     "provml:Sample": _FoldRule("samples", 1, by_label=True),
     **dict.fromkeys(READINGS, _FoldRule("readings", 1)),
     "provml:Sampling": _FoldRule("samplings", 1),
-    "provml:Settings": _FoldRule("settings", 2),
-    "provml:Device": _FoldRule("devices", 4),
     "provml:SamplesFile": _FoldRule("samples files", 2),
     "provml:Event": _FoldRule("events", 2),
     "provml:RelatedRun": _FoldRule("child runs", 4),
@@ -94,10 +103,13 @@ def find_groups(graph: Graph, apart: Collection[str] = ()) -> list[Group]:
     places = _PlaceFinder(graph)
     found: dict[tuple[str, str | None, str], list[str]] = defaultdict(list)
     for key, node in graph.nodes(data=True):
-        kind = next((kind for kind in node["types"] if kind in _RULES), None)
+        kind = find_group_type(node)
         if kind is not None and key not in apart:
-            label = node["label"] if _RULES[kind].by_label else ""
-            found[kind, places.of(key), label].append(key)
+            rule = _RULES[kind]
+            label = node["label"] if rule.by_label else ""
+            shared = len(node["bundles"]) > 1
+            place = None if shared else places.run_of(key) if rule.of_run else places.of(key)
+            found[kind, place, label].append(key)
     made: list[Group] = []
     for (kind, place, label), members in found.items():
         rule = _RULES[kind]
@@ -105,6 +117,19 @@ def find_groups(graph: Graph, apart: Collection[str] = ()) -> list[Group]:
             key = f"{GROUP}{len(made)}/{encode_name(rule.plural)}/{encode_name(label)}"
             made.append(Group(key, kind, rule.plural, place, tuple(members)))
     return made
+
+
+def find_group_type(node: dict[str, Any]) -> str | None:
+    """Return the type of the group that a node can become part of, or None.
+
+    Series of readings and summaries of readings are of one type. So are hosts, environments,
+    devices and the settings of collectors, which together describe the machine.
+    """
+    if "reading" in node:
+        return READING_GROUP
+    if _MACHINE.intersection(node["types"]):
+        return MACHINE_GROUP
+    return next((kind for kind in node["types"] if kind in _RULES), None)
 
 
 def fold_graph(graph: Graph, found: Iterable[Group]) -> Graph:
@@ -151,7 +176,9 @@ def fold_graph(graph: Graph, found: Iterable[Group]) -> Graph:
 def _group_node(graph: Graph, group: Group) -> dict[str, Any]:
     members = [_member_attributes(graph, key) for key in group.members]
     label = f"{len(members)} {group.plural}"
-    if _RULES[group.type].by_label:
+    if _RULES[group.type].of_run:
+        label = group.plural
+    elif _RULES[group.type].by_label:
         label = f"{members[0]['label']}: {label}"
     elif group.place is not None:
         label = f"{label} of {graph.nodes[group.place]['label']}"
@@ -179,10 +206,10 @@ def _member_attributes(graph: Graph, key: str) -> dict[str, Any]:
 
 
 class _PlaceFinder:
-    """Finds the context or run that made or used a node, and caches the results."""
+    """Finds the context or run that made, used or involved a node, and caches the results."""
 
     _KINDS: Final = frozenset({"provml:Context", "provml:Run"})
-    _RELATIONS: Final = ("wasGeneratedBy", "wasInformedBy")
+    _RELATIONS: Final = ("wasGeneratedBy", "wasInformedBy", "actedOnBehalfOf")
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
@@ -195,12 +222,22 @@ class _PlaceFinder:
             self._known[key] = self._find(key)
         return self._known[key]
 
+    def run_of(self, key: str) -> str | None:
+        """Return the key of the run that made or used a node, directly or in a context, or None."""
+        place, seen = self.of(key), set()
+        while place is not None and place not in seen:
+            if "provml:Run" in self._graph.nodes[place]["types"]:
+                return place
+            seen.add(place)
+            place = self.of(place)
+        return None
+
     def _find(self, key: str) -> str | None:
         for _, goal, edge in self._graph.out_edges(key, data=True):
             if edge["relation"] in self._RELATIONS:
                 return self._nearest(goal)
         for source, _, edge in self._graph.in_edges(key, data=True):
-            if edge["relation"] == "used":
+            if edge["relation"] in ("used", "wasAssociatedWith"):
                 return self._nearest(source)
         return None
 

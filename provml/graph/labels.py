@@ -1,17 +1,16 @@
-"""Builds the text in the nodes of a picture: a title with a few facts, or a table."""
+"""Builds the text in the nodes of a picture: a title with a few facts."""
 
 from __future__ import annotations
 
 import json
 import re
 import textwrap
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.base.clock import iso_text
 from provml.base.text import HIDDEN_CATEGORIES, printable, size_text
+from provml.graph.shared_nodes import find_other_labels
 from provml.model.names import tag_of_attribute
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 Node = dict[str, Any]
 
 _TITLE_WIDTH: Final = 26
-_HEAD_WIDTH: Final = 40
 _NAME_LINES: Final = 3
 _VALUE_WIDTH: Final = 32
 _MOST_ROWS: Final = 16
@@ -34,25 +32,6 @@ _ENTITIES: Final = str.maketrans(
 
 ``]`` is escaped because Graphviz reports a syntax error for a label that starts with ``]``.
 """
-
-
-@dataclass(slots=True)
-class LabelTable:
-    """The table in a folded node, with one row for each of the similar nodes.
-
-    Attributes:
-        title: the lines of the title.
-        heads: the headings of the columns.
-        align: the alignment of each column: ``LEFT``, ``RIGHT`` or ``CENTER``.
-        rows: the cells of each row. A cell is text, a list of lines, or a tuple of numbers to plot.
-        left_out: the number of rows that were left out in the middle.
-    """
-
-    title: list[str]
-    heads: tuple[str, ...]
-    align: tuple[str, ...]
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
-    left_out: int = 0
 
 
 def escape_invisible(text: str) -> str:
@@ -133,26 +112,31 @@ def node_texts(graph: Graph, key: str, node: Node) -> tuple[list[str], list[str]
     """Return the text in a node: the lines of its title, and the lines below the title."""
     del key
     if "members" in node:
-        return _step_group_texts(graph, node)
+        own_texts = GROUP_TEXTS.get(node["plural"])
+        return own_texts(node) if own_texts else _step_group_texts(graph, node)
     own = next((kind for kind in node["types"] if kind in _FACTS), "")
     title, facts = node["label"], _FACTS.get(own, _content_facts)(node)
     if own in ("provml:Step", "provml:Epoch"):
         title, facts = _step_texts(node)
-    if "provml:SamplesFile" in node["types"]:  # the title contains the long name of a writer
-        title = f"{title[:4]}…{title[-14:]}" if len(title) > _TITLE_WIDTH else title
+    if "provml:SamplesFile" in node["types"]:  # the label contains the long name of a process
+        return ["samples file"], [fact for fact in facts[:1] if fact]
+    if "provml:Results" in node["types"]:
+        return ["results"], [fact for fact in facts if fact]
     first = ", ".join(text for text in (_kind_words(node), *facts[:1]) if text)
-    return wrap_name(title), [line for line in (first, *facts[1:]) if line]
+    others = find_other_labels(node)
+    also = shorten(f"also {', '.join(others)}") if others else ""
+    return wrap_name(title), [line for line in (first, *facts[1:], also) if line]
 
 
 def _kind_words(node: Node) -> str:
     """Return a node's most specific type in words, followed by the node's version if it has one."""
     own = [kind for kind in node["types"] if kind.startswith("provml:")] or node["types"]
     words = re.sub("([a-z])([A-Z])", r"\1 \2", own[0].partition(":")[2]).lower() if own else ""
-    version = _version_of(node)
+    version = find_version(node)
     return f"{words}, version {version}" if version else words
 
 
-def _version_of(node: Node) -> str:
+def find_version(node: Node) -> str:
     """Return the version in the name of a node, such as ``2`` in ``run:model/net/2``, or ``''``."""
     kind, *parts = node["name"].partition(":")[2].split("/")
     return parts[1] if len(parts) == 2 and kind in _VERSIONED else ""
@@ -196,13 +180,14 @@ def _steps_fact(node: Node) -> str:
 
 
 def _series_facts(node: Node) -> list[str]:
-    lines = ["", f"{samples_text(node.get('provml:count', 0))}, last {_last_value(node)}"]
+    lines = ["", f"{samples_text(node.get('provml:count', 0))}, last {format_last_value(node)}"]
     if "provml:min" in node:
         lines.append(f"{number_text(node['provml:min'])} to {number_text(node['provml:max'])}")
     return lines
 
 
-def _last_value(node: Node) -> str:
+def format_last_value(node: Node) -> str:
+    """Format the last value of a series for display."""
     return number_text(node["provml:last"]) if "provml:last" in node else "-"
 
 
@@ -306,148 +291,41 @@ def _step_group_texts(graph: Graph, node: Node) -> tuple[list[str], list[str]]:
     return [f"steps {range_text(steps)}"], lines
 
 
-def build_table(graph: Graph, node: Node) -> LabelTable | None:
-    """Build the table in a folded node.
-
-    Returns None for single nodes, and for types that have no table, such as steps.
-    """
-    make = _TABLES.get(node["types"][0]) if "members" in node and node["types"] else None
-    if make is None:
-        return None
-    title = node["name"]
-    if node["place"] in graph:
-        title = f"{title} of {' '.join(wrap_name(graph.nodes[node['place']]['label']))}"
-    return make(node, title)
-
-
-def _build_rows(
-    node: Node, title: str, heads: str, align: str, row: Callable[[Node], Any]
-) -> LabelTable:
-    """Build a table with one row for each member of a folded node.
-
-    Leaves out rows in the middle of a long table.
-
-    Args:
-        heads: the headings, separated by ``|``; empty for a table without headings.
-        align: one letter for each column: ``l``, ``r`` or ``c``.
-        row: a function that returns the cells for a member.
-    """
-    names = tuple(heads.split("|")) if heads else ()
-    sides = {"l": "LEFT", "r": "RIGHT", "c": "CENTER"}
-    table = LabelTable(wrap_name(title, _HEAD_WIDTH), names, tuple(sides[side] for side in align))
-    members = node["members"]
-    if len(members) > _MOST_ROWS:
-        table.left_out = len(members) - _MOST_ROWS
-        members = members[: _MOST_ROWS // 2] + members[-_MOST_ROWS // 2 :]
-    table.rows = [row(member) for member in members]
-    return table
+def _machine_texts(node: Node) -> tuple[list[str], list[str]]:
+    """Return the text of a group that describes the machine: its hosts, devices and Python."""
+    lines = []
+    for member in node["members"]:
+        if "provml:Host" in member["types"]:
+            lines += [member["label"], *_machine_facts(member)]
+        elif "provml:Environment" in member["types"]:
+            lines.append(", ".join(line for line in _environment_facts(member) if line))
+        elif "provml:Device" in member["types"]:
+            lines.append(member["label"])
+    return ["machine"], [shorten(line) for line in dict.fromkeys(lines) if line]
 
 
-def _series_table(node: Node, title: str) -> LabelTable:
-    members = node["members"]
-    counts = {member.get("provml:count", 0) for member in members}
-    heads, align = ["", "", "last"], "lcr"
-    if max(counts) > 1:
-        heads, align = [*heads, "min", "max"], f"{align}rr"
-    if len(counts) == 1:
-        title += f", {samples_text(*counts)} each"
-    else:
-        heads, align = [*heads, "samples"], f"{align}r"
+def _machine_facts(host: Node) -> list[str]:
+    lines = [line for line in _host_facts(host) if line]
+    cpus, memory = host.get("provml:cpus"), host.get("provml:memoryBytes")
+    facts = [f"{cpus} CPUs"] if isinstance(cpus, int) else []
+    facts += [size_text(memory)] if isinstance(memory, int) else []
+    return [*lines, ", ".join(facts)]
 
-    def row(member: Node) -> tuple[Any, ...]:
-        texts = {
-            "last": _last_value(member),
-            "min": number_text(member["provml:min"]) if "provml:min" in member else "",
-            "max": number_text(member["provml:max"]) if "provml:max" in member else "",
-            "samples": f"{member.get('provml:count', 0):,}",
-        }
-        course = member.get("sketch", ())
-        plot = course if len(course) > 1 else ""
-        return (wrap_name(_member_label(member)), plot, *(texts[head] for head in heads[2:]))
 
-    return _build_rows(node, title, "|".join(heads), align, row)
+def _software_texts(node: Node) -> tuple[list[str], list[str]]:
+    names = [
+        " ".join((member["label"], str(member.get("provml:version", "")))).strip()
+        for member in node["members"]
+    ]
+    return ["software"], [shorten(name) for name in dict.fromkeys(names)][:_MOST_ROWS]
+
+
+GROUP_TEXTS: Final[dict[str, Callable[[Node], tuple[list[str], list[str]]]]] = {
+    "machine": _machine_texts,
+    "software": _software_texts,
+}
 
 
 def samples_text(count: int) -> str:
     """Format a number of samples, for example as ``1 sample`` or ``1,200 samples``."""
     return f"{count:,} sample{'' if count == 1 else 's'}"
-
-
-def _member_label(member: Node) -> str:
-    rank = member.get("provml:rank")
-    return member["label"] if rank is None else f"{member['label']} (rank {rank})"
-
-
-def _settings_table(node: Node, title: str) -> LabelTable:
-    def row(member: Node) -> tuple[Any, ...]:
-        version = _version_of(member)
-        name = member["label"] + (f" (value {version})" if version else "")
-        return wrap_name(name), number_text(member.get("prov:value"))
-
-    return _build_rows(node, title, "", "lr", row)
-
-
-def _events_table(node: Node, title: str) -> LabelTable:
-    counts: Counter[str] = Counter(member["label"] for member in node["members"])
-    first: dict[str, Node] = {}
-    for member in node["members"]:
-        first.setdefault(member["label"], member)
-    distinct = {**node, "members": list(first.values())}
-
-    def row(member: Node) -> tuple[Any, ...]:
-        count = counts[member["label"]]
-        return wrap_name(member["label"]), f"×{count:,}" if count > 1 else ""
-
-    return _build_rows(distinct, title, "", "lr", row)
-
-
-def _models_table(node: Node, title: str) -> LabelTable:
-    def row(member: Node) -> tuple[Any, ...]:
-        return f"version {_version_of(member) or 1}", _made_at(member), *_size_and_digest(member)
-
-    title = f"{' '.join(wrap_name(node['members'][0]['label']))}: {node['name']}"
-    return _build_rows(node, title, "|made at|size|sha256", "llrl", row)
-
-
-def _made_at(member: Node) -> str:
-    made_by = member.get("made_by", {})
-    if "provml:step" in made_by:
-        return f"step {made_by['provml:step']}"
-    if "provml:epoch" in made_by:
-        return f"epoch {made_by['provml:epoch']}"
-    return ""
-
-
-def _contents_table(node: Node, title: str) -> LabelTable:
-    def row(member: Node) -> tuple[Any, ...]:
-        version = _version_of(member)
-        name = member["label"] + (f" (version {version})" if version else "")
-        return wrap_name(name), *_size_and_digest(member)
-
-    return _build_rows(node, title, "|size|sha256", "lrl", row)
-
-
-def _runs_table(node: Node, title: str) -> LabelTable:
-    return _build_rows(node, title, "", "l", lambda member: (wrap_name(member["label"]),))
-
-
-def _size_and_digest(member: Node) -> tuple[str, str]:
-    size = member.get("provml:size")
-    return (
-        size_text(size) if isinstance(size, int) else "",
-        str(member.get("provml:sha256", ""))[:8],
-    )
-
-
-_TABLES: Final[dict[str, Callable[[Node, str], LabelTable]]] = {
-    "provml:Series": _series_table,
-    "provml:Parameter": _settings_table,
-    "provml:ReadingSummary": _settings_table,
-    "provml:Event": _events_table,
-    "provml:Model": _models_table,
-    "provml:Artifact": _contents_table,
-    "provml:Dataset": _contents_table,
-    "provml:Input": _contents_table,
-    "provml:SamplesFile": _contents_table,
-    "provml:RelatedRun": _runs_table,
-}

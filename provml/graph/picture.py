@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from provml.errors import MissingExtraError
 from provml.graph.build import networkx, run_graph
-from provml.graph.fold import find_groups, fold_graph
-from provml.graph.labels import LabelTable, build_table, escape_markup, node_texts
+from provml.graph.fold import READINGS_PLURAL, find_groups, fold_graph
+from provml.graph.label_tables import LabelTable, build_table
+from provml.graph.labels import escape_markup, node_texts
+from provml.graph.shared_nodes import share_nodes
 from provml.graph.sketch import add_sketches
 from provml.graph.view import View, apply_view, find_node
 from provml.model.mapping import RunMapping
+from provml.model.setting_order import SettingOrder, find_given
 
 if TYPE_CHECKING:
     from pydot import Dot
@@ -66,8 +69,8 @@ _LISTED_MEMBERS: Final = 4
 def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
     """Build the graph for a picture of one or more runs. The view selects the part to show.
 
-    Adds sketches to the nodes of series. Folds similar nodes if all runs are mapped at the
-    ``series`` level of detail.
+    Adds sketches to the nodes of series. Nodes of several runs that stand for the same thing are
+    one node. Folds similar nodes if all runs are mapped at the ``series`` level of detail.
     """
     graph: Graph = networkx().MultiDiGraph(bundles={})
     fold = True
@@ -75,15 +78,41 @@ def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
         run_graph(mapping, graph)
         add_sketches(graph, mapping)
         fold = fold and mapping.detail == "series"
-    graph = apply_view(graph, view)
+    return prepare_picture(graph, view, fold)
+
+
+def prepare_picture(graph: Graph, view: View, fold: bool) -> Graph:
+    """Prepare a graph for a picture: share the nodes of several runs, and fold similar nodes."""
+    graph = apply_view(share_nodes(graph), view)
     centre = set() if view.around is None else {find_node(graph, view.around)}
     for key in centre:
         graph.nodes[key]["centre"] = True
     if not fold:
         return graph
+    given = [name for node in graph.nodes.values() for name in _given_settings(node)]
     graph = fold_graph(graph, find_groups(graph, centre))
+    graph.graph["order"] = SettingOrder(given)
     _withhold_members(graph)
+    _withhold_contexts(graph)
     return graph
+
+
+def _given_settings(node: dict[str, Any]) -> list[str]:
+    return find_given(node["label"], node.get("provml:metadata"))
+
+
+def _withhold_contexts(graph: Graph) -> None:
+    """Remove the edges from folded readings to contexts, if the readings have an edge to the run.
+
+    The machine is measured during the whole run, so the contexts are not telling.
+    """
+    for key, node in graph.nodes(data=True):
+        if node.get("plural") != READINGS_PLURAL or node["place"] not in graph:
+            continue
+        edges = list(graph.out_edges(key, keys=True))
+        if any(goal == node["place"] for _, goal, _ in edges):
+            contexts = [e for e in edges if "provml:Context" in graph.nodes[e[1]]["types"]]
+            graph.remove_edges_from(contexts)
 
 
 def _withhold_members(graph: Graph) -> None:
@@ -239,10 +268,9 @@ def _table_markup(table: LabelTable, color: str) -> str:
         rows.append(f"<TR>{''.join(heads)}</TR>")
     cells = [f"<TR>{''.join(map(_table_cell, row, table.align))}</TR>" for row in table.rows]
     if table.left_out:
-        more = (
-            f'<TR><TD COLSPAN="{columns}">{_small_text(f"… {table.left_out:,} more …")}</TD></TR>'
-        )
-        cells.insert(len(cells) // 2, more)
+        left_out = f"{table.left_out:,} more"
+        more = f'<TR><TD COLSPAN="{columns}">{_small_text(f"… {left_out} …")}</TD></TR>'
+        cells.insert(len(cells) if table.ends else len(cells) // 2, more)
     return (
         f'<TABLE BORDER="1" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1" STYLE="ROUNDED" '
         f'COLOR="#808080" BGCOLOR="{color}">{"".join(rows + cells)}</TABLE>'

@@ -53,13 +53,27 @@ def draw_graph(mappings: Iterable[RunMapping], view: View, form: str) -> bytes:
         MissingProgramError: Graphviz is not installed.
         ExportError: the picture would have too many nodes, or Graphviz failed.
     """
+    find_graphviz(form)
+    return render_graph(build_picture(mappings, view), view, form)
+
+
+def find_graphviz(form: str) -> str:
+    """Return the path of Graphviz. Raises MissingProgramError if it is not installed."""
     program = shutil.which("dot")
     if program is None:
         raise MissingProgramError(
             f"{form} needs the program dot, which was not found: install Graphviz with apt-get "
             "install graphviz, with brew install graphviz, or from https://graphviz.org/download"
         )
-    graph = build_picture(mappings, view)
+    return program
+
+
+def render_graph(graph: Graph, view: View, form: str) -> bytes:
+    """Draw a graph that is ready for a picture, such as one from `build_picture`.
+
+    Raises the same errors as `draw_graph`.
+    """
+    program = find_graphviz(form)
     if len(graph) > MOST_NODES:
         raise ExportError(
             f"the picture would have {len(graph):,} nodes, but the limit is {MOST_NODES:,}: show "

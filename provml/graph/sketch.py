@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from provml.model.block_names import series_name
 from provml.model.mapping import RunMapping
+from provml.model.reading_names import find_reading_kinds, name_reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +28,8 @@ def add_sketches(graph: Graph, mapping: RunMapping, points: int = POINTS) -> Non
 
     Adds these attributes:
 
+    - ``reading``, for a series of readings: the kind of the readings. The label then says what was
+      measured.
     - ``sketch``, for a series: a tuple of at most ``points`` numbers. Each number is the mean of
       consecutive samples, or None if none of these samples is a finite number.
     - ``steps``, for a context or run: its first and last steps.
@@ -33,6 +37,7 @@ def add_sketches(graph: Graph, mapping: RunMapping, points: int = POINTS) -> Non
 
     Costs one pass over the samples, which takes about 50 ms for a million samples.
     """
+    _name_readings(graph, mapping)
     courses: dict[str, _Course] = {}
     places: dict[str, _StepRange] = {}
     for series, context, block in mapping.sample_blocks():
@@ -51,6 +56,15 @@ def add_sketches(graph: Graph, mapping: RunMapping, points: int = POINTS) -> Non
         node = graph.nodes.get(prefix + name.partition(":")[2])
         if node is not None:
             node |= place.facts()
+
+
+def _name_readings(graph: Graph, mapping: RunMapping) -> None:
+    readings, prefixes = find_reading_kinds(mapping.series.all), mapping.prefixes()
+    for series in mapping.series.all:
+        prefix, _, local = series_name(series).partition(":")
+        node = graph.nodes.get(prefixes[prefix] + local) if series.kind in readings else None
+        if node is not None:
+            node |= {"reading": series.kind, "label": name_reading(series.kind, node["label"])}
 
 
 @dataclass(slots=True)

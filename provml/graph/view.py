@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from provml.errors import ExportError
+from provml.graph.shared_nodes import find_other_labels
 
 if TYPE_CHECKING:
     from provml.graph.build import Graph
@@ -101,9 +102,10 @@ def find_node(graph: Graph, text: str) -> str:
     if text in graph:
         return text
     wanted: tuple[Callable[[dict[str, Any]], bool], ...] = (
-        lambda node: node["name"] == text,
-        lambda node: node["name"].partition(":")[2] == text,
-        lambda node: node["label"] == text,
+        lambda node: any(iri == text for iri, *_ in node.get("aliases", ())),
+        lambda node: text in _all_names(node),
+        lambda node: text in [name.partition(":")[2] for name in _all_names(node)],
+        lambda node: node["label"] == text or text in find_other_labels(node),
     )
     for meant in wanted:
         found = [key for key, node in graph.nodes(data=True) if meant(node)]
@@ -115,6 +117,10 @@ def find_node(graph: Graph, text: str) -> str:
     most = [key for key, node in graph.nodes(data=True) if text in node["name"]]
     hint = f"; similar names: {_list_nodes(graph, most)}" if most else ""
     raise ExportError(f"no node is named {text!r}{hint}")
+
+
+def _all_names(node: dict[str, Any]) -> list[str]:
+    return [node["name"], *(name for _, name, _ in node.get("aliases", ()))]
 
 
 def _list_nodes(graph: Graph, keys: list[str]) -> str:

@@ -215,7 +215,8 @@ class FrameworkRecorder:
     def log_checkpoint(self, path: Any, name: str, step: Any = None, epoch: Any = None) -> None:
         """Record a checkpoint, a file or folder, as a version of a model.
 
-        Costs one pass over the file or folder.
+        Costs one pass over the file or folder. If it is 64 MiB or more, that happens in the
+        background, so that the training does not wait.
 
         Args:
             path: the file or folder. Nothing is recorded if it does not exist.
@@ -226,7 +227,7 @@ class FrameworkRecorder:
         if run is None or not os.path.exists(path):
             return
         own_step = None if step is None else int(step)
-        run.log_model(name, path, Context.TRAINING, own_step, _to_epoch(epoch))
+        run._log_checkpoint(name, path, Context.TRAINING, own_step, _to_epoch(epoch))
 
     def log_dataset(self, name: str, data: object, context: Context) -> None:
         """Record a dataset that the training reads. Costs one pass over data that is in memory.

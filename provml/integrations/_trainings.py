@@ -10,12 +10,14 @@ Imports no framework.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from provml.base.context import Context, context_from_word
 from provml.capture.recorded_calls import CallEnd, CallStart, RecordedCalls
+from provml.capture.state import STATE
+from provml.integrations._data_sources import TrainingData
 from provml.integrations._fits import Fit, begin_fit, context_of_data, fit_calls
 from provml.integrations._printed_lines import announce_printed_lines
 
@@ -86,13 +88,15 @@ class Trainings(threading.local):
         self,
         framework: str,
         settings: Mapping[Any, Any],
+        read_data: Callable[[], Iterable[tuple[Context, TrainingData | None]]],
         finish: Callable[[Fit, Any], None],
     ) -> CallEnd | None:
-        """Record the settings of a call of ``train``, unless the ``fit`` of an estimator made it.
+        """Record the settings and the data of a call of ``train``, unless an estimator made it.
 
         Args:
             framework: the name of the framework.
             settings: the parameters.
+            read_data: a function that returns the data in each context.
             finish: a function that records the result of ``train``.
 
         Returns:
@@ -104,6 +108,9 @@ class Trainings(threading.local):
         if fit is not None:
             announce_printed_lines(framework)
             fit.log_settings(settings)
+            for context, data in read_data():
+                if data is not None:
+                    fit.log_data(data.features, data.target, context)
         self.stack.append(fit)
 
         def end(result: Any, error: BaseException | None) -> None:
@@ -112,6 +119,68 @@ class Trainings(threading.local):
                 finish(fit, result)
 
         return end
+
+
+def surround_fits(
+    calls: RecordedCalls, module: Any, kinds: Sequence[str], before: CallStart
+) -> None:
+    """Wrap the ``fit`` of each estimator that defines its own.
+
+    Args:
+        calls: the collection to which the wrapped methods are added.
+        module: the module that contains the estimators.
+        kinds: the names of the estimators' classes. A class that does not exist is skipped.
+        before: see `RecordedCalls.surround`.
+    """
+    for kind in kinds:
+        estimator = getattr(module, kind, None)
+        if estimator is not None and "fit" in vars(estimator):
+            calls.surround(estimator, "fit", before)
+
+
+def build_fit_start(
+    framework: str,
+    kind: type[Trainings],
+    prepare: Callable[[Mapping[str, Any]], None] | None = None,
+) -> CallStart:
+    """Return the function to call before each ``fit`` of an estimator.
+
+    Args:
+        framework: the name of the framework.
+        kind: the class of the framework's trainings.
+        prepare: a function to call first, with the keyword arguments of ``fit``.
+    """
+
+    def begin(
+        estimator: Any,
+        X: Any,  # noqa: N803 - the frameworks' own name, which callers may use as a keyword
+        y: Any = None,
+        *_: Any,
+        **options: Any,
+    ) -> CallEnd | None:
+        if prepare is not None:
+            prepare(options)
+        eval_set = options.get("eval_set")
+        return STATE.part(kind).begin_estimator(framework, estimator, X, y, eval_set)
+
+    return begin
+
+
+def list_evaluation_data(
+    named: Iterable[tuple[Any, str]],
+    training_data: Any,
+    read_data: Callable[[Any], TrainingData | None],
+) -> Iterator[tuple[Context, TrainingData | None]]:
+    """Yield the data of the evaluation sets, without the training data, and its context.
+
+    Args:
+        named: the data object and the name of each evaluation set.
+        training_data: the data object of the training data.
+        read_data: a function that returns the data in a data object.
+    """
+    others = [(holder, name) for holder, name in named if holder is not training_data]
+    for holder, name in others:
+        yield context_of_data(name, is_only_one=len(others) == 1), read_data(holder)
 
 
 def surround_function(

@@ -8,7 +8,7 @@
 |---|---|
 | values of the training and evaluation sets | metrics with the iteration as step |
 | parameters | parameters |
-| data that is passed to ``fit`` | datasets |
+| data that is passed to ``fit``, also in a ``Pool`` | datasets |
 | the trained model, and files saved with ``save_model`` | a model and its versions |
 
 CatBoost trains in C++, so the metrics are recorded only when the training is over.
@@ -24,8 +24,14 @@ from provml.base.context import Context
 from provml.capture.recorded_calls import CallEnd, RecordedCalls
 from provml.capture.state import STATE
 from provml.capture.trackers.sources import find_active_run
+from provml.integrations._data_sources import (
+    DataSources,
+    TrainingData,
+    copy_data,
+    find_file,
+)
 from provml.integrations._fits import Fit
-from provml.integrations._trainings import Trainings, log_evaluations
+from provml.integrations._trainings import Trainings, log_evaluations, surround_fits
 
 name: Final = "catboost"
 modules: Final = ("catboost.core",)
@@ -50,10 +56,9 @@ def autolog() -> None:
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
     """Wrap CatBoost's methods, so that trainings and saved models are recorded."""
-    for kind in _ESTIMATORS:
-        estimator = getattr(module, kind, None)
-        if estimator is not None and "fit" in vars(estimator):
-            calls.surround(estimator, "fit", _begin_estimator)
+    surround_fits(calls, module, _ESTIMATORS, _begin_estimator)
+    if "__init__" in vars(module.Pool):
+        calls.record(module.Pool, "__init__", _built, leaf=True, nested=True)
     calls.record(module.CatBoost, "save_model", _saved, leaf=True, nested=True)
 
 
@@ -65,9 +70,9 @@ def _begin_estimator(
     **options: Any,
 ) -> CallEnd | None:
     trainings = STATE.part(_Trainings)
-    is_pool = type(X).__name__ == "Pool"  # the data in a pool can't be read
-    features, eval_set = None if is_pool else X, options.get("eval_set")
-    end = trainings.begin_estimator(name, estimator, features, y, eval_set)
+    own = _read_data(X, y)
+    pairs = [_read_data(*pair) for pair in _list_pairs(options.get("eval_set"))]
+    end = trainings.begin_estimator(name, estimator, own.features, own.target, pairs)
     fit = trainings.current
     if end is None:
         return None
@@ -78,6 +83,30 @@ def _begin_estimator(
         end(result, error)
 
     return finish
+
+
+def _built(result: None, pool: Any, data: Any, label: Any = None, *_: Any, **__: Any) -> None:
+    STATE.part(DataSources).note(pool, data, label)
+
+
+def _read_data(data: Any, target: Any = None) -> TrainingData:
+    """Return the features and the target; of a ``Pool``, those that it was built from or a copy."""
+    if type(data).__name__ == "Pool":
+        rows, columns = data.shape
+        found = STATE.part(DataSources).find(data)
+        found = found or copy_data(rows, columns, data.get_features, data.get_label)
+        return found or TrainingData(None)
+    if isinstance(data, (str, os.PathLike)):
+        return TrainingData(find_file(data))
+    return TrainingData(data, target)
+
+
+def _list_pairs(eval_set: Any) -> list[tuple[Any, ...]]:
+    """Return the evaluation sets as arguments of `_read_data`."""
+    if eval_set is None:
+        return []
+    sets = eval_set if isinstance(eval_set, list) else [eval_set]
+    return [one if isinstance(one, tuple) else (one,) for one in sets]
 
 
 def _log_results(fit: Fit, estimator: Any) -> None:

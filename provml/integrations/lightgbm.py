@@ -8,7 +8,7 @@
 |---|---|
 | values of the evaluation sets | metrics with the round as step; the set's name gives the context |
 | parameters of ``train`` or of an estimator | parameters |
-| data of an estimator | datasets |
+| data of an estimator or a ``Dataset`` | datasets |
 | the trained booster, and files saved with ``save_model`` | a model and its versions |
 
 Instead of calling `autolog`, you can add ``provml_callback()`` to the callbacks of
@@ -18,7 +18,7 @@ Instead of calling `autolog`, you can add ``provml_callback()`` to the callbacks
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, Final
 
@@ -26,9 +26,17 @@ from provml.base.context import Context
 from provml.capture.recorded_calls import CallEnd, RecordedCalls
 from provml.capture.state import STATE
 from provml.capture.trackers.sources import find_active_run
+from provml.integrations._data_sources import TrainingData, find_file
 from provml.integrations._fits import Fit, begin_fit
 from provml.integrations._recorder import FrameworkRecorder, never_raise
-from provml.integrations._trainings import Trainings, log_evaluations, surround_function
+from provml.integrations._trainings import (
+    Trainings,
+    build_fit_start,
+    list_evaluation_data,
+    log_evaluations,
+    surround_fits,
+    surround_function,
+)
 
 name: Final = "lightgbm"
 modules: Final = ("lightgbm",)
@@ -69,22 +77,11 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
     for method in ("eval_train", "eval_valid"):
         calls.record(module.Booster, method, _evaluated, leaf=True, nested=True)
     calls.record(module.Booster, "save_model", _saved, leaf=True, nested=True)
-    for kind in _ESTIMATORS:
-        estimator = getattr(sklearn, kind, None)
-        if estimator is not None and "fit" in vars(estimator):
-            calls.surround(estimator, "fit", _begin_estimator)
+    surround_fits(calls, sklearn, _ESTIMATORS, build_fit_start(name, _Trainings, _note_callbacks))
 
 
-def _begin_estimator(
-    estimator: Any,
-    X: Any,  # noqa: N803
-    y: Any = None,
-    *_: Any,
-    **options: Any,
-) -> CallEnd | None:
-    trainings = STATE.part(_Trainings)
-    trainings.has_callback = _has_own_callback(options.get("callbacks"))
-    return trainings.begin_estimator(name, estimator, X, y, options.get("eval_set"))
+def _note_callbacks(options: Mapping[str, Any]) -> None:
+    STATE.part(_Trainings).has_callback = _has_own_callback(options.get("callbacks"))
 
 
 def _begin_training(
@@ -95,7 +92,18 @@ def _begin_training(
         trainings.has_callback = _has_own_callback(options.get("callbacks"))
     settings = dict(params) if isinstance(params, Mapping) else {}
     settings["num_boost_round"] = num_boost_round
-    return trainings.begin_training(name, settings, _end_training)
+
+    def read_data() -> Iterator[tuple[Context, TrainingData | None]]:
+        yield Context.TRAINING, _read_data(train_set)
+        sets = options.get("valid_sets") or ()
+        sets = list(sets) if isinstance(sets, (list, tuple)) else [sets]
+        names = options.get("valid_names") or ()
+        names = [names] if isinstance(names, str) else [*names]
+        names += [f"valid_{place}" for place in range(len(names), len(sets))]
+        named = zip(sets, names, strict=False)
+        yield from list_evaluation_data(named, train_set, _read_data)
+
+    return trainings.begin_training(name, settings, read_data, _end_training)
 
 
 def _begin_folds(
@@ -106,7 +114,19 @@ def _begin_folds(
     settings = dict(params) if isinstance(params, Mapping) else {}
     settings["num_boost_round"] = num_boost_round
     settings |= {key: options[key] for key in _ARGUMENTS if key in options}
-    return trainings.begin_training(name, settings, _end_folds)
+
+    def read_data() -> list[tuple[Context, TrainingData | None]]:
+        return [(Context.TRAINING, _read_data(train_set))]
+
+    return trainings.begin_training(name, settings, read_data, _end_folds)
+
+
+def _read_data(dataset: Any) -> TrainingData | None:
+    """Return the data in a ``lightgbm.Dataset``; None if LightGBM has freed it."""
+    features = getattr(dataset, "data", None)
+    if isinstance(features, (str, os.PathLike)):
+        features = find_file(features)
+    return None if features is None else TrainingData(features, dataset.label)
 
 
 def _has_own_callback(callbacks: Any) -> bool:

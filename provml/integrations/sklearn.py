@@ -48,6 +48,9 @@ _FITTING_FUNCTIONS: Final = (
     "permutation_test_score",
     "validation_curve",
 )
+_HELPING_PACKAGES: Final = ("sklearn.base", "sklearn.metrics", "sklearn.utils")
+"""The packages of scikit-learn whose functions fit estimators only for themselves."""
+_MOST_FRAMES: Final = 20
 _REPORTED_ELSEWHERE: Final = ("xgboost", "lightgbm", "catboost", "skorch")
 """The packages whose estimators other integrations record."""
 
@@ -124,7 +127,8 @@ def _patch_class(kind: type, calls: RecordedCalls) -> None:
 def _begin_fit(estimator: Any, X: Any = None, y: Any = None, *_: Any, **options: Any) -> CallEnd:  # noqa: N803
     fits = fit_calls()
     y = options.get("Y", y)
-    fit = begin_estimator(estimator, X, y) if fits.is_recorded() else None
+    is_recorded = fits.is_recorded() and not _is_fitted_by_library(estimator)
+    fit = begin_estimator(estimator, X, y) if is_recorded else None
     fits.owners.append(estimator)
 
     def end(result: Any, error: BaseException | None) -> None:
@@ -204,6 +208,26 @@ def _is_called_by_script() -> bool:
 
 def _is_wrapper(module_name: str) -> bool:
     return module_name.startswith("provml.") or module_name == "sklearn.utils._param_validation"
+
+
+def _is_fitted_by_library(estimator: Any) -> bool:
+    """Return whether a function such as ``classification_report`` fits an estimator for itself.
+
+    The estimator's own methods, such as ``fit_transform``, do not count.
+    """
+    frame: types.FrameType | None = sys._getframe(1)
+    for _ in range(_MOST_FRAMES):
+        frame = None if frame is None else frame.f_back
+        if frame is None:
+            return False
+        module = str(frame.f_globals.get("__name__"))
+        if module.startswith("provml."):
+            continue
+        if not module.startswith(_HELPING_PACKAGES):
+            return False
+        if all(frame.f_locals.get(name) is not estimator for name in ("self", "estimator")):
+            return True
+    return False
 
 
 def _hide_fits(what: str) -> Callable[[], None]:

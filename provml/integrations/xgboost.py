@@ -8,7 +8,7 @@
 |---|---|
 | values of the evaluation sets | metrics with the round as step; the set's name gives the context |
 | parameters of ``train`` or of an estimator | parameters |
-| data of an estimator | datasets |
+| data of an estimator or a ``DMatrix`` | datasets |
 | the trained booster, and files saved with ``save_model`` | a model and its versions |
 
 Instead of calling `autolog`, you can pass a `ProvMLCallback` to ``xgboost.train`` or to an
@@ -18,7 +18,7 @@ estimator. The callback records only the metrics and the booster.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any, Final
 
@@ -28,9 +28,17 @@ from provml.base.context import Context
 from provml.capture.recorded_calls import CallEnd, RecordedCalls
 from provml.capture.state import STATE
 from provml.capture.trackers.sources import find_active_run
+from provml.integrations._data_sources import DataSources, TrainingData, copy_data
 from provml.integrations._fits import Fit, begin_fit
 from provml.integrations._recorder import FrameworkRecorder, never_raise
-from provml.integrations._trainings import Trainings, log_evaluations, surround_function
+from provml.integrations._trainings import (
+    Trainings,
+    build_fit_start,
+    list_evaluation_data,
+    log_evaluations,
+    surround_fits,
+    surround_function,
+)
 
 name: Final = "xgboost"
 modules: Final = ("xgboost",)
@@ -60,21 +68,23 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
         surround_function(calls, (module.training, module, sklearn), function, _begin_training)
     calls.record(CallbackContainer, "after_iteration", _iterated, leaf=True, nested=True)
     calls.record(module.Booster, "save_model", _saved, leaf=True, nested=True)
-    for kind in _ESTIMATORS:
-        estimator = getattr(sklearn, kind, None)
-        if estimator is not None and "fit" in vars(estimator):
-            calls.surround(estimator, "fit", _begin_estimator)
+    for kind in ("DMatrix", "QuantileDMatrix"):
+        matrix = getattr(module, kind, None)
+        if matrix is not None and "__init__" in vars(matrix):
+            calls.record(matrix, "__init__", _built, leaf=True, nested=True)
+    surround_fits(calls, sklearn, _ESTIMATORS, build_fit_start(name, _Trainings))
 
 
-def _begin_estimator(
-    estimator: Any,
-    X: Any,  # noqa: N803
-    y: Any = None,
-    *_: Any,
-    **options: Any,
-) -> CallEnd | None:
-    eval_set = options.get("eval_set")
-    return STATE.part(_Trainings).begin_estimator(name, estimator, X, y, eval_set)
+def _built(result: None, matrix: Any, data: Any, label: Any = None, *_: Any, **__: Any) -> None:
+    STATE.part(DataSources).note(matrix, data, label)
+
+
+def _read_data(matrix: Any) -> TrainingData | None:
+    """Return the data that a ``DMatrix`` was built from or, if that is gone, a copy from it."""
+    found = STATE.part(DataSources).find(matrix)
+    if found is not None:
+        return found
+    return copy_data(matrix.num_row(), matrix.num_col(), matrix.get_data, matrix.get_label)
 
 
 def _begin_training(
@@ -83,7 +93,12 @@ def _begin_training(
     settings = dict(params) if isinstance(params, (Mapping, list)) else {}
     settings["num_boost_round"] = num_boost_round
     settings |= {key: options[key] for key in _ARGUMENTS if key in options}
-    return STATE.part(_Trainings).begin_training(name, settings, _end_training)
+
+    def read_data() -> Iterator[tuple[Context, TrainingData | None]]:
+        yield Context.TRAINING, _read_data(dtrain)
+        yield from list_evaluation_data(options.get("evals") or (), dtrain, _read_data)
+
+    return STATE.part(_Trainings).begin_training(name, settings, read_data, _end_training)
 
 
 def _end_training(fit: Fit, result: Any) -> None:

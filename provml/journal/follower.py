@@ -36,7 +36,7 @@ _READ_RECORDS: Final = 131_072
 _MOST_RECORDS: Final = 2**20
 _MOST_PENDING: Final = 1024
 _CHECKSUM_DIGITS: Final = 8
-_FILLED_IN_LATER: Final = ("row", "summary")
+FILLED_IN_LATER: Final = ("row", "summary")
 """The roles of the series whose samples may get a step or epoch after they were written."""
 _CHECKSUM_RECORDS: Final = ("checksums", "closed")
 
@@ -287,7 +287,7 @@ class _WriterFollower:
                 series = parse_series(record) if record["record"] == "series" else None
                 if series is not None:
                     found.series.append(series)
-                    if series.role in _FILLED_IN_LATER:
+                    if series.role in FILLED_IN_LATER:
                         self._late_series.add(series.number)
         return resealed
 

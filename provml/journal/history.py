@@ -166,36 +166,60 @@ def find_spans(
     """
     first = None if since is None else to_time_ns(since)
     last = None if until is None else to_time_ns(until)
-    found: list[RecordedSpan] = []
-    open_spans: dict[tuple[Any, ...], list[tuple[int, int, int | None]]] = {}
+    matcher = SpanMatcher()
+    found: dict[int, RecordedSpan] = {}
     for writer, clock_ns, event in _read_clocked_events(journal):
-        base = span_started(event.name)
-        if base is not None:
-            opened = (len(found), writer, clock_ns)
-            open_spans.setdefault((base, event.source, event.context), []).append(opened)
-            found.append(RecordedSpan(base, event, None))
-            continue
-        base = span_ended(event.name)
-        places = open_spans.get((base, event.source, event.context))
-        if not places:
-            continue
-        place, own_writer, start_clock_ns = places[-1]
-        span = found[place]
-        elapsed_ns = None
-        if writer == own_writer and clock_ns is not None and start_clock_ns is not None:
-            elapsed_ns = clock_ns - start_clock_ns
-        if elapsed_ns is not None or span.started.time_ns <= event.time_ns:
-            places.pop()
-            found[place] = RecordedSpan(span.name, span.started, event, elapsed_ns)
+        found |= matcher.match(writer, clock_ns, event)
     spans = [
         span
-        for span in found
+        for span in found.values()
         if name in (None, span.name)
         and source in (None, span.source)
         and (last is None or span.started.time_ns <= last)
         and (first is None or span.finished is None or first <= span.finished.time_ns)
     ]
     return sorted(spans, key=lambda span: span.started.time_ns)
+
+
+class SpanMatcher:
+    """Pairs the events that start spans with the events that end them, as `find_spans` says."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._open: dict[tuple[Any, ...], list[tuple[int, RecordedEvent, int, int | None]]] = {}
+
+    def match(
+        self, writer: int, clock_ns: int | None, event: RecordedEvent
+    ) -> dict[int, RecordedSpan]:
+        """Take the next event, and return the span that it starts or ends.
+
+        Args:
+            writer: the index of the writer that logged the event.
+            clock_ns: the nanoseconds between the machine's boot and the event; None if unknown.
+            event: the event.
+
+        Returns:
+            The span, keyed by its position in the order of the start events; empty if the event
+            starts and ends no span. The span has the key again when it ends.
+        """
+        base = span_started(event.name)
+        if base is not None:
+            opened = (self._count, event, writer, clock_ns)
+            self._open.setdefault((base, event.source, event.context), []).append(opened)
+            self._count += 1
+            return {self._count - 1: RecordedSpan(base, event, None)}
+        base = span_ended(event.name)
+        places = self._open.get((base, event.source, event.context))
+        if base is None or not places:
+            return {}
+        place, started, own_writer, start_clock_ns = places[-1]
+        elapsed_ns = None
+        if writer == own_writer and clock_ns is not None and start_clock_ns is not None:
+            elapsed_ns = clock_ns - start_clock_ns
+        if elapsed_ns is None and started.time_ns > event.time_ns:
+            return {}
+        places.pop()
+        return {place: RecordedSpan(base, started, event, elapsed_ns)}
 
 
 def _read_events(journal: Journal) -> Iterator[RecordedEvent]:
@@ -206,21 +230,27 @@ def _read_clocked_events(journal: Journal) -> Iterator[tuple[int, int | None, Re
     """For each event, yield the writer's index, the nanoseconds since boot, and the event."""
     for files in journal.writers:
         for _, record in files.records():
-            name, source = record.get("name"), record.get("source")
-            is_event = record.get("record") == "event" and isinstance(name, str)
-            if not is_event or not isinstance(record.get("time"), int):
-                continue
-            event = RecordedEvent(
-                name=str(name),
-                time_ns=record["time"],
-                source=source if isinstance(source, str) else None,
-                metadata=decode_metadata(record),
-                context=context_from_path(record_context(record)),
-                step=record.get("step"),
-                epoch=record.get("epoch"),
-                of=parse_target(record.get("of")),
-            )
-            yield files.index, read_clock_ns(record), event
+            event = parse_event(record)
+            if event is not None:
+                yield files.index, read_clock_ns(record), event
+
+
+def parse_event(record: Record) -> RecordedEvent | None:
+    """Return the event that a record describes; None if the record describes no event."""
+    name, source = record.get("name"), record.get("source")
+    is_event = record.get("record") == "event" and isinstance(name, str)
+    if not is_event or not isinstance(record.get("time"), int):
+        return None
+    return RecordedEvent(
+        name=str(name),
+        time_ns=record["time"],
+        source=source if isinstance(source, str) else None,
+        metadata=decode_metadata(record),
+        context=context_from_path(record_context(record)),
+        step=record.get("step"),
+        epoch=record.get("epoch"),
+        of=parse_target(record.get("of")),
+    )
 
 
 def read_clock_ns(record: Record) -> int | None:

@@ -134,6 +134,18 @@ def list_child_folders(folder: Path, description: dict[str, Any]) -> list[Path]:
     return [path for *_, path in sorted(children)]
 
 
+def read_store_stamp(store: Path) -> list[tuple[str, int]] | None:
+    """Return the name and modification time of each experiment's folder in a store.
+
+    The result changes if a run is added or removed. Returns None if the store can't be read.
+    """
+    try:
+        with OpenFolder(store, store) as held:
+            return sorted((name, status.st_mtime_ns) for name, status in held.read_statuses())
+    except OSError:
+        return None
+
+
 def _open_runs(store: Path, unread: list[UnreadRun]) -> Iterator[OpenFolder]:
     """Yield each folder that may contain a run, opened. It is closed when the next is requested.
 
@@ -218,9 +230,11 @@ def find_run(name: str | os.PathLike[str], store: str | os.PathLike[str] | None 
         )
     several = ", ".join(map(_qualify_name, matching[:_MAX_NAMED_RUNS]))
     more = f" and {len(matching) - _MAX_NAMED_RUNS} more" if len(matching) > _MAX_NAMED_RUNS else ""
-    raise RunNotFoundError(
+    error = RunNotFoundError(
         f"{text!r} matches {len(matching)} runs ({several}{more}): give a full name or a folder"
     )
+    error.candidates = {str(folder): _qualify_name(folder) for folder in matching}
+    raise error
 
 
 def find_runs(

@@ -84,7 +84,8 @@ def is_code(row: dict[str, Any]) -> bool:
 
 def compare_code(database: QuestionDatabase, runs: list[str]) -> CodeComparison:
     """Compare the code and configuration files of the first run with those of the other runs."""
-    files = {run: _find_files(database, run) for run in runs}
+    rows = _select_artifacts(database, runs)
+    files = {run: _find_files(database, run, rows[run]) for run in runs}
     result = CodeComparison(unrecorded=[run for run in runs if not _has_code(files[run])])
     known = [run for run in runs if files[run]]
     if len(known) < 2:
@@ -120,12 +121,19 @@ def _has_all_code(files: dict[str, RecordedFile]) -> bool:
     return any(file.is_found for file in files.values())
 
 
-def _find_files(database: QuestionDatabase, run: str) -> dict[str, RecordedFile]:
+def _find_files(
+    database: QuestionDatabase, run: str, rows: list[dict[str, Any]]
+) -> dict[str, RecordedFile]:
     """Return the code files that a run recorded, by name.
 
     If provml found no code in the run, as in a child run, its parent's files are added.
+
+    Args:
+        database: the tables of the store.
+        run: the run.
+        rows: the run's rows from `_select_artifacts`.
     """
-    files = _read_files(database, run)
+    files = _read_files(database.runs[run].folder, rows)
     seen = {run}
     while not _has_all_code(files):
         (row,) = database.ask(["runs"], "SELECT parent_run FROM runs WHERE run = ?", [run])
@@ -133,20 +141,35 @@ def _find_files(database: QuestionDatabase, run: str) -> dict[str, RecordedFile]
         if run is None or run in seen or run not in database.runs:
             break
         seen.add(run)
-        files |= _read_files(database, run)
+        own = _select_artifacts(database, [run])[run]
+        files |= _read_files(database.runs[run].folder, own)
     return files
 
 
-def _read_files(database: QuestionDatabase, run: str) -> dict[str, RecordedFile]:
-    """Return the recorded files of a run, by name. For each name, the last content counts."""
-    folder = database.runs[run].folder
+def _select_artifacts(
+    database: QuestionDatabase, runs: list[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of runs from the table ``artifacts`` with their attributes, by run."""
     question = """
         SELECT a.*, n.attributes FROM artifacts a
         LEFT JOIN nodes n ON n.run = a.run AND n.node = a.node
-        WHERE a.run = ? ORDER BY a.time_ns, a.node
+        WHERE a.run IN (SELECT unnest(?::VARCHAR[])) ORDER BY a.time_ns, a.node
+    """
+    found: dict[str, list[dict[str, Any]]] = {run: [] for run in runs}
+    for row in database.ask(["artifacts", "nodes"], question, [runs]):
+        found[row["run"]].append(row)
+    return found
+
+
+def _read_files(folder: Path, rows: list[dict[str, Any]]) -> dict[str, RecordedFile]:
+    """Return the recorded files of a run, by name. For each name, the last content counts.
+
+    Args:
+        folder: the run's folder.
+        rows: the run's rows from `_select_artifacts`.
     """
     files: dict[str, RecordedFile] = {}
-    for row in database.ask(["artifacts", "nodes"], question, [run]):
+    for row in rows:
         if not is_code(row) or row["form"] == "folder":
             continue
         facts = json.loads(row["attributes"] or "{}")

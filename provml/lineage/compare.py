@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from provml.base.notebook_html import build_table_html
 from provml.lineage.answers import HasTable, TableAnswer
 from provml.lineage.code_comparison import compare_code, is_code
 from provml.lineage.database import QuestionDatabase
@@ -135,6 +136,11 @@ class Comparison(HasTable):
             rows.append((part, name, *map(_exact_text, exact)))
         columns = ["part", "name", *self.runs]
         return TableAnswer(columns, ["VARCHAR"] * len(columns), rows, self.notes)
+
+    def _repr_html_(self) -> str:
+        """Return the differences as HTML, which notebooks show. Rounds floats to six digits."""
+        rows = [(part, name, *values) for part, name, values in self.differences()]
+        return build_table_html(["part", "name", *self.runs], rows, notes=self.notes)
 
     def add(self, part: str, name: str, place: int, value: Any) -> None:
         """Set the value of an entry for one run.

@@ -304,7 +304,7 @@ class QuestionDatabase:
         for segment, runs in added.items():
             self._insert(table, segment, runs)
         if updated:
-            rows = [row for live in updated.values() for row in live.rows[table]]
+            rows = [row for live in updated.values() for row in live.build_rows(table)]
             self._insert_rows(table, build_arrow_table(table, rows))
         self._loaded[table] = wanted
         self._loaded_version[table] = version

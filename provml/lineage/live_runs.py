@@ -10,14 +10,21 @@ Imports `rows`, `tables`, `model` and `journal`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from provml.errors import ProvMLError
 from provml.journal.follower import WriterState
 from provml.journal.layout import SAMPLING, Record
 from provml.journal.reader import Journal
 from provml.journal.status import read_run_state
-from provml.lineage.rows import Row, Rows, build_curve_rows, build_series_row
+from provml.lineage.rows import (
+    Row,
+    Rows,
+    build_curve_rows,
+    build_identity_cells,
+    build_summary_cells,
+)
 from provml.lineage.tables import TABLES
 from provml.model.live_series import LiveSeries
 from provml.model.series import RunSeries
@@ -57,12 +64,21 @@ _STEP, _EPOCH = (
 )
 
 
+@dataclass(slots=True)
+class _SeriesRow:
+    """A row of the table ``series``, and what it was built from."""
+
+    units: int
+    identity: Row
+    count: int = -1
+    row: Row = ()
+
+
 class LiveRun:
-    """A run in progress: its rows, and what has changed since they were built.
+    """A run in progress, and what it has recorded since its rows were built from the journal.
 
     Attributes:
-        rows: the run's rows of the tables in `UPDATED_TABLES`.
-        revision: a number that increases whenever `update` changes the rows.
+        revision: a number that increases if `update` finds something new for `build_rows`.
     """
 
     def __init__(self, journal: Journal, rows: Rows) -> None:
@@ -70,8 +86,8 @@ class LiveRun:
 
         Raises ProvMLError or OSError if the run's files can't be read.
         """
-        self.rows = {table: rows[table] for table in UPDATED_TABLES}
         self.revision = 0
+        self._row = rows["runs"][0]
         self._folder = journal.folder
         self._series = LiveSeries(journal.folder)
         self._is_stale = False
@@ -81,14 +97,13 @@ class LiveRun:
         self._lacks_epochs = any(
             row[_STEP] is not None and row[_EPOCH] is None for row in rows["artifacts"]
         )
-        self._cells: dict[int, tuple[int, int, Row]] = {}
+        self._series_rows: dict[int, _SeriesRow] = {}
         records = self._series.update()
         self._states = self._series.follower.read_states()
         self._reason = read_run_state(self._folder).reason
         built_from = _count_others(record for _, _, record in journal.records())
         # the run may have recorded more after its rows were built
         self._is_stale = records is None or _count_others(records) != built_from
-        self._update_rows()
 
     @property
     def series_count(self) -> int:
@@ -117,7 +132,7 @@ class LiveRun:
         return self._has_new_samples and not others.isdisjoint(of_samples)
 
     def update(self) -> None:
-        """Read what the run has recorded since the last call, and update the rows."""
+        """Read what the run has recorded since the last call."""
         if self._is_stale:
             return
         series, follower = self._series, self._series.follower
@@ -140,7 +155,7 @@ class LiveRun:
         if series.samples > samples or states != self._states:
             self._has_new_samples = True
             self._states = states
-            self._update_rows()
+            self.revision += 1
 
     def _is_running(self, states: dict[str, WriterState]) -> bool:
         """Return whether the same processes are recording the run as when its rows were built."""
@@ -155,30 +170,32 @@ class LiveRun:
         found = read_run_state(self._folder)  # the file system does not support locks
         return found.status == "running" and found.reason == self._reason
 
-    def _update_rows(self) -> None:
-        self.revision += 1
-        own = list(self.rows["runs"][0])
-        run = own[0]
-        self.rows["series"] = [self._series_row(run, series) for series in self._series.all]
-        self.rows["curves"] = build_curve_rows(run, self._series.all)
-        collectors = {s.name for s in self._series.all if s.kind == SAMPLING}
+    def build_rows(self, table: str) -> list[Row]:
+        """Build the run's rows of a table in `UPDATED_TABLES`, from what `update` has read."""
+        if table == "curves":
+            return build_curve_rows(str(self._row[0]), self._series.all)
+        if table == "series":
+            return [self._series_row(series) for series in self._series.all]
+        own, states = list(self._row), self._states.values()
+        collectors = {series.name for series in self._series.all if series.kind == SAMPLING}
         own[_COLUMNS["sample_count"]] = sum(
             series.count
             for series in self._series.all
             if series.kind != SAMPLING and series.kind not in collectors
         )
-        states = self._states.values()
         own[_COLUMNS["dropped_samples"]] = sum(state.dropped_samples for state in states)
         own[_COLUMNS["dropped_events"]] = sum(state.dropped_events for state in states)
-        self.rows["runs"] = [tuple(own)]
+        return [tuple(own)]
 
-    def _series_row(self, run: Any, series: RunSeries) -> Row:
-        key = series.count, len(series.units)
-        known = self._cells.get(series.index)
-        if known is None or known[:2] != key:
-            known = *key, (run, *build_series_row(series))
-            self._cells[series.index] = known
-        return known[2]
+    def _series_row(self, series: RunSeries) -> Row:
+        known = self._series_rows.get(series.index)
+        if known is None or known.units != len(series.units):
+            known = _SeriesRow(len(series.units), (self._row[0], *build_identity_cells(series)))
+            self._series_rows[series.index] = known
+        if known.count != series.count:
+            known.count = series.count
+            known.row = (*known.identity, *build_summary_cells(series))
+        return known.row
 
 
 def _count_others(records: Iterable[Record]) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from provml.base.notebook_html import build_table_html
 from provml.base.settings import default_store
 from provml.base.text import printable_path
+from provml.charts.run_summary import build_run_curve
 from provml.errors import QueryError, RunNotFoundError, StoreError
 from provml.journal.store import find_run
 from provml.lineage import conditions
@@ -43,6 +44,12 @@ SELECT a.run, r.experiment, r.id, r.status, a.name, a.version, a.sha256, a.size,
 FROM artifacts a JOIN runs r ON r.run = a.run
 WHERE a.kind = 'model' AND a.name = ?
 ORDER BY a.time_ns, a.run, a.version
+"""
+
+_COMMON_METRIC: Final = """
+SELECT name FROM series
+WHERE kind = 'metric' AND "count" > 1 AND run IN (SELECT unnest(?::VARCHAR[]))
+GROUP BY name ORDER BY count(DISTINCT run) DESC, name LIMIT 1
 """
 
 
@@ -87,12 +94,23 @@ class Store:
     def _repr_html_(self) -> str:
         """Return a list of the latest runs as HTML, which notebooks show instead of the ``repr``.
 
-        Brings the tables up to date first, like each question.
+        Also draws a small curve of the metric that most of these runs have, which costs one pass
+        over their samples. Brings the tables up to date first, like each question.
         """
         latest = self.runs(sort="-started", limit=_SHOWN_RUNS)
-        columns = ("experiment", "id", "status", "started", "duration_s", "sample_count")
+        columns = ["experiment", "id", "status", "started", "duration_s", "sample_count"]
         rows = [tuple(row.get(column) for column in columns) for row in latest]
+        metric = self._find_common_metric([row["run"] for row in latest])
+        if metric is not None:
+            columns.append(metric)
+            curves = [build_run_curve(self.run_folder(row["run"]), metric) for row in latest]
+            rows = [(*row, curve) for row, curve in zip(rows, curves, strict=True)]
         return build_table_html(columns, rows, len(self._database.runs), latest.notes)
+
+    def _find_common_metric(self, runs: list[str]) -> str | None:
+        """Return the name of the metric that most of these runs have as a curve; None if none."""
+        answer = self._database.ask(["series"], _COMMON_METRIC, [runs])
+        return str(answer.rows[0][0]) if answer.rows else None
 
     @property
     def tables_folder(self) -> Path:

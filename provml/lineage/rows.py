@@ -344,7 +344,11 @@ def _edge_row(edge: Statement) -> Row:
 
 def build_series_row(series: RunSeries) -> Row:
     """Build a row of the table ``series``, without the name of the run."""
-    last = typed_literal(series.last) if series.count else None
+    return (*build_identity_cells(series), *build_summary_cells(series))
+
+
+def build_identity_cells(series: RunSeries) -> Row:
+    """Build the cells of a row of the table ``series`` that do not depend on the samples."""
     return (
         series.kind,
         series.name,
@@ -352,11 +356,20 @@ def build_series_row(series: RunSeries) -> Row:
         _to_int64(series.rank, 31),
         _series_target(series),
         ", ".join(series.units) or None,
+    )
+
+
+def build_summary_cells(series: RunSeries) -> Row:
+    """Build the other cells of a row of the table ``series``."""
+    if not series.count:
+        return (0, *[None] * 6)
+    _, text, number = _value_columns(typed_literal(series.last))
+    return (
         series.count,
         _to_double(series.minimum),
         _to_double(series.maximum),
-        _value_columns(last)[2] if series.count else None,
-        _value_columns(last)[1] if series.count else None,
+        number,
+        text,
         series.first_ns,
         series.last_ns,
     )

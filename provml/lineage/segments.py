@@ -37,9 +37,15 @@ from provml.base.user_cache import open_cache_of_store
 from provml.errors import ProvMLError, StoreError
 from provml.journal.reader import Journal
 from provml.lineage.live_runs import LiveRun
-from provml.lineage.rows import Rows, build_arrow_table, build_rows, sample_batches
+from provml.lineage.rows import (
+    Rows,
+    arrow_schema,
+    build_arrow_table,
+    build_rows,
+    sample_batches,
+)
 from provml.lineage.store_scan import FoundRun, short_hash
-from provml.lineage.tables import TABLES, TABLES_VERSION
+from provml.lineage.tables import SAMPLES, TABLES, TABLES_VERSION
 
 if TYPE_CHECKING:
     import duckdb
@@ -63,6 +69,7 @@ _OLDEST_SPILL_S: Final = 86_400
 _MOST_NAMED: Final = 3
 _MOST_SEGMENTS: Final = 8
 _RUNS_AT_ONCE: Final = 200
+_ROWS_AT_ONCE: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,14 @@ class BuiltSegment:
     runs: dict[str, IndexedRun] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     live: dict[str, LiveRun] = field(default_factory=dict)
+
+
+class _DamagedSegmentError(Exception):
+    """A file of a segment can't be read."""
+
+    def __init__(self, segment: str) -> None:
+        super().__init__(segment)
+        self.segment = segment
 
 
 class Segments:
@@ -217,15 +232,24 @@ class Segments:
 
     def write(self, tables: dict[str, pa.Table]) -> str:
         """Write a new segment and return its name. Raises OSError if writing fails."""
+        return self._write_segment({table: iter([rows]) for table, rows in tables.items()})
+
+    def _write_segment(self, tables: dict[str, Iterator[pa.Table]]) -> str:
+        """Write a new segment from parts of each table, and return its name."""
         import pyarrow.parquet as pq
 
         name = f"{time.time_ns():020}-{os.getpid()}-{os.urandom(3).hex()}"
         partial = f"{_PARTIAL}{name}"
         store_files.make_folder(self._root, self.folder / partial)
         try:
-            for table, columns in tables.items():
-                with self._create_file(self.folder / partial / f"{table}.parquet") as file:
-                    pq.write_table(columns, file, compression="zstd")
+            for table, parts in tables.items():
+                schema = arrow_schema(TABLES[table])
+                with (
+                    self._create_file(self.folder / partial / f"{table}.parquet") as file,
+                    pq.ParquetWriter(file, schema, compression="zstd") as writer,
+                ):
+                    for rows in parts:
+                        writer.write_table(rows)
             store_files.move(self._root, self.folder / partial, self.folder / name)
         except BaseException:
             self._remove(partial)
@@ -272,17 +296,11 @@ class Segments:
             first -= 1
             total += sizes[first]
         old = names[first:]
-        parts: list[dict[str, pa.Table]] = []
-        for name in old:
-            try:
-                parts.append(self._live_rows(name, live))
-            except (OSError, ValueError):  # a file of the segment is damaged or missing
-                self.discard(name)
-                return True
-        import pyarrow as pa
-
         try:
-            self.write({t: pa.concat_tables([part[t] for part in parts]) for t in TABLES})
+            self._write_segment({table: self._live_rows(table, old, live) for table in TABLES})
+        except _DamagedSegmentError as error:
+            self.discard(error.segment)
+            return True
         except OSError:  # the disk may be full, but the old segments can still be queried
             return False
         for name in old:
@@ -298,14 +316,33 @@ class Segments:
                 pass  # another process has removed the segment, or the user has damaged it
         return size
 
-    def _live_rows(self, name: str, live: dict[str, IndexedRun]) -> dict[str, pa.Table]:
-        """Return a segment's rows, except for the runs whose latest rows are in other segments."""
+    def _live_rows(
+        self, table: str, names: list[str], live: dict[str, IndexedRun]
+    ) -> Iterator[pa.Table]:
+        """Yield the rows of a table in these segments, in parts of about 50,000 rows.
+
+        Leaves out the runs whose latest rows are in other segments. Raises _DamagedSegmentError if
+        a file of a segment is damaged or missing.
+        """
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        runs = [run for run, at in live.items() if at.segment == name]
-        return _filter_runs(
-            {table: pq.read_table(self.path(name, table)) for table in TABLES}, runs
-        )
+        empty = build_arrow_table(table, [])
+        waiting = [empty]
+        for name in names:
+            runs = [run for run, at in live.items() if at.segment == name]
+            try:
+                with pq.ParquetFile(self.path(name, table)) as file:
+                    for batch in file.iter_batches(_ROWS_AT_ONCE):
+                        rows = pa.Table.from_batches([batch]).cast(empty.schema)
+                        waiting.append(_filter_runs(rows, runs))
+                        if sum(map(len, waiting)) >= _ROWS_AT_ONCE:
+                            yield pa.concat_tables(waiting)
+                            waiting = []
+            except (OSError, ValueError):
+                raise _DamagedSegmentError(name) from None
+        if waiting:
+            yield pa.concat_tables(waiting)
 
     def make(self, runs: Iterable[FoundRun]) -> Iterator[BuiltSegment]:
         """Read runs in batches; write each batch as a segment, and yield the batch's rows.
@@ -318,7 +355,9 @@ class Segments:
             ended = {run: at for run, at in made.runs.items() if at.status != "running"}
             if ended:
                 every = len(ended) == len(made.runs)
-                tables = made.tables if every else _filter_runs(made.tables, list(ended))
+                tables = made.tables
+                if not every:
+                    tables = {t: _filter_runs(rows, list(ended)) for t, rows in tables.items()}
                 segment = self._try_to_write(tables)
                 for run, at in ended.items():
                     made.runs[run] = IndexedRun(segment, at.fingerprint, at.status)
@@ -338,9 +377,6 @@ class Segments:
         about 10 ms for 10,000 samples. Memory use does not depend on the size of the run.
         """
         import pyarrow.parquet as pq
-
-        from provml.lineage.rows import arrow_schema
-        from provml.lineage.tables import SAMPLES
 
         folder = self.folder / _SAMPLES
         store_files.make_folder(self._root, folder)
@@ -392,13 +428,12 @@ def _check_columns(connection: duckdb.DuckDBPyConnection, table: str, path: str)
         raise ValueError(f"the columns of {path} differ from the columns of the table {table}")
 
 
-def _filter_runs(tables: dict[str, pa.Table], runs: list[str]) -> dict[str, pa.Table]:
-    """Return copies of the tables that contain only the rows of these runs."""
+def _filter_runs(rows: pa.Table, runs: list[str]) -> pa.Table:
+    """Return the rows of a table that belong to these runs."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    names = pa.array(runs, pa.string())
-    return {t: rows.filter(pc.is_in(rows["run"], value_set=names)) for t, rows in tables.items()}
+    return rows.filter(pc.is_in(rows["run"], value_set=pa.array(runs, pa.string())))
 
 
 def _build_segment(runs: list[FoundRun]) -> BuiltSegment:

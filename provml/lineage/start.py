@@ -23,6 +23,7 @@ from provml.lineage.members import find_folders
 from provml.lineage.rows import CAUSAL
 
 _DIGEST_LENGTH: Final = 64
+_MOST_DIGESTS_NAMED: Final = 5
 _MOST_FOLDERS_NAMED: Final = 3
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{8,64}")
 
@@ -70,11 +71,15 @@ def find_start(
         return found
     try:
         folder = find_run(named, database.store)
-    except (RunNotFoundError, OSError, ValueError):
-        raise QueryError(
+    except (RunNotFoundError, OSError, ValueError) as error:
+        absent = QueryError(
             f"{named!r} was not found: no such file exists, and the store {database.store} has no "
             "content, run or node with this name"
-        ) from None
+        )
+        if isinstance(error, RunNotFoundError) and error.candidates:
+            absent = QueryError(str(error))
+            absent.candidates = error.candidates
+        raise absent from None
     return _start_from_run(database, found, folder)
 
 
@@ -114,11 +119,22 @@ def _start_from_record(database: QuestionDatabase, found: LineageStart) -> bool:
             return True
         digests = {row["content"] for row in rows}
         if "starts_with" in query and len(digests) > 1:
-            raise QueryError(f"{len(digests)} digests begin with {text}: add more digits")
+            raise _build_ambiguity_error(text, rows)
         if rows:
             found.contents = digests
             return True
     return _start_from_node(database, found)
+
+
+def _build_ambiguity_error(text: str, rows: list[Row]) -> QueryError:
+    """Return an error that lists the contents whose digests begin with a text."""
+    names = {str(row["sha256"]): str(row["name"]) for row in rows}
+    named = list(names.items())[:_MOST_DIGESTS_NAMED]
+    listed = ", ".join(f"{digest[: len(text) + 8]} {name}" for digest, name in named)
+    more = f" and {len(names) - len(named)} more" if len(names) > len(named) else ""
+    error = QueryError(f"{len(names)} digests begin with {text} ({listed}{more}): add more digits")
+    error.candidates = names
+    return error
 
 
 def _start_queries(text: str) -> Iterator[tuple[str, str]]:

@@ -14,8 +14,16 @@ from typing import Final
 
 from provml.model.series import SAMPLING, RunSeries
 
+READING_KINDS: Final = {
+    "SystemReading": "system",
+    "ProcessReading": "process",
+    "GpuReading": "gpu",
+    "EnergyReading": "energy",
+}
+"""The kind of the readings of each type, without the prefix of the type."""
+
 _SUBJECTS: Final = {"system": "machine"}
-_BUILT_IN: Final = frozenset({"system", "process", "gpu", "energy"})
+_BUILT_IN: Final = frozenset(READING_KINDS.values())
 _SUMMARY: Final = re.compile(r"system\.(?:rank(\d+)\.)?(process\.)?(.+)\.(mean|max|min|last)")
 
 

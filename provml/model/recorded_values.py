@@ -17,10 +17,13 @@ from provml.journal.reader import Journal
 from provml.journal.record_building import add_later_digest
 from provml.journal.record_parsing import record_context, series_number
 from provml.journal.values import decode
+from provml.model.series_summary import build_series_html
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import polars as pl
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from provml.model.series import RunSeries, SeriesTable
@@ -39,15 +42,65 @@ class SeriesArrays:
         epoch: int64; `NO_EPOCH` (-1) if a sample has no epoch.
         value: float64; int64 if all values are ints; Python objects if neither type can represent
             all values exactly.
+        name: the name of the series.
+        context: the context of the series; None if it was logged without a context.
     """
 
     time_ns: NDArray[np.int64]
     step: NDArray[np.int64]
     epoch: NDArray[np.int64]
     value: NDArray[Any]
+    name: str = ""
+    context: Context | None = None
 
     def __len__(self) -> int:
         return len(self.time_ns)
+
+    def __repr__(self) -> str:
+        return f"<provml.SeriesArrays {self._label()!r}, {len(self):,} samples>"
+
+    def _label(self) -> str:
+        return self.name if self.context is None else f"{self.name} {self.context}"
+
+    def _repr_html_(self) -> str:
+        """Return a summary and a plot of the series as HTML, which notebooks show."""
+        return build_series_html(self._label(), self.step, self.epoch, self.time_ns, self.value)
+
+    def to_arrow(self) -> pa.Table:
+        """Convert the samples to a ``pyarrow`` table with one row per sample.
+
+        The columns are the same as in `to_pandas`. A missing step or epoch is null. Values that
+        are neither all floats nor all ints become text. Raises MissingExtraError if pyarrow is not
+        installed.
+        """
+        try:
+            import pyarrow as pa
+        except ImportError:
+            raise MissingExtraError("a pyarrow table", "pyarrow", "arrow") from None
+        values: Any = self.value
+        if values.dtype == object:
+            values = [None if value is None else str(value) for value in values]
+        columns = {
+            "time": pa.array(self.time_ns, pa.timestamp("ns", "UTC")),
+            "step": pa.array(self.step, mask=self.step == layout.NO_STEP),
+            "epoch": pa.array(self.epoch, mask=self.epoch == layout.NO_EPOCH),
+            "value": pa.array(values),
+        }
+        return pa.table(columns)
+
+    def to_polars(self) -> pl.DataFrame:
+        """Convert the samples to a ``polars`` data frame with one row per sample.
+
+        The columns are the same as in `to_arrow`. Raises MissingExtraError if polars or pyarrow is
+        not installed.
+        """
+        try:
+            import polars
+        except ImportError:
+            raise MissingExtraError("a polars data frame", "polars", "frames") from None
+        frame = polars.from_arrow(self.to_arrow())
+        assert isinstance(frame, polars.DataFrame)
+        return frame
 
     def to_pandas(self) -> pd.DataFrame:
         """Convert the samples to a ``pandas`` data frame with one row per sample.

@@ -5,7 +5,7 @@ Imports the `journal` readers, `series` and `damage`; imports numpy only when ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from provml.journal.layout import Record
@@ -77,21 +77,49 @@ class _ResourceSums:
 
 def resource_use(journal: Journal) -> list[ResourceUse]:
     """Return a summary of each kind of reading in a run, in the order of the first readings."""
-    thresholds = _collector_thresholds(journal)
+    summary = ResourceSummary()
+    for _, _, record in journal.records():
+        summary.add_record(record)
     table = SeriesTable(journal)
-    collectors = {series.name for series in table.all if series.kind == SAMPLING}
-    found: dict[tuple[str, str, int | None], _ResourceSums] = {}
     for block in table.blocks():
+        summary.add_block(block)
+    return summary.build(table)
+
+
+class ResourceSummary:
+    """Sums up the readings of a run, block by block."""
+
+    def __init__(self) -> None:
+        self._thresholds: dict[tuple[str, str], float] = {}
+        self._found: dict[tuple[str, str, int | None], _ResourceSums] = {}
+
+    def add_record(self, record: Record) -> None:
+        """Take the thresholds from a record about a collector. Ignores other records.
+
+        Add the record of a collector before the readings of that collector.
+        """
+        if record.get("record") == "collector" and isinstance(record.get("name"), str):
+            for name, value in _read_thresholds(record).items():
+                self._thresholds[record["name"], name] = value
+
+    def add_block(self, block: Block) -> None:
+        """Add a block of readings. Ignores metrics and values that are not numbers."""
         series = block.series
-        if series.kind not in collectors or isinstance(block.values, list):
-            continue
+        if series.kind in ("metric", SAMPLING) or isinstance(block.values, list):
+            return
         key = (series.kind, series.name, series.rank)
-        sums = found.get(key)
+        sums = self._found.get(key)
         if sums is None:
-            use = ResourceUse(*key, threshold=thresholds.get((series.kind, series.name)))
-            sums = found[key] = _ResourceSums(use)
+            use = ResourceUse(*key, threshold=self._thresholds.get((series.kind, series.name)))
+            sums = self._found[key] = _ResourceSums(use)
         _add_block(sums, block)
-    return [_finish_sums(sums) for sums in found.values()]
+
+    def build(self, table: SeriesTable) -> list[ResourceUse]:
+        """Return a summary of each kind of reading that was added so far."""
+        collectors = {series.name for series in table.all if series.kind == SAMPLING}
+        return [
+            _finish_sums(sums) for (kind, *_), sums in self._found.items() if kind in collectors
+        ]
 
 
 def _add_block(sums: _ResourceSums, block: Block) -> None:
@@ -123,7 +151,7 @@ def _add_block(sums: _ResourceSums, block: Block) -> None:
 
 
 def _finish_sums(sums: _ResourceSums) -> ResourceUse:
-    use = sums.use
+    use = replace(sums.use)
     if sums.numbers:
         use.mean = sums.total / sums.numbers
     if use.kind in _USED_UP:
@@ -135,15 +163,6 @@ def _finish_sums(sums: _ResourceSums) -> ResourceUse:
         spacing_s = (sums.last_ns - sums.first_ns) / 1e9 / max(1, sums.numbers - 1)
         use.above_s = sums.above * spacing_s
     return use
-
-
-def _collector_thresholds(journal: Journal) -> dict[tuple[str, str], float]:
-    """Read the alert thresholds from the collectors' records, keyed by collector and reading."""
-    found: dict[tuple[str, str], float] = {}
-    for _, _, record in journal.records():
-        if record.get("record") == "collector" and isinstance(record.get("name"), str):
-            found |= {(record["name"], name): v for name, v in _read_thresholds(record).items()}
-    return found
 
 
 def _read_thresholds(record: Record) -> dict[str, float]:

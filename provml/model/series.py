@@ -8,7 +8,7 @@ Imports the `journal` readers and `damage`; imports numpy only when needed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -18,7 +18,6 @@ from provml.journal.layout import SAMPLING as SAMPLING
 from provml.journal.reader import Journal
 from provml.journal.record_parsing import Series
 from provml.journal.sample_reading import to_int64
-from provml.journal.values import to_logged_value
 from provml.model.damage import DamagedRecordError, decode_field
 from provml.model.series_shape import SeriesShape
 
@@ -212,11 +211,11 @@ def _find_extremes(values: Any) -> tuple[Number, Number] | None:
 class SeriesTable:
     """All series of a run, in the order in which they were first declared."""
 
-    def __init__(self, journal: Journal, with_shapes: bool = False) -> None:
+    def __init__(self, journal: Journal | None = None, with_shapes: bool = False) -> None:
         """Read which series the run has.
 
         Args:
-            journal: the run's journal.
+            journal: the run's journal; None for an empty table.
             with_shapes: whether to find the shape of each metric.
         """
         self.all: list[RunSeries] = []
@@ -224,14 +223,31 @@ class SeriesTable:
         self._by_identity: dict[SeriesIdentity, RunSeries] = {}
         self._declared: list[tuple[WriterFiles, dict[int, tuple[Series, RunSeries]]]] = []
         self._kept: list[Block] | None = None
-        for files in journal.writers:
+        for files in () if journal is None else journal.writers:
             rank = files.first_record().get("rank")
-            rank = rank if isinstance(rank, int) else None
-            declared = {
-                number: (series, self._series(series, rank, files))
-                for number, series in files.series().items()
-            }
+            declared: dict[int, tuple[Series, RunSeries]] = {}
+            self.declare(
+                files, rank if isinstance(rank, int) else None, files.series().values(), declared
+            )
             self._declared.append((files, declared))
+
+    def declare(
+        self,
+        files: WriterFiles,
+        rank: int | None,
+        found: Iterable[Series],
+        declared: dict[int, tuple[Series, RunSeries]],
+    ) -> None:
+        """Add the series that a writer declares.
+
+        Args:
+            files: the writer's files.
+            rank: the rank of the writer's process; None if it has no rank.
+            found: the series.
+            declared: the writer's series, keyed by series number. Receives the new ones.
+        """
+        for series in found:
+            declared[series.number] = series, self._series(series, rank, files)
 
     def _series(self, declared: Series, rank: int | None, files: WriterFiles) -> RunSeries:
         of = history.parse_target(declared.target)
@@ -261,23 +277,38 @@ class SeriesTable:
         kept: list[Block] = []
         samples = 0
         for files, declared in self._declared:
-            for block in _writer_blocks(files, declared):
+            splitter = BlockSplitter(files, declared)
+            for block in (block for chunk in files.chunks() for block in splitter.split(chunk)):
                 yield block
                 samples += len(block.time_ns)
                 if samples <= _KEPT_SAMPLES and not isinstance(block.values, list):
                     kept.append(block)
                 else:  # too many samples, or text values, which may be large
                     samples, kept = _KEPT_SAMPLES, []
+            if splitter.unknown:
+                files.damage["sample of an undeclared series"] = splitter.unknown
         if samples < _KEPT_SAMPLES:
             self._kept = kept
 
 
-def _writer_blocks(
-    files: WriterFiles, declared: dict[int, tuple[Series, RunSeries]]
-) -> Iterator[Block]:
-    counts: dict[int, int] = {}
-    unknown = 0
-    for chunk in files.chunks():
+class BlockSplitter:
+    """Splits the samples of one writer into blocks, and numbers the samples of each series.
+
+    Attributes:
+        counts: the number of samples that were split so far, keyed by the index of the series.
+        unknown: the number of samples whose series is not declared.
+    """
+
+    def __init__(
+        self, files: WriterFiles, declared: Mapping[int, tuple[Series, RunSeries]]
+    ) -> None:
+        self.counts: dict[int, int] = {}
+        self.unknown = 0
+        self._files = files
+        self._declared = declared
+
+    def split(self, chunk: NDArray[np.void]) -> Iterator[Block]:
+        """Yield the samples of a chunk, the next samples of the writer, as blocks."""
         import numpy as np
 
         numbers = chunk["series"]
@@ -287,25 +318,25 @@ def _writer_blocks(
         # samples of one series are numbered together, even if they differ in storage type
         by_series: dict[int, list[tuple[Series, RunSeries, NDArray[np.intp]]]] = {}
         for number, positions in zip(present.tolist(), groups, strict=True):
-            if number not in declared:
-                unknown += len(positions)
+            if number not in self._declared:
+                self.unknown += len(positions)
                 continue
-            series, run_series = declared[number]
+            series, run_series = self._declared[number]
             by_series.setdefault(run_series.index, []).append((series, run_series, positions))
         for index, members in by_series.items():
-            start = counts.get(index, 0)
+            start = self.counts.get(index, 0)
             merged = members[0][2]
             if len(members) > 1:
                 merged = np.sort(np.concatenate([positions for _, _, positions in members]))
-            counts[index] = start + len(merged)
+            self.counts[index] = start + len(merged)
             for series, run_series, positions in members:
                 own_numbers = np.searchsorted(merged, positions) + start
-                yield from _split_by_lacks(files, series, run_series, chunk[positions], own_numbers)
-    if unknown:
-        files.damage["sample of an undeclared series"] = unknown
+                yield from split_rows(
+                    self._files, series, run_series, chunk[positions], own_numbers
+                )
 
 
-def _split_by_lacks(
+def split_rows(
     files: WriterFiles,
     declared: Series,
     series: RunSeries,
@@ -397,99 +428,3 @@ def text_values(files: WriterFiles, series: int, offsets: list[int]) -> tuple[li
         lost["unreadable sample"] += 1
     files.damage |= lost
     return kept, values
-
-
-def series_columns(table: SeriesTable, chosen: list[RunSeries]) -> tuple[Any, Any, Any, Any]:
-    """Return the samples of the chosen series as four arrays: times, steps, epochs and values.
-
-    The samples are in the order in which they were written. Costs about 20 ms for a million
-    samples. Does not decode the samples of other series.
-    """
-    import numpy as np
-
-    wanted = {series.index for series in chosen}
-    times: list[Any] = [np.empty(0, np.int64)]
-    steps: list[Any] = [np.empty(0, np.int64)]
-    epochs: list[Any] = [np.empty(0, np.int64)]
-    values: list[Any] = []
-    for files, declared in table.declared():
-        storages = {n: s for n, (s, series) in declared.items() if series.index in wanted}
-        if not storages:
-            continue
-        for chunk in files.chunks():
-            rows = _select_rows(chunk, list(storages))
-            if not len(rows):
-                continue
-            kept, own_values = _values_in_order(files, storages, rows)
-            rows = rows if kept is None else rows[kept]
-            times.append(rows["time"])
-            steps.append(rows["step"])
-            epochs.append(rows["epoch"])
-            values.append(own_values)
-    return (
-        np.concatenate(times),
-        np.concatenate(steps),
-        np.concatenate(epochs, dtype=np.int64),
-        _joined_values(values),
-    )
-
-
-def _select_rows(chunk: NDArray[np.void], numbers: list[int]) -> NDArray[np.void]:
-    import numpy as np
-
-    own = chunk["series"]
-    chosen = own == numbers[0] if len(numbers) == 1 else np.isin(own, numbers)
-    return chunk if chosen.all() else chunk[chosen]
-
-
-def _values_in_order(
-    files: WriterFiles, storages: dict[int, Series], rows: NDArray[np.void]
-) -> tuple[list[int] | None, Any]:
-    """Return the positions and the values of the readable rows.
-
-    The values are an array if all of them are stored as the same numeric type, else a list. With
-    an array, the positions are None, because all rows are readable.
-    """
-    import numpy as np
-
-    present = np.unique(rows["series"]).tolist()
-    kinds = {storages[number].storage for number in present}
-    if kinds == {"f64"}:
-        return None, rows["value"]
-    if kinds == {"i64"}:
-        return None, to_int64(rows)
-    merged: dict[int, Any] = {}
-    for number in present:
-        positions = np.flatnonzero(rows["series"] == number)
-        own = rows[positions]
-        if storages[number].storage == "text":
-            kept, values = text_values(files, number, to_int64(own).tolist())
-            merged |= zip(positions[kept].tolist(), values, strict=True)
-        else:
-            column = own["value"] if storages[number].storage == "f64" else to_int64(own)
-            merged |= zip(positions.tolist(), column.tolist(), strict=True)
-    order = sorted(merged)
-    return order, [merged[position] for position in order]
-
-
-def _joined_values(parts: list[Any]) -> Any:
-    """Join the parts of a column into one array.
-
-    The array has the type float64 or int64 if that type represents all values exactly, else object.
-    """
-    import numpy as np
-
-    if not parts:
-        return np.empty(0, np.float64)
-    if all(not isinstance(part, list) and part.dtype.kind == "f" for part in parts):
-        return np.concatenate(parts)
-    if all(not isinstance(part, list) and part.dtype.kind == "i" for part in parts):
-        return np.concatenate(parts)
-    values = [v for part in parts for v in (part if isinstance(part, list) else part.tolist())]
-    exact = all(isinstance(v, float) or (isinstance(v, int) and abs(v) <= 2**53) for v in values)
-    if exact:
-        return np.array(values, np.float64)
-    objects = np.empty(len(values), object)
-    for place, value in enumerate(values):
-        objects[place] = to_logged_value(value)
-    return objects

@@ -304,6 +304,8 @@ function legend() {
     "points to what came earlier"));
   const rows = byId("legend-rows");
   relations.forEach((name, place) => {
+    const count = data.edges.filter((edge) => edge[2] === place).length;
+    if (!count) return;
     const tick = page.make("input", { type: "checkbox", on: { change: () => {
       if (tick.checked) shownRelations.add(place);
       else shownRelations.delete(place);
@@ -315,7 +317,7 @@ function legend() {
     line.style.borderTopColor = `var(${COLOURS[name] || "--edge"})`;
     if (name === "hadMember") line.style.borderTopStyle = "dashed";
     rows.append(page.make("label", { class: "entry" }, tick, line, name,
-      page.make("span", { class: "count" }, page.number(data.edges.filter((edge) => edge[2] === place).length))));
+      page.make("span", { class: "count" }, page.number(count))));
   });
 }
 

@@ -146,6 +146,9 @@ const ACROSS = { size: "w", at: "x", breadth: "h", place: "y", gap: 124, between
 const DOWN = { size: "h", at: "y", breadth: "w", place: "x", gap: 58, between: 30, lane: 12 };
 const STACKED = { ...DOWN, gap: 44, between: 12, lane: 2 };  // as wide as a narrow screen
 const NARROW = 560;
+// Relations that say nothing about which node came first, or that say the opposite.
+const UNORDERED = new Set(["wasInvalidatedBy", "specializationOf", "alternateOf", "mentionOf",
+  "wasEndedBy"]);
 let flow = ACROSS;
 const MOST_TRIED = 120;  // with more blocks, only one direction is tried
 
@@ -158,6 +161,7 @@ function layered(own, way) {
     const a = blockOf(link.a), b = blockOf(link.b);
     link.via = [];
     if (a === b || !mine.has(a) || !mine.has(b)) continue;
+    if ([...link.relations].every((relation) => UNORDERED.has(relations[relation]))) continue;
     a.deps.add(b);
   }
   const order = sorted(own);

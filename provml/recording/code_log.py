@@ -25,7 +25,7 @@ from provml.collect.code_files import (
     ProjectFiles,
 )
 from provml.collect.code_watch import WATCH
-from provml.collect.source import find_script, write_notebook_cells
+from provml.collect.source import find_arguments, find_script, write_notebook_cells
 from provml.collect.used_code import UsedCode
 from provml.errors import RunClosedError
 from provml.journal.layout import Record
@@ -56,7 +56,7 @@ class _ProcessCode:
             project = ProjectFiles(find_script(), run_folder)
             self.used = UsedCode(project, self._keep)
             WATCH.listener = self.used.take
-            self.used.start(sys.argv[1:])
+            self.used.start(find_arguments())
         else:
             self.used.project.leave_out(run_folder)
             self.used.find_modules()

@@ -15,6 +15,7 @@ from typing import Any, Final, SupportsIndex
 from provml.base.clock import Timestamp, to_time_ns
 from provml.base.context import Context, context_path, validate_name
 from provml.errors import ContentNotFoundError, InvalidArgumentError
+from provml.journal.layout import Record
 from provml.recording.checks import metadata_value, path_to_list, place_fields
 from provml.recording.recorder import Recorder
 
@@ -178,8 +179,35 @@ class ContentVerbs(Recorder):
 
         self._open_writer(context)
         content = describe_model(model, self.path, copy)
-        self._append({**record, "time": _time_ns(), "content": content})
-        self._known.register("model", name, model)
+        self._append_model({**record, "time": _time_ns(), "content": content}, model)
+
+    def _log_checkpoint(
+        self,
+        name: str,
+        path: str | os.PathLike[str],
+        context: Context | str | None = None,
+        step: SupportsIndex | float | None = None,
+        epoch: SupportsIndex | float | None = None,
+    ) -> None:
+        """Record a checkpoint that a framework has written, without delaying the training.
+
+        Takes and raises the same as `log_model`, but hashes files and folders of 64 MiB or more in
+        the background. Content that is changed or removed before it is hashed has no digest.
+        """
+        record = {"record": "model", "name": validate_name(name, "a model's name")}
+        record |= place_fields(context, step, epoch)
+        from provml.collect.content import describe_path
+
+        self._open_writer(context)
+        with self._lock:
+            self._hashed = number = self._hashed + 1
+        later = partial(self._hash_later, number, name)
+        content = describe_path(path, self.path, None, later)
+        self._append_model({**record, "time": _time_ns(), "id": number, "content": content}, path)
+
+    def _append_model(self, record: Record, model: object) -> None:
+        self._append(record)
+        self._known.register("model", record["name"], model)
         self._known.made.add(("model", record["name"]))
 
     def log_input(

@@ -147,6 +147,7 @@ class DisabledRun(Run):
     def _ignore(self, *arguments: Any, **options: Any) -> None:
         return None
 
+    _log_checkpoint = _ignore
     _append_all = _before_fork = _after_fork_in_parent = _after_fork_in_child = _ignore
 
     def end_run(self, *arguments: Any, **options: Any) -> None:

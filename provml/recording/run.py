@@ -18,7 +18,7 @@ from provml.base.clock import Timestamp, boot_ns, to_time_ns
 from provml.base.context import Context, context_path, validate_name
 from provml.base.notices import warn_without_raising
 from provml.collect.secrets import mask_text
-from provml.errors import InvalidArgumentError, InvalidMetricError
+from provml.errors import InvalidArgumentError, InvalidMetricError, ProvMLError
 from provml.journal import layout
 from provml.journal.layout import Record
 from provml.journal.sample_files import mark_abandoned
@@ -70,9 +70,15 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         return f"<provml.Run {self.experiment}/{self.id} {state}>"
 
     def _repr_html_(self) -> str:
-        """Return the name, state and folder of the run as HTML, which notebooks show."""
+        """Return the run's state, parameters and metrics as HTML, which notebooks show."""
         from provml.base.notebook_html import build_facts_html
 
+        try:
+            from provml.recorded_run import RecordedRun
+
+            return RecordedRun(self.path)._repr_html_()
+        except (ProvMLError, OSError, ImportError):
+            pass  # the store or numpy is not available, which must not disturb the notebook
         state = "ended" if self._closed else "recording"
         facts = [("state", state), ("folder", str(self.path))]
         return build_facts_html(f"run {self.experiment}/{self.id}", facts)

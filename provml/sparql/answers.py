@@ -17,6 +17,8 @@ from provml.model.statements import Iri
 from provml.model.vocabulary import XSD
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
     import pyarrow as pa
 
 TABLE_FORMATS: Final = ("csv", "json", "arrow", "parquet")
@@ -75,6 +77,10 @@ class SparqlAnswer:
             self.kind = "table"
             self.variables = tuple(variable.value for variable in result.variables)
 
+    def __repr__(self) -> str:
+        columns = f": {', '.join(self.variables)}" if self.kind == "table" else ""
+        return f"<provml.sparql.SparqlAnswer {self.kind}{columns}>"
+
     def __bool__(self) -> bool:
         if self.kind != "boolean":
             raise QueryError(
@@ -125,6 +131,34 @@ class SparqlAnswer:
         return pa.Table.from_arrays(
             [_build_arrow_array(column) for column in columns], list(self.variables)
         )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Convert the answer, which must be a table, to a pandas data frame, like `to_arrow`.
+
+        Raises:
+            QueryError: the answer is not a table.
+            MissingExtraError: pandas or pyarrow is not installed.
+        """
+        try:
+            import pandas  # noqa: F401 - pyarrow's error would not name the pip command
+        except ImportError:
+            raise MissingExtraError("a pandas data frame", "pandas", "frames") from None
+        return self.to_arrow().to_pandas()
+
+    def to_polars(self) -> pl.DataFrame:
+        """Convert the answer, which must be a table, to a polars data frame, like `to_arrow`.
+
+        Raises:
+            QueryError: the answer is not a table.
+            MissingExtraError: polars or pyarrow is not installed.
+        """
+        try:
+            import polars
+        except ImportError:
+            raise MissingExtraError("a polars data frame", "polars", "frames") from None
+        frame = polars.from_arrow(self.to_arrow())
+        assert isinstance(frame, polars.DataFrame)
+        return frame
 
     def write(self, format: str, sink: BinaryIO) -> None:
         """Write the answer to a binary file. CSV, JSON and graphs are streamed.

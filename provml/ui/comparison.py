@@ -71,8 +71,7 @@ def answer_comparison(store: BrowsedStore, query: Query) -> dict[str, Any]:
         names = [run["key"] for run in runs]
         answer: dict[str, Any] = {"runs": runs, "missing": missing}
         if part == "series":
-            rows = tables.select(["series"], _SERIES, [names, kind, kind, _MOST_SERIES])
-            return answer | {"series": [*rows]}
+            return answer | _list_series(tables, names, kind)
         if part == "code":
             return answer | _compare_code(tables, names)
         return answer | _compare_values(tables, names)
@@ -103,6 +102,15 @@ def _find_runs(tables: Store, keys: list[str]) -> tuple[list[dict[str, Any]], li
             "renamed or removed, or they can't be read"
         )
     return runs, missing
+
+
+def _list_series(tables: Store, names: list[str], kind: str) -> dict[str, Any]:
+    """Return the names of the runs' series, each with the number of runs that have it."""
+    series = [*tables.select(["series"], _SERIES, [names, kind, kind, _MOST_SERIES + 1])]
+    notes = []
+    if len(series) > _MOST_SERIES:
+        notes.append(f"only the first {_MOST_SERIES:,} names of series are listed")
+    return {"series": series[:_MOST_SERIES], "notes": notes}
 
 
 def _compare_values(tables: Store, names: list[str]) -> dict[str, Any]:

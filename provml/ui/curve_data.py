@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
 
 from provml.charts.pixel_curves import (
     SCALES,
@@ -30,6 +25,7 @@ from provml.model.series import SAMPLING, SeriesIdentity, text_values
 from provml.ui.answers import json_value
 from provml.ui.browsed_store import BrowsedStore
 from provml.ui.curve_events import place_events
+from provml.ui.curve_samples import find_samples
 from provml.ui.queries import Query
 
 if TYPE_CHECKING:
@@ -43,11 +39,12 @@ _MOST_POINTS: Final = 4_000
 _MOST_RUNS: Final = 200
 _MOST_SERIES: Final = 200
 _MOST_CURVES: Final = 2_000
+_MOST_READS: Final = 10_000
+_MOST_PIXELS: Final = 400_000
+_FEWEST_PIXELS: Final = 100
 _MOST_MARKS: Final = 200
 _MOST_NAMED: Final = 12
 _BUDGET_RECORDS: Final = 2**24
-_MOST_BYTES: Final = 96 * 2**20
-_MOST_CACHED: Final = 1_000
 _KINDS: Final = ("metric", "reading", "all")
 
 _Key = tuple[str, tuple[str, ...] | None, str, tuple[str, str] | None]
@@ -72,7 +69,7 @@ def answer_curves(store: BrowsedStore, query: Query) -> Mapping[str, Any]:
         InvalidArgumentError: a parameter is missing or invalid.
     """
     request = _CurveRequest.read(query)
-    samples = _find_samples(store)
+    samples = find_samples(store)
     folders = [(key, store.run_folder(key)) for key in request.runs]
     with samples.use(folders) as runs:
         try:
@@ -138,6 +135,9 @@ class _Answer:
         self._request = request
         self._runs = runs
         self._notes: list[str] = []
+        self._notes += [
+            f"run {key} can't be read: {run.problem}" for key, run in runs.items() if run.problem
+        ]
         self._scales = {
             key: Scale(request.axis, run.state.started_ns if run.state else 0)
             for key, run in runs.items()
@@ -145,6 +145,8 @@ class _Answer:
         self._found = {key: self._group_series(run) for key, run in runs.items()}
         self._check_names()
         self._limit_curves()
+        curves = sum(len(ranks) for own in self._found.values() for ranks in own.values())
+        self._most_pixels = max(_FEWEST_PIXELS, _MOST_PIXELS // max(1, curves))
         self._grids: dict[tuple[str, str], PixelGrid] = {}
         self._budget = ReadBudget(_BUDGET_RECORDS)
 
@@ -205,15 +207,24 @@ class _Answer:
             )
             for run, own in self._found.items():
                 self._found[run] = {key: ranks for key, ranks in own.items() if key[2] in shown}
-        total, left = 0, _MOST_CURVES
+        total, left, left_reads = 0, _MOST_CURVES, _MOST_READS
         for run, own in self._found.items():
-            total += len(own)
-            self._found[run] = dict(list(own.items())[:left])
-            left -= len(self._found[run])
-        if total > _MOST_CURVES:
+            taken: dict[_Key, dict[int | None, list[Part]]] = {}
+            for key, ranks in own.items():
+                lines = len(ranks) if self._request.each_rank else 1
+                total += lines
+                left, left_reads = left - lines, left_reads - len(ranks)
+                if left >= 0 and left_reads >= 0:
+                    taken[key] = ranks
+            self._found[run] = taken
+        if left < 0 or left_reads < 0:
+            count = sum(
+                len(ranks) if self._request.each_rank else 1
+                for own in self._found.values()
+                for ranks in own.values()
+            )
             self._notes.append(
-                f"the first {_MOST_CURVES:,} of {total:,} curves are shown: choose fewer runs or "
-                "series"
+                f"the first {count:,} of {total:,} curves are shown: choose fewer runs or series"
             )
 
     def _find_grid(self, key: _Key) -> PixelGrid:
@@ -241,7 +252,7 @@ class _Answer:
             start = low if start is None else start
             end = max(start, high) if end is None else end
             start = min(start, end)
-        return PixelGrid(start, end, request.points)
+        return PixelGrid(start, end, min(request.points, self._most_pixels))
 
     def _build_run(self, key: str, run: RunSamples) -> dict[str, Any]:
         built: list[dict[str, Any]] = []
@@ -400,45 +411,3 @@ def _list_values(values: Numbers) -> list[float | None]:
 def _list_marks(marks: Iterable[tuple[float, float]]) -> list[list[Any]]:
     listed = [[x, json_value(y)] for x, y in marks]
     return listed[:_MOST_MARKS]
-
-
-class _SampleCache:
-    """The summaries of the runs that were asked for last. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._runs: OrderedDict[Path, RunSamples] = OrderedDict()
-
-    @contextmanager
-    def use(self, wanted: Sequence[tuple[str, Path]]) -> Iterator[dict[str, RunSamples]]:
-        """Bring runs up to date, and keep other requests from changing them."""
-        with self._lock:
-            own = {key: self._runs.setdefault(path, RunSamples(path)) for key, path in wanted}
-            for _, path in wanted:
-                self._runs.move_to_end(path)
-        with ExitStack() as stack:
-            # all requests take the locks in the same order, so that none waits for another forever
-            for run in sorted(own.values(), key=lambda run: run.folder):
-                stack.enter_context(run.lock)
-            refresh_all(list(own.values()))
-            yield own
-        self._evict()
-
-    def _evict(self) -> None:
-        """Forget the runs that were not used for longest, if the summaries take too much memory."""
-        with self._lock:
-            total = sum(run.memory_bytes for run in self._runs.values())
-            for path, run in list(self._runs.items()):
-                if total <= _MOST_BYTES and len(self._runs) <= _MOST_CACHED:
-                    break
-                total -= run.memory_bytes
-                del self._runs[path]
-
-
-_CACHES: Final[WeakKeyDictionary[BrowsedStore, _SampleCache]] = WeakKeyDictionary()
-_CACHES_LOCK: Final = threading.Lock()
-
-
-def _find_samples(store: BrowsedStore) -> _SampleCache:
-    with _CACHES_LOCK:
-        return _CACHES.setdefault(store, _SampleCache())

@@ -74,19 +74,20 @@ class _LineageGraph:
 
     def __init__(self, lineage: Lineage) -> None:
         self._lineage = lineage
+        own = () if lineage.start_runs else lineage.starts
         self._contents = {
             key: content
             for key, content in lineage.contents.items()
-            if content.places and (content.facts["kind"] not in _CODE or key in lineage.starts)
+            if content.places and (content.facts["kind"] not in _CODE or key in own)
         }
         self._code: dict[str, list[dict[str, Any]]] = {}
         for content in lineage.contents.values():
             for place in content.places:
                 if place["kind"] in _CODE:
                     code = {"name": place["name"], "digest": place["sha256"]}
-                    own = self._code.setdefault(place["run"], [])
-                    if code not in own:
-                        own.append(code)
+                    listed = self._code.setdefault(place["run"], [])
+                    if code not in listed:
+                        listed.append(code)
 
     def build(self) -> dict[str, Any]:
         """Return the nodes, the edges, and the number of nodes that are left out."""

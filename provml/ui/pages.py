@@ -43,7 +43,7 @@ class Page(NamedTuple):
     styles: tuple[str, ...] = ()
 
 
-_CURVES: Final = ("curves_data.js", "curves_chart.js", "curves.js")
+_CURVES: Final = ("curves_data.js", "curves_traces.js", "curves_chart.js", "curves.js")
 """The scripts of charts. They load plotly when the first chart needs it."""
 
 PAGES: Final = {

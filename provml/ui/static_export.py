@@ -24,10 +24,10 @@ from provml.ui.run_documents import write_graph
 
 _POINTS: Final = "2000"
 _AXES: Final = ("step", "epoch", "time", "wall")
-_RUN_ANSWERS: Final = ("run", "output", "events", "files", "validity")
+_RUN_ANSWERS: Final = ("run", "output", "events", "files", "validity", "file")
 _PAGE_OF_RUNS: Final = 1_000
 _MOST_DIGESTS: Final = 1_000
-_MOST_VALUES: Final = 500
+_MOST_VALUES: Final = 300
 _OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
 
 Request = tuple[str, dict[str, str]]
@@ -41,8 +41,8 @@ def write_static_pages(
 ) -> int:
     """Write the pages of a store to a folder, and return the number of runs that they show.
 
-    The pages show the runs as they are now. They contain at most 2,000 points of each curve, and
-    can't search with conditions.
+    The pages show the runs as they are now. They can't search with conditions, and curves have the
+    detail of 2,000 pixels.
 
     Args:
         store: the store.
@@ -90,45 +90,44 @@ def _check_target(store: BrowsedStore, target: Path) -> None:
 
 def _list_runs(store: BrowsedStore, where: str | None) -> dict[str, Any]:
     """Return the answer for the page of runs, with all runs and the values of all columns."""
-    first = _ask(store, "runs", {"limit": "1"} | ({} if where is None else {"where": where}))
-    shown = list(islice(_list_values(first["columns"]), _MOST_VALUES))
+    condition = {} if where is None else {"where": where}
+    first = _ask(store, "runs", {"limit": "1"} | condition)
+    shown = list(_list_values(first["columns"]))
+    return first | {"runs": list(_list_below(store, condition, shown)), "offset": 0}
+
+
+def _list_below(
+    store: BrowsedStore, parameters: dict[str, str], shown: list[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield all runs of a list, each followed by the runs below it."""
     answer = find_answer("runs")
     assert answer is not None
-    found: list[Any] = []
-    whole: dict[str, Any] = {}
-    while True:
-        pairs = [("show", name) for name in shown]
-        pairs += [("limit", str(_PAGE_OF_RUNS)), ("offset", str(len(found)))]
-        pairs += [] if where is None else [("where", where)]
-        whole = dict(answer(store, Query(pairs)))
-        found += whole["runs"]
-        if len(found) >= whole["total"] or not whole["runs"]:
-            break
-    for run in list(found):
-        found += _list_children(store, str(run["key"]), run.get("children", 0))
-    return whole | {"runs": found, "offset": 0}
+    offset, total = 0, 1
+    while offset < total:
+        pairs = [*parameters.items(), *(("show", name) for name in shown)]
+        pairs += [("limit", str(_PAGE_OF_RUNS)), ("offset", str(offset))]
+        page = answer(store, Query(pairs))
+        for run in page["runs"]:
+            yield run
+            if run["children"]:
+                yield from _list_below(store, parameters | {"parent": run["key"]}, shown)
+        offset, total = offset + _PAGE_OF_RUNS, page["total"]
 
 
 def _list_values(columns: dict[str, Any]) -> Iterator[str]:
     """Yield the values that the table of runs can show as columns."""
-    for name in columns["params"]:
-        yield f"params[{_quote(name)}]"
-    for name in columns["tags"]:
-        yield f"tags[{_quote(name)}]"
-    for name, contexts in columns["metrics"]:
-        yield f"metrics[{_quote(name)}]"
+    for kind in ("params", "tags"):
+        yield from (f"{kind}[{_quote(name)}]" for name in columns[kind][:_MOST_VALUES])
+    yield from islice(_list_metrics(columns["metrics"]), _MOST_VALUES)
+
+
+def _list_metrics(metrics: list[tuple[str, list[Any]]]) -> Iterator[str]:
+    for name, contexts in metrics:
         for context in contexts:
             path = [context] if isinstance(context, str) else context
-            if path is not None:
-                yield f"metrics[{_quote(name)}][{', '.join(map(_quote, path))}]"
-
-
-def _list_children(store: BrowsedStore, parent: str, count: int) -> Iterator[Any]:
-    if count:
-        children = _ask(store, "runs", {"parent": parent, "limit": str(_PAGE_OF_RUNS)})["runs"]
-        for child in children:
-            yield child
-            yield from _list_children(store, str(child["key"]), child.get("children", 0))
+            parts = "None" if path is None else ", ".join(map(_quote, path))
+            for field in ("", ".min", ".max"):
+                yield f"metrics[{_quote(name)}][{parts}]{field}"
 
 
 def _quote(text: str) -> str:

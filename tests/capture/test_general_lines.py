@@ -123,6 +123,115 @@ def test_a_single_line_is_recorded_at_the_end_if_it_is_plain(read: Read) -> None
     assert found == [("accuracy", "evaluation", 0.93, None, None, None)]
 
 
+REPORT = """Validation report:
+                      precision    recall  f1-score   support
+
+                   0     0.8750    1.0000    0.9333         7
+         big dog 2.0     1.0000    0.7500    0.8571         4
+
+            accuracy                         0.9091        11
+           macro avg     0.9375    0.8750    0.8952        11
+        weighted avg     0.9205    0.9091    0.9056        11
+5 of 5 precision   recall
+"""
+
+
+def test_a_classification_report_gives_the_scores_of_each_class(read: Read) -> None:
+    """The scores of a classifier would be lost, or the counts of its classes be scores."""
+    found = {name: value for name, context, value, *_ in read(REPORT) if context == "validation"}
+    assert found.keys() == {
+        *(f"precision/{row}" for row in ("0", "big dog 2.0", "macro avg", "weighted avg")),
+        *(f"recall/{row}" for row in ("0", "big dog 2.0", "macro avg", "weighted avg")),
+        *(f"f1-score/{row}" for row in ("0", "big dog 2.0", "macro avg", "weighted avg")),
+        "accuracy",
+    }
+    assert found["precision/0"] == 0.875 and found["recall/big dog 2.0"] == 0.75
+    assert found["f1-score/macro avg"] == 0.8952 and found["accuracy"] == 0.9091
+
+
+ULTRALYTICS = """
+      Epoch    GPU_mem   box_loss   cls_loss  Instances       Size
+        1/2         0G      1.219      1.653        121        640: 100%|███| 8/8 [00:02<00:00]
+                 Class     Images  Instances      Box(P          R      mAP50  mAP50-95): 100%|██|
+                   all          4         17      0.575       0.85      0.847      0.632
+
+      Epoch    GPU_mem   box_loss   cls_loss  Instances       Size
+        2/2         0G      1.119      1.453        111        640: 100%|███| 8/8 [00:02<00:00]
+                 Class     Images  Instances      Box(P          R      mAP50  mAP50-95): 100%|██|
+                   all          4         17      0.595       0.87      0.857      0.642
+               big dog          4          7      0.495       0.77      0.757      0.542
+"""
+
+
+def test_a_table_of_classes_is_not_part_of_the_table_above(read: Read) -> None:
+    """The number of instances would be recorded as a loss."""
+    found = {
+        (name, context, epoch): value for name, context, value, _, epoch, _ in read(ULTRALYTICS)
+    }
+    assert found == {
+        ("box_loss", None, 1): 1.219,
+        ("cls_loss", None, 1): 1.653,
+        ("box_loss", None, 2): 1.119,
+        ("cls_loss", None, 2): 1.453,
+        ("precision", "validation", 1): 0.575,
+        ("recall", "validation", 1): 0.85,
+        ("mAP50", "validation", 1): 0.847,
+        ("mAP50-95", "validation", 1): 0.632,
+        ("precision", "validation", 2): 0.595,
+        ("recall", "validation", 2): 0.87,
+        ("mAP50", "validation", 2): 0.857,
+        ("mAP50-95", "validation", 2): 0.642,
+        ("precision/big dog", "validation", 2): 0.495,
+        ("recall/big dog", "validation", 2): 0.77,
+        ("mAP50/big dog", "validation", 2): 0.757,
+        ("mAP50-95/big dog", "validation", 2): 0.542,
+    }
+
+
+COCO = """
+ Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.365
+ Average Precision  (AP) @[ IoU=0.50      | area=   all | maxDets=100 ] = 0.565
+ Average Precision  (AP) @[ IoU=0.50:0.95 | area= small | maxDets=100 ] = -1.000
+ Average Precision  (AP) @[ IoU=0.50:0.95 | area= large | maxDets=100 ] = 0.412
+ Average Recall     (AR) @[ IoU=0.50:0.95 | area=   all | maxDets= 10 ] = 0.305
+ Average Recall     (AR) @[ IoU=0.50:0.95 | area=medium | maxDets=100 ] = 0.355
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            COCO,
+            {"AP": 0.365, "AP50": 0.565, "APl": 0.412, "AR10": 0.305, "ARm": 0.355},
+        ),
+        (
+            "\n".join(
+                f"[CV {n}/3] END ......C=1, gamma=0.00{n};, score=0.98{n} total time=   0.1s"
+                for n in (1, 2, 3)
+            ),
+            {"score": 0.983},
+        ),
+        ("Training set score: 0.9868\nTest set score: 0.97\n", {"score": 0.97}),
+        ("Coefficient of determination: 0.47\n", {"Coefficient of determination": 0.47}),
+    ],
+)
+def test_summaries_of_an_evaluation_are_read(
+    read: Read, text: str, wanted: dict[str, float]
+) -> None:
+    """The result of an evaluation would be missing, or a setting of it would be a result."""
+    assert {name: value for name, _, value, *_ in read(text)} == wanted
+
+
+def test_the_time_that_a_training_waits_is_no_metric(read: Read) -> None:
+    """A chart would show how fast the disk is among the scores of the model."""
+    lines = [
+        f"Epoch: [0][{n}/9]\tTime 0.{n} ( 0.5)\tData 0.0{n} ( 0.1)\tLoss 6.{n}e+00 (6.5e+00)"
+        for n in range(1, 6)
+    ]
+    assert {name for name, *_ in read("\n".join(lines))} == {"Loss"}
+
+
 def test_only_whole_words_are_numbers(read: Read) -> None:
     """Half a number would be recorded: 0 of ``0,5``, or 1 of ``1.2.3``."""
     words = ("0,5", "1/2", "1.2.3", "3:25", "12abc", "0x1F", "2026-11-30", "1_000", "1e5x", "--1")

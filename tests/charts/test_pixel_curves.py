@@ -56,12 +56,17 @@ def columns(seed: int, count: int, shape: str, odd: float) -> Samples:
     return Samples(steps.astype(np.int64), value)
 
 
-def write(folder: Path, samples: Samples, others: int = 0, lacking: bool = False) -> WriterSamples:
-    """Write samples to a samples file, among those of other series, and summarize them in parts."""
+def write(
+    folder: Path, samples: Samples, others: int = 0, lacking: bool = False, number: int = 1
+) -> WriterSamples:
+    """Write samples to a samples file, among those of other series, and summarize them in parts.
+
+    ``number`` is the number of the first series.
+    """
     count = len(samples.step)
     records = np.zeros(count * (others + 1), record_dtype())
     own = slice(0, None, others + 1)
-    records["series"] = np.arange(len(records)) % (others + 1) + 1
+    records["series"] = np.arange(len(records)) % (others + 1) + number
     records["time"] = np.arange(len(records)) * 1_000_000
     records["step"][own], records["value"][own] = samples.step, samples.value
     records["epoch"] = layout.NO_EPOCH
@@ -70,8 +75,9 @@ def write(folder: Path, samples: Samples, others: int = 0, lacking: bool = False
     files = WriterFiles(folder, f"{1:020}-1-00000000", 0)
     files.samples_path.write_bytes(layout.pack_header(1) + records.tobytes())
     writer = WriterSamples(files, None)
-    for number in range(1, others + 2):
-        writer.declare(Series(number, "metric", f"m{number}", None, "f64", None, None))
+    for own_number in range(number, number + others + 1):
+        name = f"m{own_number}"
+        writer.declare(Series(own_number, "metric", name, None, "f64", None, None))
     for start in range(0, len(records), 1_000):
         part = records[start : start + 1_000].copy()
         writer.add(part, np.arange(start, start + len(part)))
@@ -108,6 +114,7 @@ def points_of(curve: PixelCurve) -> Samples:
     shape=st.sampled_from(["ascending", "repeated", "restarted", "jagged", "random", "still"]),
     odd=st.sampled_from([0.0, 0.001, 0.2, 1.0]),
     others=st.sampled_from([0, 3]),
+    number=st.sampled_from([1, 2**32 - 9]),
     pixels=st.integers(1, 40),
     zoom=st.sampled_from([(0.0, 1.0), (0.25, 0.5), (0.9, 1.0)]),
 )
@@ -118,12 +125,13 @@ def test_no_extreme_end_or_gap_of_a_pixel_is_lost(
     shape: str,
     odd: float,
     others: int,
+    number: int,
     pixels: int,
     zoom: tuple[float, float],
 ) -> None:
     """A spike, a NaN or the end of a line would disappear from the chart."""
     samples = columns(seed, count, shape, odd)
-    writer = write(folder, samples, others)
+    writer = write(folder, samples, others, number=number)
     extent = find_extent([(writer, writer.series[0])], Scale("step", 0))
     assert extent == (samples.step.min(), samples.step.max())
     width = extent[1] - extent[0]
@@ -280,6 +288,19 @@ def test_the_samples_of_a_group_get_their_epochs(store: Path) -> None:
         curve = read_pixel_curve(parts, Scale("epoch", 0), grid, ReadBudget(ENOUGH))
     assert (curve.in_range, curve.unplaced) == (points, 0)
     assert curve.marks == [(3.0, pytest.approx(float("nan"), nan_ok=True))]
+
+
+def test_the_samples_of_a_rare_series_are_kept(folder: Path) -> None:
+    """A zoom into a few samples of a huge file would read most of the file."""
+    samples = columns(1, 1_000, "ascending", 0.1)
+    writer = write(folder, samples, others=300)
+    assert writer.series[0].kept_count == 1_000 // 128
+    curve = read(writer, PixelGrid(0, 999, 20), budget=0)
+    kept = points_of(curve)
+    finite = samples.value[np.isfinite(samples.value)]
+    assert (kept.value[np.isfinite(kept.value)].max(), curve.in_range) == (finite.max(), 1_000)
+    (first,) = (x for x, y in zip(curve.x, curve.y, strict=True) if y == finite.max())
+    assert samples.value[int(first)] == finite.max()
 
 
 def test_damaged_samples_are_left_out(store: Path) -> None:

@@ -312,7 +312,7 @@ class TestShow:
         store = tmp_path / "runs"
         call("run", "--store", store, "--", sys.executable, script)
         shown = call("show", "latest", "--store", store).stdout
-        assert "end of stderr (--copy stderr shows all of it)" in shown
+        assert "end of stderr (--output shows all of it)" in shown
         assert "\n  step 19, done\n  no \\x1b[31mspace\n" in shown
         assert "step 10," not in shown
         assert re.search(rf"^  script +{script}, sha256 [0-9a-f]{{12}}$", shown, re.MULTILINE)
@@ -321,11 +321,57 @@ class TestShow:
         assert call("show", "latest", "--copy", "stdout", "--store", store).stdout == (
             "all is well\n"
         )
+        whole = call("show", "latest", "--output", "--store", store)
+        assert (whole.stdout, whole.stderr) == ("all is well\n", errors)
         displayed = on_terminal("show", "latest", "--copy", "stderr", "--store", store)
         assert "\x1b" not in displayed
         wrong = call("show", "latest", "--copy", "weights", "--store", store)
         assert wrong.returncode == 1
         assert "kept no copy named 'weights'; it has: 'stdout', 'stderr'" in wrong.stderr
+
+    def test_the_output_of_a_running_command_is_shown(self, tmp_path: Path) -> None:
+        """What a training prints can be read only when it is over."""
+        store, folder = tmp_path / "runs", tmp_path
+        script = folder / "train.py"
+        script.write_text("print('epoch 1', flush=True)\nprint(input(), flush=True)\n")
+        command = [sys.executable, "-m", "provml", "run", "--run-id", "live", "--store", str(store)]
+        with subprocess.Popen(
+            [*command, "--", sys.executable, str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin is not None and process.stdout is not None
+            assert process.stdout.readline() == "epoch 1\n"
+            shown = call("show", "live", "--output", "--store", store)
+            assert (shown.returncode, shown.stdout) == (0, "epoch 1\n")
+            process.communicate("the end\n", LIMIT_S)
+        assert call("show", "live", "--output", "--store", store).stdout == "epoch 1\nthe end\n"
+        with provml.start_run("plain", store=store, formats=()) as run:
+            pass
+        none = call("show", run.path, "--output")
+        assert (none.returncode, none.stdout) == (1, "")
+        assert "kept no output" in none.stderr
+
+    def test_all_digits_are_shown_on_request(self, store: Path) -> None:
+        """A number would be rounded in one command, or exact only in JSON."""
+        with provml.start_run("digits", store=store, run_id="exact", formats=()) as run:
+            run.log_param("lr", 0.1 + 0.2)
+            run.log_metric("loss", 2 / 3, None, 0)
+            run.log_artifact(run.path / "run.json", "big")
+        options = ("--store", store)
+        for command, text in (
+            (("show", "exact"), "0.30000000000000004"),
+            (("show", "exact"), "0.6666666666666666"),
+            (("plot", "exact", "loss"), "0.6666666666666666"),
+        ):
+            assert text in call(*command, *options, "--exact").stdout
+            assert text not in call(*command, *options).stdout
+        for command in (("runs", "--show", "params.lr"), ("sql", "SELECT last FROM series")):
+            pytest.importorskip("duckdb")
+            exact = "0.30000000000000004" if command[0] == "runs" else "0.6666666666666666"
+            assert exact in on_terminal(*command, *options, "--exact")
+            assert exact not in on_terminal(*command, *options)
 
     def test_a_failed_run_without_output_shows_its_traceback(self, store: Path) -> None:
         """Where in the script the exception was raised, stays hidden."""

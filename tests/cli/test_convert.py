@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,22 @@ endDocument
 """
 
 
+PICTURED = """document
+prefix ex <http://example.org/>
+entity(ex:data, [prov:label="Crime statistics"])
+entity(ex:plan, [prov:type='prov:Plan', prov:label="<script>alert(1)</script>"])
+activity(ex:compose, 2012-03-31T09:21:00, 2012-04-01T15:21:00)
+agent(ex:derek, [prov:type='prov:Person', ex:rank=3])
+used(ex:compose, ex:data, -)
+wasAssociatedWith(ex:compose, ex:derek, ex:plan)
+bundle ex:more
+  prefix ex <http://example.org/>
+  specializationOf(ex:data, ex:undeclared)
+endBundle
+endDocument
+"""
+
+
 def convert(
     *arguments: object, data: bytes | None = None, folder: Path | None = None
 ) -> subprocess.CompletedProcess[bytes]:
@@ -57,6 +74,22 @@ def test_the_endings_say_the_forms(tmp_path: Path) -> None:
     assert (tmp_path / "d.trig.gz").read_bytes().startswith(b"\x1f\x8b")
     same = collect_statements(read(tmp_path / "a.provn").content())
     assert collect_statements(read(tmp_path / before).content()).keys() == same.keys()
+
+
+@pytest.mark.parametrize("form", ["html", "svg", "dot"])
+def test_a_document_is_drawn(tmp_path: Path, form: str) -> None:
+    """A document of another tool could not be looked at."""
+    if form == "svg" and shutil.which("dot") is None:
+        pytest.skip("needs Graphviz: apt-get install graphviz")
+    (tmp_path / "in.provn").write_text(PICTURED, encoding="utf-8")
+    done = convert("in.provn", f"out.{form}", folder=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    text = (tmp_path / f"out.{form}").read_text(encoding="utf-8")
+    for name in ("Crime statistics", "compose", "derek", "hadPlan"):
+        assert name in text
+    assert "<script>alert" not in text
+    done = convert("in.provn", "-", "--to", form, folder=tmp_path)
+    assert done.stdout.decode() == text
 
 
 def test_it_stands_in_a_pipe(tmp_path: Path) -> None:

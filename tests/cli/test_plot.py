@@ -42,7 +42,7 @@ def test_all_series_are_a_line_each(folder: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["name", "context", "first", "last", "min", "max"]
     assert "█▄▃▂▂▂▁▁▁▁▁▁" in lines[1]
-    assert lines[1].split()[-4:] == ["1", "0.083333", "0.083333", "1"]
+    assert lines[1].split()[-4:] == ["1", "0.0833333", "0.0833333", "1"]
     (last,) = (line for line in lines if "(no step)" in line)
     assert last.split()[-4:] == ["0.125"] * 4
     assert r"\x1b[31mred" in done.stdout
@@ -54,7 +54,7 @@ def test_a_named_series_is_drawn_in_large(folder: Path) -> None:
     done = plot(folder, "loss", "--log", "--by", "time")
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 ┤" in done.stdout
-    assert "0.083333 ┤" in done.stdout
+    assert "0.0833333 ┤" in done.stdout
     assert "time since the start" in done.stdout
     assert any("\u2801" <= c <= "\u28ff" for c in done.stdout)
     assert "validation" in done.stdout

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import provml
-from provml.cli._overview import read_overview
+from provml.cli._overview_reading import read_overview
 from provml.collect.content import digest_folder
 from provml.collect.hashing import BACKGROUND_BYTES, BackgroundHasher, _HashJob
 from provml.collect.user_files import FolderFiles, UnreadableError, file_state

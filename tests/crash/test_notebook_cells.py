@@ -48,3 +48,5 @@ def test_runs_in_cells_and_in_their_tasks(tmp_path):
         "first": {"m": [1]},
         "second": {"m": [2, 2]},
     }
+    recorded = provml.load(folder / "first").artifacts()
+    assert [one.name for one in recorded if one.name.endswith(".json")] == []  # of the kernel

@@ -23,7 +23,8 @@ import provml
 from provml.base import clock
 from provml.base.context import group_path
 from provml.journal.files import WriterFiles
-from provml.model.series import SeriesTable, series_columns
+from provml.model.series import SeriesTable
+from provml.model.series_columns import series_columns
 from provml.recorded_run import NO_EPOCH, NO_STEP
 
 Line = dict[str, Any]

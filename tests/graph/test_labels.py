@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import provml
-from provml.graph.labels import build_table, node_texts, number_text, range_text, wrap_name
+from provml.graph.label_tables import build_table
+from provml.graph.labels import node_texts, number_text, range_text, wrap_name
 from provml.graph.picture import build_picture
 from provml.graph.view import View
 from provml.journal.reader import Journal

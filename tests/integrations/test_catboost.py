@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow  # each script imports CatBoost
 SCRIPT = """
 import hashlib
 import numpy as np
-from catboost import CatBoostClassifier
+from catboost import CatBoostClassifier, Pool
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(80, 3)), rng.integers(0, 2, 80)
 model = CatBoostClassifier(
@@ -23,6 +23,8 @@ model = CatBoostClassifier(
 )
 model.fit(X[:60], y[:60], eval_set=(X[60:], y[60:]))
 model.save_model("model.cbm")
+pool = Pool(X[:40], y[:40])
+model.copy().fit(pool, eval_set=Pool(X[40:], y[40:]))
 print(hashlib.sha256(model.predict_proba(X).tobytes()).hexdigest())
 print([value.hex() for value in model.get_evals_result()["validation"]["Logloss"]])
 """
@@ -39,6 +41,6 @@ def test_an_unchanged_script_is_recorded(tmp_path: Path) -> None:
     assert steps(run, "Logloss", Context.TRAINING) == [0, 1, 2, 3]
     assert (run.params["iterations"], run.params["depth"]) == (4, 2)
     names = models(run)
-    assert sorted(names) == ["CatBoostClassifier", "model.cbm"]
-    assert [data.context for data in datasets(run)] == [Context.TRAINING, Context.VALIDATION]
+    assert sorted(names) == ["CatBoostClassifier", "CatBoostClassifier 2", "model.cbm"]
+    assert [data.context for data in datasets(run)] == 2 * [Context.TRAINING, Context.VALIDATION]
     assert missed(run) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from capture.scripts import missed, script_done, seen, steps, values
 
 import provml
 from provml import Context, integrations
+from provml.collect.hashing import BACKGROUND_BYTES
 from provml.integrations._recorder import FrameworkRecorder, never_raise
+from provml.journal.reader import Journal
 
 TOY = '''
 """A framework."""
@@ -183,3 +186,28 @@ def test_methods_that_a_framework_calls_never_raise(recwarn: pytest.WarningsReco
     assert Callback().on_end() is None
     (warning,) = [str(warning.message) for warning in recwarn]
     assert "Callback.on_end was not recorded: KeyError: 'missing'" in warning
+
+
+def test_a_large_checkpoint_is_hashed_while_the_training_goes_on(
+    store: Path, tmp_path: Path
+) -> None:
+    """The training would stand still while gigabytes are hashed, or its model have no digest."""
+    large, small = tmp_path / "large.ckpt", tmp_path / "small.ckpt"
+    with large.open("wb") as file:
+        file.truncate(BACKGROUND_BYTES)
+    small.write_bytes(b"weights")
+    with provml.start_run("toy", store=store, formats=()) as run:
+        recorder = FrameworkRecorder("toy")
+        recorder.log_checkpoint(small, "small", 1)
+        recorder.log_checkpoint(large, "large", 2)
+        run.log_metric("loss", 0.5, None, 3)
+    first, second = provml.load(run.path).artifacts()
+    assert (first.name, first.sha256) == ("small", hashlib.sha256(b"weights").hexdigest())
+    assert (second.name, second.step) == ("large", 2)
+    assert second.sha256 == hashlib.sha256(bytes(BACKGROUND_BYTES)).hexdigest()
+    lines = [
+        record["record"] for files in Journal(run.path).writers for _, record in files.records()
+    ]
+    assert lines.index("digest") > lines.index("model")
+    with provml.start_run("toy", store=store, disabled=True):
+        FrameworkRecorder("toy").log_checkpoint(large, "large", 2)

@@ -42,11 +42,14 @@ def test_a_pipeline_is_one_fit(tmp_path: Path) -> None:
         tmp_path,
         """
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 model = make_pipeline(StandardScaler(), LogisticRegression(C=0.5)).fit(train, y_train)
 print(repr(model.score(test, y_test)), repr(accuracy_score(y_train, model.predict(train))))
+# these functions fit encoders for themselves
+print(classification_report(y_test, model.predict(test), output_dict=True))
+print(confusion_matrix(y_test, model.predict(test)))
 show(model)
 """,
     ).run

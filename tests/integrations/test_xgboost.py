@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from capture.scripts import missed, models, script_done, seen, steps, values
+from capture.scripts import datasets, missed, models, script_done, seen, steps, values
 
 import provml
 from provml import Context
@@ -44,7 +44,38 @@ def test_an_unchanged_script_is_recorded(tmp_path: Path) -> None:
     assert (run.params["max_depth"], run.params["num_boost_round"]) == (2, 4)
     names = set(models(run))
     assert names == {"xgboost", "model.json"}
+    assert [data.context for data in datasets(run)] == [Context.TRAINING, Context.VALIDATION]
     assert missed(run) == []
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")  # of text files
+def test_the_data_of_a_matrix_is_the_data_it_was_built_from(store: Path, tmp_path: Path) -> None:
+    """The training's data would be unknown, or would not be the data that other runs recorded."""
+    import numpy as np
+    import xgboost
+
+    from provml.integrations.xgboost import autolog
+
+    features, target = np.arange(8.0).reshape(-1, 1), np.arange(8.0)
+    file = tmp_path / "train.txt"
+    file.write_text("".join(f"{y} 0:{y}\n" for y in range(8)))
+    autolog()
+    try:
+        with provml.start_run("arrays", store=store, formats=()) as arrays:
+            xgboost.train({}, xgboost.DMatrix(features, target), 1)
+            provml.log_dataset("by hand", {"X": features, "y": target})
+        with provml.start_run("temporary", store=store, formats=()) as temporary:
+            xgboost.train({}, xgboost.DMatrix(features.copy(), target.copy()), 1)
+        with provml.start_run("file", store=store, formats=()) as from_file:
+            xgboost.train({}, xgboost.DMatrix(f"{file}?format=libsvm"), 1)
+    finally:
+        provml.integrations.uninstall()
+    by_matrix, by_hand = datasets(provml.load(arrays.path))
+    assert by_matrix.sha256 == by_hand.sha256 is not None
+    (copied,) = datasets(provml.load(temporary.path))
+    assert copied.sha256 is not None
+    (of_file,) = datasets(provml.load(from_file.path))
+    assert of_file.facts["path"] == str(file)
 
 
 def test_an_estimator_is_recorded_once(tmp_path: Path) -> None:

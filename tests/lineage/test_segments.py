@@ -329,14 +329,14 @@ KILLED = """
 import os, signal, sys
 import pyarrow.parquet as pq
 import provml
-original, left = pq.write_table, int(sys.argv[2])
+original, left = pq.ParquetWriter.write_table, int(sys.argv[2])
 def write_table(*arguments, **options):
     global left
     original(*arguments, **options)
     left -= 1
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
-pq.write_table = write_table
+pq.ParquetWriter.write_table = write_table
 for _ in range(12):
     with provml.start_run("more", store=sys.argv[1], formats=()) as run:
         run.log_param("number", 1)
@@ -348,8 +348,8 @@ for _ in range(12):
     "writes",
     [
         1,
-        *(pytest.param(n, marks=pytest.mark.slow) for n in (9, 75)),
-        *(pytest.param(n, marks=pytest.mark.soak) for n in (5, 8, 67, 80, 90)),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in (10, 95)),
+        *(pytest.param(n, marks=pytest.mark.soak) for n in (5, 9, 88, 91, 101)),
     ],
 )
 def test_a_kill_amid_indexing_costs_nothing(pipeline: Any, writes: int) -> None:

@@ -145,6 +145,51 @@ def test_a_page_of_a_part(folder: Path, tmp_path: Path) -> None:
     assert both <= set(range(len(data["nodes"])))
 
 
+def test_readings_and_defaults_are_folded_but_not_the_settings(store: Path) -> None:
+    """A card would show the defaults of a library, and leave out the learning rate."""
+    with provml.start_run("digits", store=store, formats=(), owner="tester") as run:
+        run.log_params({f"torch.flag_{name}": False for name in "abcdefghijkl"})
+        run.log_params({"lr": 0.1, "epochs": 3, "optimizer": "sgd"})
+        run.log_params({f"layers.{number}.width": 64 for number in range(20)})
+        run.log_metric("loss", 0.5, Context.TRAINING, 0)
+        run.log_metric("accuracy", 0.9, Context.EVALUATION)
+        run.log_system_metrics(Context.TRAINING, 0)
+    export(run.path, "html", store / "page.html")
+    data = embedded(store / "page.html")
+    (settings,) = [group for group in data["groups"] if group["label"] == "settings"]
+    assert settings["rows"][:4] == [
+        ["lr", "0.1"],
+        ["epochs", "3"],
+        ["optimizer", "sgd"],
+        ["layers.N.width", "64"],
+    ]
+    assert settings["more"] + sum(name != "layers.N.width" for name, _ in settings["rows"]) == 15
+    (results,) = [node for node in data["nodes"] if "Results" in node["t"]]
+    assert [[row[0], row[1], row[3]] for row in results["f"]] == [
+        ["accuracy", "0.9", "evaluation"],
+        ["loss", "0.5", "training"],
+    ]
+    (readings,) = [group for group in data["groups"] if group["label"] == "readings"]
+    place = data["groups"].index(readings)
+    folded = [node for node in data["nodes"] if node["g"] == place]
+    assert folded
+    assert all(node["l"].startswith("machine ") for node in folded)
+
+
+def test_a_failed_run_says_why_at_first_sight(store: Path) -> None:
+    """A reader would have to open the details to see that a run failed."""
+    with (
+        pytest.raises(FloatingPointError),
+        provml.start_run("failing", store=store, formats=()) as run,
+    ):
+        raise FloatingPointError("loss is NaN")
+    export(run.path, "html", store / "page.html")
+    (node,) = [node for node in embedded(store / "page.html")["nodes"] if "Run" in node["t"]]
+    rows = [value for _, value in node["f"]]
+    assert rows[0].startswith("failed after ")
+    assert rows[1] == "FloatingPointError: loss is NaN"
+
+
 # -- in the browser -------------------------------------------------------------------------------
 
 
@@ -156,6 +201,54 @@ def test_the_page_opens_with_groups_folded(folder: Path, browser: Any) -> None:
     assert browser.shown() == len(embedded(folder / "series.html")["nodes"])
     browser.find("#collapse").click()
     assert 5 < browser.shown() < 30
+
+
+FIRST_SIGHT = """
+  const k = d3.zoomTransform(canvas).k, at = d3.zoomTransform(canvas);
+  const stage = document.getElementById("stage").getBoundingClientRect();
+  const legend = document.querySelector("footer").getBoundingClientRect();
+  const linked = new Set(links.filter(l => !l.implied).flatMap(l => [l.a, l.b]));
+  const sizes = [TITLE, UNDER, ROW, VALUE].map(t => parseFloat(t.font.match(/[0-9.]+px/)));
+  return {
+    text: Math.min(...sizes) * k,
+    alone: items.filter(i => !linked.has(i)).map(i => i.label),
+    labels: items.map(i => i.label),
+    under: stage.bottom > legend.top,
+    cut: items.filter(i => at.applyX(i.x - i.w / 2) < 0 || at.applyX(i.x + i.w / 2) > wide
+      || at.applyY(i.y - i.h / 2) < 0 || at.applyY(i.y + i.h / 2) > high).map(i => i.label) };"""
+
+
+@pytest.mark.parametrize("size", [(1400, 900), (900, 600), (390, 800)])
+def test_the_first_sight_is_legible(folder: Path, browser: Any, size: tuple[int, int]) -> None:
+    """The page would open with tiny text, lone nodes, hashes as names, or a hidden part."""
+    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        browser.open(folder / "series.html")
+        seen = browser.run(FIRST_SIGHT)
+        assert seen["text"] >= 11
+        assert seen["alone"] == []
+        assert not seen["under"]
+        assert not [label for label in seen["labels"] if re.search("[0-9a-f]{8}", label)]
+        assert {"digits", "train", "settings", "results", "net"} <= set(seen["labels"])
+        if size == (1400, 900):
+            assert seen["cut"] == []
+        scroll = browser.run("return document.documentElement.scrollWidth")
+        assert scroll <= size[0]
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_shortened_text_can_be_read(store: Path, browser: Any) -> None:
+    """The end of a long name would be nowhere on the page."""
+    name = "model/decoder/" + "layer/" * 12 + "weight"
+    with provml.start_run("long", store=store, formats=()) as run:
+        run.log_param(name, "x" * 60)
+        run.log_param("lr", 0.1)
+    export(run.path, "html", store / "page.html")
+    browser.open(store / "page.html")
+    tip = browser.run("return tipOf(items.find(item => item.label === 'settings'))")
+    assert f"{name}: {'x' * 60}" in tip
 
 
 def test_the_graph_is_drawn(folder: Path, browser: Any) -> None:

@@ -289,3 +289,35 @@ def test_a_deleted_cache_is_written_again(store: Path, monkeypatch: Any, tmp_pat
     os.unlink(cached)
     assert ask(browsed, run) == before
     assert cached.exists()
+
+
+def test_a_run_that_cannot_be_read_leaves_the_others(store: Path) -> None:
+    """One run of a newer version would leave the whole chart empty."""
+    runs = [start(store, run_id=f"r{number}") for number in range(2)]
+    for run in runs:
+        run.log_metric("m", 1.0, Context.TRAINING, 0)
+        run.end_run()
+    (samples,) = runs[0].path.glob("journal/*.samples")
+    content = bytearray(samples.read_bytes())
+    content[8:10] = (99).to_bytes(2, "little")
+    samples.write_bytes(content)
+    answer = ask(store, *runs)
+    assert [(own["status"], len(own["series"])) for own in answer["runs"]] == [
+        ("unreadable", 0),
+        ("finished", 1),
+    ]
+    (note,) = answer["notes"]
+    assert note.startswith("run e/r0 can't be read: ")
+
+
+def test_a_run_that_takes_the_place_of_another_is_read_anew(store: Path) -> None:
+    """A page would show the samples of a run that was removed."""
+    browsed = BrowsedStore(store)
+    for count in (300, 5):
+        run = start(store, run_id="one")
+        for step in range(count):
+            run.log_metric("m", step, Context.TRAINING, step)
+        (series,) = ask(browsed, run)["runs"][0]["series"]
+        assert series["count"] == count
+        run.end_run()
+        shutil.rmtree(run.path)

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from provml.base.context import Context
 from provml.capture.lines import _vocabulary as vocabulary
+from provml.capture.lines._evaluation_reports import ReportReader
 from provml.capture.lines._fields import Field, LineFields, read_fields
 from provml.capture.lines._line_template import compile_line
 from provml.capture.lines._numbers import to_number
@@ -41,6 +42,8 @@ _OTHER_TEXT: Final = re.compile(
     r"|\{[a-z_]\w*(?:[:!][^{}]{0,20})?\}|\w\([\"']|[\"'],?$|;$|^diff |^@@|\bdef |\bimport "
 )
 """Matches source code, and network statistics, in which ``loss`` means lost packets."""
+_SEARCH_SETTINGS: Final = re.compile(r"(?<=\] END )[^;]*;,")
+"""Matches the settings in scikit-learn's ``[CV 1/3] END C=1, gamma=0.1;, score=0.98``."""
 _HEADING: Final = re.compile(r"[^\w]*(\w+)(?: [a-zA-Z]+)?:?[^\w]*")
 
 
@@ -76,19 +79,23 @@ class GeneralParser:
         self._heading: Context | None = None
         self._last_meter = ""
         self._tables = TableReader(self._record_row)
+        self._reports = ReportReader(self._record_row)
         self._hot: list[_HotLine] = []  # the shapes of the last lines, the latest first
         self.missed: list[tuple[str, int]] = []
 
     @property
     def reads_all(self) -> bool:
         """Whether the next line has to be read in any case, because a table has begun."""
-        return self._tables.is_open
+        return self._tables.is_open or self._reports.is_open
 
     def read(self, text: str) -> bool:
         """Record the metrics in a line. Return False if lines of this shape can be skipped."""
         if len(text) > _MAX_LENGTH:
             return False
-        if self._read_hot(text) or self._tables.read(text):
+        text = _SEARCH_SETTINGS.sub("", text)
+        if self._reports.read(text) or self._read_hot(text):
+            return True
+        if self._reports.read_start(text, self._heading) or self._tables.read(text):
             return True
         if _BAR.search(text) is not None:
             described = _read_meter(text)

@@ -36,8 +36,8 @@ class LoggedNames:
         """Return whether the program itself logs a metric with this name and context.
 
         If other processes log, the first call with each name reads the run's journal. Names are
-        compared without case, folders and contexts: ``train/Loss`` is ``loss`` in training. A
-        missing context matches any context.
+        compared without case, folders, contexts and underscores: ``train/F1_Score`` is ``f1 score``
+        in training. A missing context matches any context.
         """
         key = _simplify(name)[0], context
         known = self._known.get(key)
@@ -78,4 +78,4 @@ class LoggedNames:
 
 def _simplify(name: str) -> tuple[str, Context | None]:
     context, own = vocabulary.split_name(name)
-    return own.rpartition("/")[2].lower().strip(), context
+    return own.rpartition("/")[2].lower().replace("_", " ").strip(), context

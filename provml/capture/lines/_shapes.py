@@ -167,7 +167,7 @@ class Shape:
 
     def _is_certain(self, index: int, counts: bool) -> bool:
         field = self.fields[index]
-        if not is_recordable(field) or not vocabulary.is_metric_name(field.name):
+        if not is_recordable(field) or not _names_metric(field):
             return False
         if vocabulary.is_also_setting(field.name) and not (counts and self._varies(index)):
             return False
@@ -189,9 +189,7 @@ class Shape:
         field = self.fields[index]
         if not is_recordable(field):
             return False
-        is_named = vocabulary.is_metric_name(field.name) or (
-            counts and vocabulary.hints_at_metric(field.name)
-        )
+        is_named = _names_metric(field) or (counts and vocabulary.hints_at_metric(field.name))
         return is_named or self._is_measure(index) or field.unit in _SHORT_TIMES
 
     def _advances(self) -> bool:
@@ -207,6 +205,18 @@ class Shape:
         if not self._line.is_bare_step or len(steps) < 2:
             return self._line.is_bare_step and self._line.epoch is not None
         return all(first < second for first, second in pairwise(steps))
+
+
+def _names_metric(field: Field) -> bool:
+    """Return whether the name of a value is that of a metric.
+
+    A word such as ``score`` is enough if the name has a context, as in ``Test set score: 0.97``.
+    """
+    if vocabulary.is_metric_name(field.name):
+        return True
+    return (
+        field.context is not None and field.has_separator and vocabulary.ends_in_score(field.name)
+    )
 
 
 def _numerator(text: str) -> str:

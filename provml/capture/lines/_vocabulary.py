@@ -45,6 +45,7 @@ METRIC_PHRASES: Final = (
     "mean iou",
     "exact match",
     "explained variance",
+    "coefficient of determination",
     "top 1",
     "top 5",
     "map 50",
@@ -56,6 +57,7 @@ HINT_PARTS: Final = word_set(
     "average acceptance"
 )
 """Words that mark the name of a metric only if the line also counts steps or epochs."""
+_SCORE_WORDS: Final = word_set("score precision recall")
 _NOT_METRIC_PHRASES: Final = ("packet loss", "data loss", "loss scale", "map size", "acc name")
 _SKIPPED_PARTS: Final = word_set(
     "eta elapsed remaining remain size sizes bytes byte memory mem ram vram port pid id ids "
@@ -74,6 +76,11 @@ _LAST_SETTING_PARTS: Final = word_set(
 """Words that mark a setting at the end of a name. `_SETTING_PARTS` mark one in any place."""
 _SETTING_METRICS: Final = word_set("lr learning rate base max min initial init")
 _SECOND_WORDS: Final = word_set("s sec secs second seconds")
+_LOADING_TIMES: Final = frozenset(
+    tuple(name.split())
+    for name in ("data", "load", "loading", "dataload", "dataloading", "data load", "data loading")
+)
+"""The names, as parts, of the time that a training waits for its data, as in ``Data 0.4 (0.5)``."""
 _TIME_PARTS: Final = word_set("time t sec secs seconds s dt ms hours min minutes dur")
 _RATE: Final = re.compile(r"(?i)\w*/ ?(?:s|sec|secs|second|seconds|min|thread|gpu|device)\b")
 
@@ -200,12 +207,19 @@ def hints_at_metric(name: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
+def ends_in_score(name: str) -> bool:
+    """Return whether a name, such as ``set score``, ends in a word for how good a model is."""
+    parts = name_parts(name)
+    return bool(parts) and parts[-1] in _SCORE_WORDS and not is_skipped_name(name)
+
+
+@lru_cache(maxsize=4096)
 def is_skipped_name(name: str) -> bool:
     """Return whether a name marks a counter, a size, a throughput or a setting."""
     if _RATE.search(name) is not None:
         return True
     parts = name_parts(name)
-    if not parts:
+    if not parts or parts in _LOADING_TIMES:
         return True
     if "per" in parts:
         if parts[-1] in _SECOND_WORDS:

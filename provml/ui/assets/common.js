@@ -54,7 +54,7 @@ const ui = (() => {
     if (value === null || value === undefined) return "–";
     if (typeof value !== "number") return String(value);
     if (Number.isInteger(value) && Math.abs(value) < 1e15) return String(value);
-    const text = value.toPrecision(6);
+    const text = value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential(5) : value.toPrecision(6);
     if (text.includes("e")) return text.replace(/\.?0+e/, "e");
     return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
   }
@@ -204,14 +204,19 @@ const ui = (() => {
   const listeners = new Set();
   let source = null;
 
-  // Calls a function with {changed: [keys], removed: [keys]} whenever runs of the store change.
-  // Returns a function that ends this. In an export, nothing ever changes.
+  // Calls a function with {added, changed, removed}, lists of keys, whenever runs of the store
+  // change. When the connection opens, or opens again, the lists are empty: what changed until then
+  // is not known. Returns a function that ends this. In an export, nothing ever changes.
   function follow(listener) {
     listeners.add(listener);
     if (settings.live && source === null) {
       const shown = document.getElementById("connection");
       source = new EventSource("live");
-      source.onopen = () => { shown.textContent = "live"; shown.dataset.state = "live"; };
+      source.onopen = () => {
+        shown.textContent = "live";
+        shown.dataset.state = "live";
+        for (const one of [...listeners]) one({ added: [], changed: [], removed: [] });
+      };
       source.onerror = () => { shown.textContent = "not connected"; shown.dataset.state = "lost"; };
       source.onmessage = (event) => {
         const news = JSON.parse(event.data);

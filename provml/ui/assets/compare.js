@@ -37,7 +37,8 @@
 
   // Names runs by the parameters that tell them apart, the end of their id, and the experiment.
   function nameRuns() {
-    const differing = (values?.parts.params || []).filter((entry) => entry.differs && entry.values.every((value) => value === null || shortNumber(value).length <= 16));
+    const differing = (values?.parts.params || []).filter((entry) => entry.differs && entry.values.every((value) => value === null || shortNumber(value).length <= 16)
+      && new Set(entry.values.map((value) => (value === null ? null : shortNumber(value)))).size > 1);
     const told = differing.slice(0, 2);
     const experiments = new Set(runs.map((run) => run.experiment));
     for (const [place, run] of runs.entries()) {
@@ -146,7 +147,7 @@
       panels.set(name, ui.element("div", { role: "tabpanel", id: `panel-${name}`, "aria-labelledby": `tab-${name}`, hidden: true }));
     }
     if (cut) notes.append(ui.message("empty", `Only the first ${MOST_RUNS} of ${cut} runs are compared`));
-    ui.fill(ui.main, ui.element("div", { class: "row compare-head" }, heading, ui.element("a", { class: "small", href: ui.link("index") }, "All runs")), notes, tabList, [...panels.values()]);
+    ui.fill(ui.main, ui.element("div", { class: "row compare-head" }, heading, ui.element("a", { class: "small", href: ui.link("index", { run: keys }) }, "Choose other runs")), notes, tabList, [...panels.values()]);
     ui.onKeys(Object.fromEntries([...TABS].map(([name, text], place) => [String(place + 1), [`Show ${text.toLowerCase()}`, () => open(name)]])));
     ui.follow(follow);
     await open(tab).catch((error) => ui.fill(panels.get(tab), ui.message("error", "This could not be loaded", error.message)));

@@ -69,11 +69,12 @@ ui.curves = (() => {
 
     const list = ui.element("div", { class: "chart-groups" });
     const note = ui.element("div", {});
+    const moreNote = ui.element("div", {});
     const legend = options.legend || ui.element("div", {});
     const isLegendOwn = !options.legend;
     const toolbar = options.toolbar === false ? null : makeToolbar();
     const frame = ui.element("div", { class: runs.length > 1 && isLegendOwn ? "curves with-legend" : "curves" },
-      toolbar, ui.element("div", { class: "curves-body" }, isLegendOwn ? legend : null, ui.element("div", { class: "curves-list" }, note, list)));
+      toolbar, ui.element("div", { class: "curves-body" }, isLegendOwn ? legend : null, ui.element("div", { class: "curves-list" }, note, list, moreNote)));
     ui.fill(container, frame);
     ui.fill(note, ui.element("p", { class: "soft" }, "Loading the list of curves…"));
     fillLegend();
@@ -223,7 +224,7 @@ ui.curves = (() => {
         if (chart === undefined) continue;
         if (entry.isIntersecting) {
           visible.add(chart);
-          if (!chart.isLoaded()) enqueue(chart); else if (chart.isStale) { chart.isStale = false; chart.load(view.keys()); }
+          if (!chart.isLoaded()) enqueue(chart); else if (chart.isStale) { chart.isStale = false; enqueue(chart); }
         } else visible.delete(chart);
       }
       releaseSome();
@@ -275,7 +276,9 @@ ui.curves = (() => {
     async function start() {
       plots.loadPlotly().catch(() => {}); // meanwhile the data comes; the charts say if this fails
       try {
-        listed = await plots.listSeries(view.keys(), kind, axes[0]);
+        const found = await plots.listSeries(view.keys(), kind, axes[0]);
+        listed = found.series;
+        ui.fill(moreNote, found.notes.map((text) => ui.element("p", { class: "soft" }, text)));
         if (options.series) listed = listed.filter((one) => options.series.includes(one.name));
       } catch (error) {
         ui.fill(note, ui.message("error", "The curves could not be loaded", error.message));
@@ -314,8 +317,10 @@ ui.curves = (() => {
       }, ui.element("summary", {}, ui.element("h2", {}, ui.element("bdi", {}, title)), ui.element("span", { class: "soft small" }, ` ${members.length}`)), grid);
     }
 
+    function idOf(series) { return `${series.kind} ${series.name}`; }
+
     function chartOf(series) {
-      const id = `${series.kind} ${series.name}`;
+      const id = idOf(series);
       if (!charts.has(id)) {
         const chart = plots.makeChart(series, view);
         chart.element.dataset.id = id;
@@ -409,17 +414,25 @@ ui.curves = (() => {
       if (performance.now() - listedAt < SERIES_EVERY_MS) return;
       listedAt = performance.now();
       const found = await plots.listSeries(view.keys(), kind, axes[0]).catch(() => null);
-      const wanted = found?.filter((one) => !options.series || options.series.includes(one.name));
-      if (isClosed || !wanted || wanted.length === listed.length) return;
+      const wanted = found?.series.filter((one) => !options.series || options.series.includes(one.name));
+      if (isClosed || !wanted) return;
+      const before = new Map(listed.map((one) => [idOf(one), one.runs]));
       listed = wanted;
-      buildGroups();
+      if (wanted.some((one) => !before.has(idOf(one)))) buildGroups();
+      for (const one of wanted) if (before.has(idOf(one)) && before.get(idOf(one)) !== one.runs) reload(charts.get(idOf(one)), null);
     }
 
+    // Loads runs again in each chart that shows a curve of them; all runs if there are no keys.
     function refresh(keys = null) {
       for (const chart of charts.values()) {
-        if (visible.has(chart)) enqueue(chart, keys);
-        else if (chart.isLoaded()) chart.isStale = true;
+        const own = keys === null ? null : keys.filter((key) => chart.runs().has(key));
+        if (own === null || own.length) reload(chart, own);
       }
+    }
+
+    function reload(chart, keys) {
+      if (visible.has(chart)) enqueue(chart, keys);
+      else if (chart.isLoaded()) chart.isStale = true;
     }
 
     ui.onTheme(() => { if (!isClosed) { fillLegend(); redraw(); } });

@@ -6,9 +6,6 @@ ui.plots.makeChart = (() => {
   const MOST_VALUES = 12;
   const MOST_BESIDE = 6; // values in the charts beside the one with the pointer
   const NEAR_PX = 14;
-  const FEW_POINTS = 30;
-  const FARTHEST = 1e300;
-  const MARKS = new Map([["NaN", ["x-thin-open", 0.03]], ["Infinity", ["triangle-up", 0.97]], ["-Infinity", ["triangle-down", 0.03]]]);
 
   // Makes a chart in an element. `series` is {name, kind, unit}. `view` is what all charts of a page
   // share: the runs, the settings, and the functions that they call.
@@ -24,7 +21,7 @@ ui.plots.makeChart = (() => {
     const larger = ui.element("button", { class: "plain small", type: "button", "aria-pressed": "false", onclick: changeSize }, "Larger");
     const area = ui.element("div", { class: "chart-area", tabindex: "0", role: "group" }, plot, line, dots, values, spoken);
     const element = ui.element("section", { class: "chart", dataset: { series: series.name, kind: series.kind } },
-      ui.element("header", {}, title, unit, ui.element("span", { class: "spacer" }), larger), area, notes);
+      ui.element("header", {}, title, unit, ui.element("span", { class: "spacer" }), zoomButtons(), larger), area, notes);
 
     let full = null; // the curves over the whole axis
     let zoomed = null; // the curves over the range of `zoomedTo`
@@ -42,6 +39,15 @@ ui.plots.makeChart = (() => {
 
     area.style.setProperty("height", `${view.height}px`);
     plot.append(ui.element("p", { class: "soft chart-wait" }, "Loading…"));
+
+    // Where a finger scrolls the page, buttons zoom instead of dragging.
+    function zoomButtons() {
+      if (!view.isCoarse) return null;
+      const zoom = (part) => { if (axes() !== null) zoomBy(part, middle()); };
+      return [["+", "Zoom in", 0.5], ["−", "Zoom out", 2]].map(([text, label, part]) => ui.element("button", {
+        class: "plain small", type: "button", "aria-label": `${label}: ${series.name}`, onclick: () => zoom(part),
+      }, text));
+    }
 
     // ---- data ----------------------------------------------------------------------------------
 
@@ -139,7 +145,8 @@ ui.plots.makeChart = (() => {
 
     function drawNow() {
       drawn = data().curves.filter((curve) => view.isShown(curve)).map(prepare);
-      const traces = [...eventTraces(), ...drawn.flatMap(curveTraces), ...markTraces()];
+      const events = view.events ? data().events.filter((event) => view.isRunShown(event.run) && event.x !== null) : [];
+      const traces = [...plots.eventTraces(events), ...drawn.flatMap(plots.curveTraces), ...plots.markTraces(drawn)];
       if (plot.querySelector(".chart-wait, .message")) plot.replaceChildren();
       window.Plotly.react(plot, traces, layout(), { displayModeBar: false, displaylogo: false, doubleClick: false, showTips: false });
       if (!isBound) { isBound = true; plot.on("plotly_relayout", onDragged); }
@@ -153,8 +160,8 @@ ui.plots.makeChart = (() => {
 
     // Returns a curve with what is drawn of it: its colour, line style and values.
     function prepare(curve) {
-      if (curve.y.some((value) => Math.abs(value) > FARTHEST)) {
-        curve = { ...curve, y: curve.y.map((value) => Math.max(-FARTHEST, Math.min(FARTHEST, value))) }; // beyond, axes fail
+      if (curve.y.some((value) => Math.abs(value) > plots.FARTHEST)) {
+        curve = { ...curve, y: curve.y.map((value) => Math.max(-plots.FARTHEST, Math.min(plots.FARTHEST, value))) }; // beyond, axes fail
       }
       const isSmooth = view.smooth > 0 && curve.x.length > 2 && !curve.band;
       return {
@@ -184,115 +191,11 @@ ui.plots.makeChart = (() => {
       return low > high ? null : [low, high];
     }
 
-    function curveTraces(curve) {
-      const uid = `c${drawn.indexOf(curve)}`;
-      const base = { x: curve.x, type: "scatter", mode: "lines", hoverinfo: "skip", connectgaps: false };
-      const made = [];
-      if (curve.band) {
-        const edge = { ...base, line: { width: 0 } };
-        made.push({ ...edge, y: curve.band.low, uid: `${uid}l` },
-          { ...edge, y: curve.band.high, uid: `${uid}h`, fill: "tonexty", fillcolor: fade(curve.colour, 0.2) });
-      }
-      if (curve.isSmooth) {
-        made.push({ ...base, y: curve.y, uid: `${uid}r`, opacity: 0.25, line: { color: curve.colour, width: 1 } });
-      }
-      const points = curve.x.length <= FEW_POINTS;
-      made.push({
-        ...base, y: curve.shown, uid, mode: points ? "lines+markers" : "lines",
-        line: { color: curve.colour, width: curve.rank === null ? 1.7 : 1, dash: curve.dash },
-        marker: { color: curve.colour, size: 4.5 },
-      });
-      const alone = points ? [] : findLonePoints(curve.y);
-      if (alone.length) {
-        made.push({ ...base, uid: `${uid}p`, mode: "markers", x: alone.map((place) => curve.x[place]), y: alone.map((place) => curve.shown[place]), marker: { color: curve.colour, size: 4.5 } });
-      }
-      return made;
-    }
-
-    // Finds the points between two gaps, of which a line would show nothing.
-    function findLonePoints(y) {
-      const found = [];
-      for (let place = 0; place < y.length; place += 1) {
-        const isAlone = (place === 0 || Number.isNaN(y[place - 1])) && (place === y.length - 1 || Number.isNaN(y[place + 1]));
-        if (!Number.isNaN(y[place]) && isAlone) found.push(place);
-      }
-      return found;
-    }
-
-    // Marks the values that are not finite at the lower or upper edge.
-    function markTraces() {
-      const marker = { symbol: [], color: [], size: 8, line: { width: 1.6, color: [] } };
-      const [x, y] = [[], []];
-      for (const curve of drawn) {
-        for (const [at, text] of curve.marks) {
-          const [symbol, place] = MARKS.get(text) || MARKS.get("NaN");
-          x.push(at); y.push(place); marker.symbol.push(symbol); marker.color.push(curve.colour); marker.line.color.push(curve.colour);
-        }
-      }
-      return x.length ? [{ x, y, yaxis: "y2", type: "scatter", mode: "markers", hoverinfo: "skip", uid: "marks", marker, cliponaxis: false }] : [];
-    }
-
-    // Draws events as thin lines, and alerts as thicker ones. The cross-hair shows their texts.
-    function eventTraces() {
-      if (!view.events) return [];
-      const shown = data().events.filter((event) => view.isRunShown(event.run) && event.x !== null);
-      return [[false, "--soft", 1, "dot"], [true, "--bad", 1.5, "solid"]].flatMap(([alert, colour, width, dash]) => {
-        const own = shown.filter((event) => isAlert(event) === alert);
-        if (own.length === 0) return [];
-        return [{
-          x: own.flatMap((event) => [event.x, event.x, null]), y: own.flatMap(() => [0, 1, null]), yaxis: "y2", type: "scatter", uid: `events${alert}`,
-          mode: "lines", hoverinfo: "skip", opacity: 0.7, line: { color: ui.colour(colour), width, dash },
-        }];
-      });
-    }
-
-    function isAlert(event) { return ["warning", "error", "critical", "alert"].includes(String(event.level).toLowerCase()); }
-
     function layout() {
-      const ink = ui.colour("--soft");
-      const grid = ui.colour("--line");
-      const xRange = range() || padded(fullRange() || [0, 1], 0.01);
-      const font = { family: getComputedStyle(document.body).fontFamily, size: 11, color: ink };
-      const common = { gridcolor: grid, linecolor: grid, zeroline: false, tickfont: font, automargin: false, fixedrange: view.isCoarse };
-      const x = { ...common, range: xRange, type: axis === "wall" ? "date" : "linear", exponentformat: "power", separatethousands: true };
-      if (axis === "time") {
-        const ticks = plots.timeTicks(xRange[0], xRange[1], Math.max(2, plotWidth() / 90));
-        Object.assign(x, { tickmode: "array", tickvals: ticks.values, ticktext: ticks.texts });
-      } else if (axis !== "wall") x.nticks = Math.max(2, Math.round(plotWidth() / 60));
-      const y = { ...common, range: valueRange(xRange), type: view.log ? "log" : "linear", nticks: 7, tickformat: "~g" };
-      if (view.log) {
-        const ticks = plots.logTicks(y.range[0], y.range[1], Math.max(3, plot.clientHeight / 30));
-        Object.assign(y, { tickmode: "array", tickvals: ticks, ticktext: ticks.map(ui.number) });
-      }
-      const at = view.at === null || axis !== view.axis ? [] : [{ type: "line", xref: "x", yref: "paper", x0: view.at, x1: view.at, y0: 0, y1: 1, line: { color: ui.colour("--accent"), width: 2 } }];
-      return {
-        margin: { l: 58, r: 12, t: 8, b: 26 }, paper_bgcolor: "transparent", plot_bgcolor: "transparent", showlegend: false, hovermode: false,
-        dragmode: view.isCoarse ? false : "zoom", xaxis: x, yaxis: y, shapes: at, width: plot.clientWidth, height: plot.clientHeight, font,
-        yaxis2: { overlaying: "y", range: [0, 1], visible: false, fixedrange: true },
-      };
-    }
-
-    // Returns the range of values to show between two positions, in the units of the axis.
-    function valueRange([low, high]) {
-      if (rows !== null && rows.log === view.log) return rows.range;
-      const columns = drawn.flatMap((curve) => {
-        const parts = curve.band ? [curve.band.low, curve.band.high] : [curve.y];
-        return parts.map((column) => column.filter((value, place) => curve.x[place] >= low && curve.x[place] <= high && (!view.log || value > 0)));
-      });
-      const found = plots.rangeOf(columns, view.outliers);
-      if (found === null) return [0, 1];
-      const [least, most] = found.map((value) => Math.max(-FARTHEST, Math.min(FARTHEST, value)));
-      return padded(view.log ? [Math.log10(least), Math.log10(most)] : [least, most], 0.06);
-    }
-
-    function padded([low, high], part) {
-      const space = (high - low) * part || Math.abs(low) * part || 1;
-      return [low - space, high + space];
-    }
-
-    function fade(colour, opacity) {
-      const parts = colour.startsWith("#") ? [1, 3, 5].map((place) => parseInt(colour.slice(place, place + 2), 16)) : null;
-      return parts ? `rgba(${parts.join(",")},${opacity})` : colour.replace(")", ` / ${opacity})`);
+      const xRange = range() || plots.padRange(fullRange() || [0, 1], 0.01);
+      const yRange = rows !== null && rows.log === view.log ? rows.range : plots.valueRange(drawn, view, xRange);
+      const size = { width: plot.clientWidth, height: plot.clientHeight, inner: plotWidth() };
+      return plots.buildLayout(view, axis, size, xRange, yRange, axis === view.axis ? view.at : null);
     }
 
     // Says what the chart does not show.
@@ -308,7 +211,7 @@ ui.plots.makeChart = (() => {
       if (view.log && drawn.some((curve) => curve.y.some((value) => value <= 0))) texts.push("Values of 0 and below are not on a log scale.");
       const most = Math.max(0, ...drawn.map((curve) => curve.band?.ranks || 0));
       if (most > 0) texts.push(`Band: lowest to highest of ${most} ranks; line: mean.`);
-      notes.textContent = texts.join(" ");
+      notes.textContent = [...texts, ...data().notes].join(" ");
     }
 
     // ---- cross-hair ----------------------------------------------------------------------------
@@ -385,7 +288,7 @@ ui.plots.makeChart = (() => {
           point.curve.isSmooth && !point.text ? ui.element("span", { class: "soft" }, ` (${ui.number(point.raw)})`) : null,
           point.curve.band && !point.text ? ui.element("span", { class: "soft" }, ` [${ui.number(point.curve.band.low[point.place])}, ${ui.number(point.curve.band.high[point.place])}]`) : null)),
         points.length > listed.length ? ui.element("p", { class: "small soft" }, `and ${points.length - listed.length} more curves`) : null,
-        near.map((event) => ui.element("p", { class: isAlert(event) ? "event alert" : "event" }, isAlert(event) ? "⚠ " : "◆ ", event.name, event.text ? `: ${event.text.slice(0, 200)}` : "")));
+        near.map((event) => ui.element("p", { class: plots.isAlert(event) ? "event alert" : "event" }, plots.isAlert(event) ? "⚠ " : "◆ ", event.name, event.text ? `: ${event.text.slice(0, 200)}` : "")));
       const right = left > plot.clientWidth * 0.55 || area.getBoundingClientRect().left + left + 24 + values.offsetWidth > innerWidth;
       values.style.setProperty("left", right ? "auto" : `${left + 14}px`);
       values.style.setProperty("right", right ? `${plot.clientWidth - left + 14}px` : "auto");
@@ -447,16 +350,21 @@ ui.plots.makeChart = (() => {
         return;
       }
       if (event.ctrlKey || event.altKey || event.metaKey || axes() === null) return;
-      const now = axes();
-      const middle = cross === null ? (now.xaxis.p2l(0) + now.xaxis.p2l(now.xaxis._length)) / 2 : cross.x;
+      const at = middle();
       const actions = {
-        ArrowRight: () => stepTo(middle, event.shiftKey ? 10 : 1), ArrowLeft: () => stepTo(middle, event.shiftKey ? -10 : -1),
-        ArrowDown: () => choose(1, middle), ArrowUp: () => choose(-1, middle), Enter: () => openChosen(middle),
-        "+": () => zoomBy(0.5, middle), "=": () => zoomBy(0.5, middle), "-": () => zoomBy(2, middle), Escape: () => { hideCross(); reset(); },
+        ArrowRight: () => stepTo(at, event.shiftKey ? 10 : 1), ArrowLeft: () => stepTo(at, event.shiftKey ? -10 : -1),
+        ArrowDown: () => choose(1, at), ArrowUp: () => choose(-1, at), Enter: () => openChosen(at),
+        "+": () => zoomBy(0.5, at), "=": () => zoomBy(0.5, at), "-": () => zoomBy(2, at), Escape: () => { hideCross(); reset(); },
       };
       if (!Object.hasOwn(actions, event.key)) return;
       event.preventDefault();
       actions[event.key]();
+    }
+
+    // Returns the position of the cross-hair, or else the middle of the chart.
+    function middle() {
+      const { xaxis } = axes();
+      return cross === null ? (xaxis.p2l(0) + xaxis.p2l(xaxis._length)) / 2 : cross.x;
     }
 
     // Returns the curve that the keys act on; another one if this curve has no points near a position.
@@ -574,6 +482,7 @@ ui.plots.makeChart = (() => {
       axis: () => axis,
       plotOf: () => plot,
       drawn: () => drawn,
+      runs: () => new Set(full === null ? [] : full.curves.map((curve) => curve.run)),
       contexts: () => (full === null ? [] : full.curves.filter((curve) => curve.kind === "metric" || curve.context !== null).map((curve) => plots.contextText(curve.context))),
       isLoaded: () => full !== null,
       // Frees the drawing of a chart that is far from view. Loading it again draws it again.

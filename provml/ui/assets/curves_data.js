@@ -96,16 +96,16 @@ ui.plots = (() => {
 
   // ---- loading ---------------------------------------------------------------------------------
 
-  // Lists the series of runs: [{name, kind, unit}].
+  // Lists the series of runs: {series: [{name, kind, unit, runs}], notes}.
   async function listSeries(runs, kind, axis) {
-    if (ui.settings.live) return (await ui.load("compare", { kind, part: "series", run: runs })).series;
+    if (ui.settings.live) return ui.load("compare", { kind, part: "series", run: runs });
     const found = new Map();
     for (const curve of (await loadCurves({ runs, kind, axis })).curves) {
       const key = `${curve.kind} ${curve.name}`;
       if (!found.has(key)) found.set(key, { name: curve.name, kind: curve.kind, unit: curve.unit });
     }
     const order = (one) => [one.kind === "metric" ? "" : one.kind, one.name];
-    return [...found.values()].sort((a, b) => (String(order(a)) < String(order(b)) ? -1 : 1));
+    return { series: [...found.values()].sort((a, b) => (String(order(a)) < String(order(b)) ? -1 : 1)), notes: [] };
   }
 
   // Loads curves over an axis. `request` has the runs, the kind, the axis, and optionally the names

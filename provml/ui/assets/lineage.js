@@ -44,7 +44,7 @@ ui.lineage = (() => {
 
   function short(text, most) { return text.length > most ? `${text.slice(0, most)}…` : text; }
 
-  // Shortens a name in its middle, because the ids of runs differ at their ends.
+  // Shortens a name in its middle, because its end often says more, such as its suffix.
   function shortName(name) {
     const text = ui.visible(name);
     return text.length > 25 ? `${text.slice(0, 14)}…${text.slice(-10)}` : text;
@@ -52,14 +52,20 @@ ui.lineage = (() => {
 
   function hidden(text) { return element("span", { class: "hidden-text" }, text); }
 
+  // The metric that tells most about a run: one of validation or test if there is one.
+  function mainMetric(metrics) {
+    return metrics.find(([, context]) => /valid|test|eval/i.test(context || "")) || metrics[0];
+  }
+
   function lines(node) {
     if (node.type === "run") {
-      const first = node.metrics[0];
-      const metric = first ? `${first[0]}${first[1] ? ` ${first[1]}` : ""} ${ui.number(first[2])}` : ui.time(node.started_ns);
-      return [hidden("Run "), element("span", { class: "title" }, shortName(`${node.experiment}/${node.name}`)),
-        element("span", { class: "detail" }, ui.status(node.status), ` · ${short(metric, 60)}`)];
+      const metric = mainMetric(node.metrics);
+      const detail = metric ? `${short(ui.visible(metric[0]), 40)} ${ui.number(metric[2])}` : ui.time(node.started_ns);
+      return [hidden("Run "), element("span", { class: "title" }, shortName(node.experiment), " ",
+        element("span", { class: "id" }, ui.visible(node.name.slice(-8)))),
+      element("span", { class: "detail" }, ui.status(node.status), ` · ${detail}`)];
     }
-    const more = node.names.length > 1 ? ` and ${node.names.length - 1} more names` : "";
+    const more = node.names.length > 1 ? ` and ${node.names.length - 1} more name${node.names.length > 2 ? "s" : ""}` : "";
     return [element("span", { class: "title" }, shortName(node.name)),
       element("span", { class: "detail" }, `${short(node.purpose || node.kind, 40)}${node.size === null ? "" : ` · ${ui.bytes(node.size)}`}${more}`)];
   }

@@ -6,6 +6,7 @@
   const { growingTable, failure, longText, plural, card, facts } = ui.runParts;
   const key = ui.address.get("run");
   const reloadMs = 1000;
+  const oftenMs = 5000;
   const tabs = ["overview", "curves", "machine", "events", "files", "output", "graph", "validity", "downloads"];
 
   // ---- charts ----------------------------------------------------------------------------------
@@ -189,7 +190,7 @@
     const facts = [ui.status(run.status), `started ${ui.time(run.started_ns)}`, lasts, run.owner && `by ${visible(run.owner)}`,
       run.project && `project ${visible(run.project)}`, parent && ["child of ", parent], alerts];
     const links = [
-      element("a", { href: ui.link("compare", { run: page.key }) }, "Compare"),
+      element("a", { href: ui.link("index", { run: page.key }) }, "Compare with other runs"),
       element("a", { href: ui.link("file", { run: page.key }) }, "Lineage"),
     ];
     const shown = element("div", { class: "head" },
@@ -296,6 +297,9 @@
       if ([...news.changed, ...(news.added || []), ...news.removed].includes(key)) { due = true; reload(); }
     });
     setInterval(() => page.tick(), 1000);
+    if (!ui.settings.live) return;
+    // An answer may be a little older than the news, so a run in progress is also read without any.
+    setInterval(() => { if (page.run.status === "running") { due = true; reload(); } }, oftenMs);
   }
 
   async function start() {

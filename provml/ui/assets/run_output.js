@@ -8,6 +8,7 @@
   const partBytes = 64 * 1024;
   const mostParts = 12;
   const atEnd = 40;
+  const printedMs = 2000;
 
   // A view of one log. It is a list of parts that follow one another.
   function logView(page, source, log) {
@@ -21,7 +22,7 @@
     const found = element("div", { class: "found" });
     const follows = element("input", { type: "checkbox", checked: log.live });
     const tools = element("div", { class: "row tools" }, field,
-      element("button", { type: "button", onclick: () => search() }, "Find"), buttons,
+      element("button", { type: "button", onclick: () => search() }, "Find"), ui.settings.live && buttons,
       log.live && element("label", { class: "row" }, follows, "Follow"), place);
     const notes = element("div", {}, log.notes.map((note) => element("p", { class: "soft" }, note)));
     const box = element("div", {}, tools, notes, found, text);
@@ -243,7 +244,9 @@
       if (isNew && ui.address.get("digest") === null) await load();
     }
 
-    return { ready: load(), update, close() { closed = true; } };
+    // A command may print without recording anything, which the server does not report.
+    const timer = setInterval(() => { if (view !== null && page.run.status === "running") view.update(); }, printedMs);
+    return { ready: load(), update, close() { closed = true; clearInterval(timer); } };
   }
 
   ui.runTabs.set("output", { label: "Output", draw });

@@ -61,7 +61,7 @@
   const empty = ui.element("div", { class: "empty" });
   const openColumns = ui.runs.makeColumnsDialog({
     chosen: () => state.show || shownColumns, names: () => known,
-    choose: (values) => { state.show = values; writeAddress(); reload(true); },
+    choose: (values) => { state.show = values; writeAddress(); showColumns(); },
     reset: () => { state.show = null; columnsChosen = false; writeAddress(); reload(true); },
   });
 
@@ -77,7 +77,7 @@
     notices, empty, host);
 
   const grid = new Grid(host, {
-    row: (place) => rows[place], count: () => rows.length, sort: () => state.sort,
+    row: (place) => rows[place], keyAt, count: () => rows.length, sort: () => state.sort,
     isOpen: (run) => state.open.has(run.key), chosenPlace: (run) => state.chosen.indexOf(run.key),
     groupLabel: () => column(state.group).label,
     open: openRun, toggle, choose, sortBy, moved,
@@ -115,14 +115,35 @@
     const drawn = chooseColumns(list);
     search.fail("");
     host.setAttribute("aria-busy", String(!drawn));
-    grid.setColumns((state.show || shownColumns).map((value) => {
-      const made = column(value);
-      return { ...made, numeric: ui.runs.isNumeric(made, list.answer.runs) };
-    }));
+    drawColumns();
     arrived(list);
     host.scrollTop = top;
     grid.draw();
     if (drawn) ui.ready();
+  }
+
+  function drawColumns() {
+    grid.setColumns((state.show || shownColumns).map((value) => {
+      const made = column(value);
+      return { ...made, numeric: ui.runs.isNumeric(made, root.answer.runs) };
+    }));
+  }
+
+  // Shows other columns, at once if their values are there.
+  function showColumns() {
+    if (next === null && root !== null && request().show.every((value) => root.request.show.includes(value))) drawColumns();
+    else reload(true);
+  }
+
+  const CANDIDATES = `provml-columns ${ui.settings.store}`;
+
+  // Returns the values that the first columns were chosen from last time. They are probably the
+  // same now, and then one request is enough.
+  function guessCandidates() {
+    try {
+      const values = JSON.parse(ui.stored(CANDIDATES));
+      return Array.isArray(values) ? values.filter((value) => typeof value === "string").slice(0, 400) : [];
+    } catch { return []; }
   }
 
   let columnsChosen = false;
@@ -131,20 +152,24 @@
   // Returns false if the values were asked for now.
   function chooseColumns(list) {
     if (state.show !== null || columnsChosen || list.answer.runs.length === 0) return true;
-    if (list.request.chooses) {
+    const show = ui.runs.candidates(known);
+    if (list.request.chooses && show.every((value) => list.request.show.includes(value))) {
       columnsChosen = true;
       shownColumns = ui.runs.firstColumns(known, list.answer.runs);
       list.request = request();
+      ui.store(CANDIDATES, JSON.stringify(show));
       return true;
     }
-    const show = ui.runs.candidates(known);
     if (show.length === 0) return true;
     begin({ ...request(), show, chooses: true }, () => host.scrollTop);
     return false;
   }
 
+  let late = false;  // whether the page says that it is not up to date
+
   // Draws what a page of a list brought.
   function arrived(list) {
+    if (late) { late = false; advice.textContent = ""; }
     if (list === root) {
       known = root.answer.columns;
       search.names(known, root.answer.runs);
@@ -157,12 +182,14 @@
   function failed(error, list) {
     host.setAttribute("aria-busy", "false");
     if (list === next) next = null;
-    if (error.status === 400) search.fail(error.message);
-    else if (root === null) {
-      ui.fill(empty, ui.message("error", "The runs can't be shown", error.message),
-        ui.element("p", {}, ui.element("button", { type: "button", onclick: () => reload() }, "Try again")));
+    if (root === null) {
+      ui.fill(empty, ui.message("error", "The runs can't be shown", error.message), ui.element("p", { class: "row" },
+        ui.element("button", { type: "button", onclick: () => reload() }, "Try again"),
+        ui.element("a", { href: "index.html" }, "Show all runs")));
       host.hidden = true;
-    } else {
+    } else if (error.status === 400) search.fail(error.message);
+    else {
+      late = true;
       advice.textContent = `Not up to date: ${error.message}`;
       setTimeout(() => { wanted = true; refreshSoon(); }, RETRY_MS);
     }
@@ -173,19 +200,18 @@
 
   // Puts the rows in order again, and keeps in place what is in sight.
   function arrange() {
-    const anchor = host.scrollTop > 0 ? keyAt(grid.range()[0]) : null;
-    const offset = host.scrollTop - grid.range()[0] * grid.rowHeight;
-    const active = keyAt(grid.active);
+    // the keys as they were drawn: by now, other runs can be at these places
+    const { topKey, topOffset, activeKey } = grid;
     rows = root === null ? [] : arrangeRows(root, childrenOf, state.group ? state.folded : new Set());
-    const moved = anchor === null ? -1 : placeOf(anchor);
-    const activePlace = active === null ? -1 : placeOf(active);
+    const moved = topKey === null || host.scrollTop === 0 ? -1 : placeOf(topKey);
+    const activePlace = activeKey === null ? -1 : placeOf(activeKey);
     if (activePlace >= 0) grid.active = activePlace;
     const filled = rows.length > 0;
     host.hidden = !filled;
     ui.fill(empty, filled || root === null ? null : explainEmpty());
     grid.update();
-    if (moved >= 0 && moved * grid.rowHeight + offset !== host.scrollTop) {
-      host.scrollTop = moved * grid.rowHeight + offset;
+    if (moved >= 0 && moved * grid.rowHeight + topOffset !== host.scrollTop) {
+      host.scrollTop = moved * grid.rowHeight + topOffset;
       grid.draw();
     }
     drawTotal();
@@ -250,7 +276,8 @@
     if (root === null || root.total === null) { total.textContent = ""; return; }
     const sorted = state.sort === DEFAULT_SORT ? ", newest first" : "";
     const folded = root.answer.runs.some((run) => run.children) ? ", child runs folded" : "";
-    total.textContent = `${ui.count(root.total)} ${root.total === 1 ? "run" : "runs"}${state.where ? " found" : ""}${sorted}${folded}`;
+    const text = `${ui.count(root.total)} ${root.total === 1 ? "run" : "runs"}${state.where ? " found" : ""}`;
+    if (total.textContent !== text + sorted + folded) ui.fill(total, text, ui.element("span", { class: "wide-only" }, sorted + folded));
   }
 
   let choicesOf = "";
@@ -281,12 +308,12 @@
     if (now === noticesOf) return;
     noticesOf = now;
     const list = unread || [];
-    const texts = (notes || []).map((note) => ui.element("p", { class: "notice" }, note));
+    const texts = (notes || []).map((note) => ui.element("p", { class: "notice" }, ui.runs.shorten(note)));
     ui.fill(notices, texts.length < 2 ? texts
       : ui.element("details", { class: "notice" }, ui.element("summary", {}, `${ui.count(texts.length)} notes`), texts),
       list.length === 0 ? null : ui.element("details", { class: "notice unread" },
         ui.element("summary", {}, ui.element("span", { class: "status-unreadable", "aria-hidden": "true" }, "! "), `${ui.count(list.length)} ${list.length === 1 ? "run" : "runs"} can't be read`),
-        ui.element("ul", {}, list.map(({ path, reason }) => ui.element("li", {}, ui.element("code", {}, ui.runs.shorten(path)), `: ${reason}`)))));
+        ui.element("ul", {}, list.map(({ path, reason }) => ui.element("li", {}, ui.element("code", {}, ui.runs.shorten(path)), `: ${ui.runs.shorten(reason)}`)))));
   }
 
   function regroup(value) {
@@ -331,7 +358,7 @@
     const shown = chosen.slice(0, 6);
     ui.fill(chips, shown.map((key, place) => {
       const name = ui.runs.shorten(key.split("/").pop());
-      const chip = ui.element("li", { class: "chip", title: key }, ui.element("span", { class: "chip-name" }, name),
+      const chip = ui.element("li", { class: "chip", title: name }, ui.element("span", { class: "chip-name" }, name),
         ui.element("button", { type: "button", class: "plain", "aria-label": `Remove ${name}`, onclick: () => setChosen(chosen.filter((one) => one !== key)) }, "×"));
       chip.style.setProperty("--mark", `var(--c${place % 16})`);
       return chip;
@@ -448,7 +475,7 @@
   const own = (action) => () => { if (grid.active >= 0) action(grid.active); };
   ui.onKeys({
     "/": ["Go to the search box", () => search.field.focus()],
-    j: ["Mark the next run (with Shift: choose it too)", (event) => move(1, event)],
+    j: ["Mark the next run", (event) => move(1, event)],
     k: ["Mark the run before", (event) => move(-1, event)],
     J: ["Mark and choose the next run", (event) => move(1, event)],
     K: ["Mark and choose the run before", (event) => move(-1, event)],
@@ -519,5 +546,6 @@
   drawChosen();
   const { top = 0, active = -1 } = history.state || {};
   grid.active = active;  // the way back from a run leads to the place that was left
-  begin(request(), () => top);
+  const guessed = state.show === null ? guessCandidates() : [];
+  begin(guessed.length > 0 ? { ...request(), show: guessed, chooses: true } : request(), () => top);
 })();

@@ -4,7 +4,7 @@
 
 (() => {
   const MOST_COLUMNS = 50;
-  const ASKED_PARAMETERS = 40;
+  const ASKED_PARAMETERS = 300;
   const MOST_PARAMETERS = 6;
   const MOST_METRICS = 4;
   const MOST_LISTED = 100;
@@ -49,6 +49,8 @@
     const differing = candidates(columns).filter((value) => differs(runs.map((run) => run.values[value])));
     const common = (value) => runs.filter((run) => run.values[value] !== null && run.values[value] !== undefined).length * 4 >= runs.length;
     const parameters = differing.filter((value) => value.startsWith("params") && common(value));
+    const ranks = new Map(parameters.map((value) => [value, Math.max(...runs.map((run) => rankSetting(run.values[value])))]));
+    parameters.sort((one, other) => ranks.get(one) - ranks.get(other));
     const tags = differing.filter((value) => value.startsWith("tags"));
     const metrics = mainMetrics(columns).filter((value) => runs.some((run) => run.values[value] !== null && run.values[value] !== undefined));
     const own = BASE.filter((value) => value !== "experiment" || differs(runs.map((run) => run.experiment)) || runs.length < 2);
@@ -56,8 +58,15 @@
     return [...own.slice(0, end), ...tags, ...metrics, ...parameters.slice(0, MOST_PARAMETERS), ...own.slice(end)];
   }
 
+  // Numbers and short words tell more about a run than paths and lists do.
+  function rankSetting(value) {
+    if (value === null || value === undefined || typeof value === "number" || typeof value === "boolean") return 0;
+    return typeof value === "string" && value.length <= 20 ? 1 : 2;
+  }
+
   function differs(values) {
-    return new Set(values.map((value) => JSON.stringify(value === undefined ? null : value))).size > 1;
+    const known = values.filter((value) => value !== null && value !== undefined);
+    return new Set(known.map((value) => JSON.stringify(value))).size > 1;
   }
 
   // ---- the dialog ------------------------------------------------------------------------------
@@ -114,7 +123,7 @@
       const { params, tags, metrics } = names();
       const own = [...ui.runs.OWN].filter(([value]) => value !== "id").map(([value, column]) => ({ name: column.label, options: [[value, ""]] }));
       const settings = (root, list) => list.map((name) => ({ name, options: [[ui.runs.setting(root, name), ""]] }));
-      const results = metrics.flatMap(([name, contexts]) => (contexts.length ? contexts.map((context) => ui.runs.contextParts(context)) : [undefined])
+      const results = metrics.flatMap(([name, contexts]) => (contexts.length ? contexts.slice(0, 100).map((context) => ui.runs.contextParts(context)) : [undefined])
         .map((context) => ({
           name, context: context === undefined ? "all contexts" : ui.runs.contextText(context),
           options: ["last", "min", "max"].map((field) => [ui.runs.metric(name, context, field), field]),

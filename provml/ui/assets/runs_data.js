@@ -45,7 +45,8 @@
     let listed = found.filter((run) => request.parent ? run.parent === request.parent : !keys.has(run.parent));
     const down = (request.sort || "").startsWith("-");
     const sorting = ui.runs.column((request.sort || "-started").replace(/^-/, ""));
-    listed = [...listed].sort((one, other) => compareRuns(sorting, one, other, down));
+    const started = ui.runs.column("started");
+    listed = [...listed].sort((one, other) => compareRuns(sorting, one, other, down) || compareRuns(started, one, other, false));
     let groups;
     if (request.group) [groups, listed] = groupRuns(listed, ui.runs.column(request.group));
     return {
@@ -54,8 +55,7 @@
     };
   }
 
-  // Gives the values of an export's runs the names that this page uses. Without samples of its own
-  // field, a metric's last value is all that an export holds.
+  // Gives the values of an export's runs the names that this page uses.
   function nameValues(answer) {
     for (const run of answer.runs) {
       const values = Object.create(null);

@@ -9,7 +9,8 @@
   const SVG = "http://www.w3.org/2000/svg";
 
   // Makes the grid in an element. `table` says what the grid shows:
-  //   row(place): the row at a place, as `arrangeRows` makes them; count(): how many there are.
+  //   row(place): the row at a place, as `arrangeRows` makes them; count(): how many there are;
+  //   keyAt(place): the key of the run there, or null.
   //   isOpen(run), chosenPlace(run): whether its children are shown; its number among the chosen.
   //   sort(): the value that sorts, with "-" for descending.
   // and what it does: open(run), toggle(place), choose(place, range), sortBy(value), moved(first, last).
@@ -22,6 +23,9 @@
       this.active = -1;
       this.version = 0;
       this.viewHeight = 0;
+      this.topKey = null;     // the first run in sight and how far it is scrolled out, as drawn
+      this.topOffset = 0;
+      this.activeKey = null;  // the marked run, as drawn
       this.head = ui.element("div", { class: "grid-head", role: "rowgroup" });
       this.body = ui.element("div", { class: "grid-body", role: "rowgroup" });
       host.append(this.head, this.body);
@@ -91,6 +95,8 @@
       this.assign(from, to);
       for (const slot of this.slots) this.paint(slot);
       this.mark();
+      this.topKey = this.table.keyAt(first);
+      this.topOffset = this.host.scrollTop - first * this.rowHeight;
       this.table.moved(first, last);
     }
 
@@ -154,7 +160,7 @@
     paintGroup(slot, row) {
       const value = row.group.value;
       const text = value === null ? "no value" : ui.runs.shorten(ui.valueText(value));
-      setText(slot.name, `${this.table.groupLabel()} = ${text}`);
+      setText(slot.name, `${ui.runs.shorten(this.table.groupLabel())} = ${text}`);
       slot.name.removeAttribute("href");
       setAttribute(slot.row, "aria-level", 1);
       setAttribute(slot.row, "aria-selected", null);
@@ -275,6 +281,7 @@
         slot.row.classList.toggle("active", active);
         if (active) shown = slot.row.id;
       }
+      this.activeKey = this.table.keyAt(this.active);
       setAttribute(this.host, "aria-activedescendant", shown);
     }
   }

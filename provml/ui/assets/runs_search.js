@@ -26,15 +26,21 @@
     const note = ui.element("p", { id: "search-note", class: "search-note soft small" });
     const form = ui.element("form", { class: "search", role: "search" },
       ui.element("div", { class: "search-box" }, field, clear, list), error, note);
+    let given = null;
     let values = [];
     let examples = [];
     let shown = [];
     let active = -1;
     let applied = "";
 
-    function names(columns, runs) {
-      values = completable(columns);
-      examples = makeExamples(columns, runs);
+    function names(columns, runs) { given = { columns, runs }; }
+
+    // Lists the completions when they are first needed: there can be tens of thousands.
+    function listNames() {
+      if (given === null) return;
+      values = completable(given.columns);
+      examples = makeExamples(given.columns, given.runs);
+      given = null;
     }
 
     function search(text) {
@@ -50,11 +56,11 @@
       explain();
     }
 
-    // Shows which condition the words stand for, as the command line takes it.
+    // Says where words are looked for.
     function explain() {
       const condition = ui.runs.asCondition(applied);
       note.textContent = live && applied.trim() !== "" && condition !== applied.trim()
-        ? `Finds the words in the run's id, experiment, status or command: ${ui.runs.shorten(condition)}` : "";
+        ? "Runs that contain all these words in their id, experiment, status or command." : "";
     }
 
     function fail(text) {
@@ -67,6 +73,7 @@
 
     function open() {
       if (!live) return;
+      listNames();
       const before = field.value.slice(0, field.selectionStart);
       shown = field.value === "" ? examples.map((text) => ({ text, whole: true })) : complete(before, values);
       active = -1;
@@ -135,7 +142,7 @@
     const made = FIELDS.map((name) => ({ text: name, bare: name, note: "" }));
     for (const [name, contexts] of columns.metrics) {
       made.push({ text: ui.runs.metric(name, undefined, "last"), bare: name, note: "metric" });
-      for (const context of contexts) {
+      for (const context of contexts.slice(0, 20)) {
         for (const field of ["last", "min", "max"]) {
           made.push({ text: ui.runs.metric(name, ui.runs.contextParts(context), field), bare: name, note: `metric, ${field}` });
         }

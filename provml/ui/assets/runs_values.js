@@ -82,7 +82,7 @@ ui.runs = {};
     if (own !== undefined) {
       return { value, label: own.label, detail: "", kind: own.kind, width: own.width, of: own.of || ((run) => run.values[value]) };
     }
-    const made = { value, label: value, detail: "", kind: "value", width: 108, of: (run) => run.values[value] };
+    const made = { value, label: value, detail: "", kind: "value", width: 116, of: (run) => run.values[value] };
     const parts = parse(value);
     if (parts === null || !ROOTS.has(parts.root) || parts.steps.length === 0) return made;
     if (parts.root !== "metrics") {
@@ -132,9 +132,11 @@ ui.runs = {};
     return filled.filter(([, number]) => number).length * 2 > filled.length;
   }
 
-  // A name of 10,000 characters would make each scrolled row slow; the run's page shows it all.
+  // Returns a text as the table shows it: on one line, with hidden characters as escapes. A name of
+  // 10,000 characters would make each scrolled row slow; the run's page shows it all.
   function shorten(text) {
-    return text.length > 300 ? `${text.slice(0, 300)}…` : text;
+    const shown = ui.visible(text.length > 300 ? `${text.slice(0, 300)}…` : text);
+    return shown.replace(/\s+/g, " ");
   }
 
   // Returns how long a run has lasted, in seconds. A running run lasts until now, by the browser's
