@@ -36,8 +36,17 @@ _PACKAGES = """
     absl codecarbon datasets duckdb fvcore h5py hydra hypothesis ipykernel joblib jsonargparse
     jsonschema lxml matplotlib mlflow mpld3 mypy nbclient nbformat networkx omegaconf pandas
     polars psutil pyarrow pydantic_settings pydot pynvml pyoxigraph pyshacl rdflib referencing
-    safetensors selenium sklearn tensorboard tensorboardX torch typer tyro wandb zstandard
+    plotly safetensors selenium sklearn starlette tensorboard tensorboardX torch typer tyro
+    uvicorn wandb zstandard
 """
+if find_spec("hypothesis") is not None:
+    from hypothesis import HealthCheck, settings
+
+    # a busy machine makes any example slow
+    settings.register_profile(
+        "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("any machine")
 # Found once, before a test hides an installed package from provml.
 _MISSING = frozenset(package for package in _PACKAGES.split() if find_spec(package) is None)
 _MODULE_NAMES = {"scikit-learn": "sklearn"}
