@@ -41,13 +41,19 @@
   function nameRuns() {
     const differing = (values?.parts.params || []).filter((entry) => entry.differs && entry.values.every((value) => value === null || shortNumber(value).length <= 16)
       && new Set(entry.values.map((value) => (value === null ? null : shortNumber(value)))).size > 1);
-    const told = differing.slice(0, 2);
+    const told = ui.comparison.sortSettings(differing).slice(0, 2);
     const experiments = new Set(runs.map((run) => run.experiment));
     for (const [place, run] of runs.entries()) {
-      const own = told.filter((entry) => entry.values[place] !== null).map((entry) => `${entry.name.split(".").pop()}=${shortNumber(entry.values[place])}`);
+      const own = told.filter((entry) => entry.values[place] !== null).map((entry) => `${shortName(entry.name)}=${shortNumber(entry.values[place])}`);
       const id = (run.id || run.key.split("/").pop()).split("-").pop();
       run.label = [...own, id, experiments.size > 1 ? run.experiment : null].filter(Boolean).join(" · ");
     }
+  }
+
+  // A long name would hide the end of the label, which tells the runs apart.
+  function shortName(name) {
+    const last = name.split(".").pop();
+    return last.length > 16 ? `${last.slice(0, 15)}…` : last;
   }
 
   function shortNumber(text) {
