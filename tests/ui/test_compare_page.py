@@ -256,7 +256,7 @@ def test_values_at_the_limits_of_numbers_are_drawn(tmp_path: Path, browser, open
     keys = []
     for _ in range(2):
         with provml.start_run("limits", store=tmp_path) as run:
-            for step in range(9):
+            for step in range(100):
                 run.log_metric("tiny", 5e-324 * step, "training", step)
                 run.log_metric("huge", 1.7e308 * (-1) ** step, "training", step)
                 run.log_metric("near", 1 + 2.3e-16 * step, "training", step)

@@ -7,6 +7,7 @@
     ["curves", "Curves"], ["results", "Results"], ["settings", "Settings"], ["code", "Code"], ["data", "Data"], ["environment", "Environment"], ["relations", "Relations"],
   ]);
   const REFRESH_MS = 5000;
+  const SLOW_MS = 2000;
 
   let keys = [...new Set(ui.address.all("run"))];
   let runs = [];
@@ -154,10 +155,15 @@
     }
     const cut = keys.length > MOST_RUNS ? keys.length : 0;
     keys = keys.slice(0, MOST_RUNS);
-    ui.fill(ui.main, ui.element("p", { class: "soft" }, "Reading the runs…"));
+    const waiting = ui.element("p", { class: "soft" }, "Reading the runs…");
+    ui.fill(ui.main, waiting);
+    const slow = setTimeout(() => waiting.append(" The first look at runs of many samples takes longer."), SLOW_MS);
+    if (tab === "curves") ui.plots.loadPlotly().catch(() => {}); // parsed while the runs are read; the charts say if it is missing
     try {
       takeValues(await loadValues());
+      clearTimeout(slow);
     } catch (error) {
+      clearTimeout(slow);
       ui.fill(ui.main, ui.message("error", "The runs could not be compared", error.message, ui.element("a", { href: ui.link("index") }, "Go to the runs")));
       ui.ready();
       return;
