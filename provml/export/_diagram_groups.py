@@ -213,6 +213,8 @@ class DiagramGroups:
         for context, members in by_context.items():
             if len(members) <= _ALONE:
                 self._fold(members, below)
+                for node in (self._nodes[place] for place in members if context):
+                    node.under = f"{context}, {node.under}"
                 continue
             rows = [[self._nodes[place].label, ""] for place in members[:_MOST_ROWS]]
             group = self._add(

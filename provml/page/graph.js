@@ -75,15 +75,24 @@ function close(group) {
   keepPlace(first, () => keyOf(group.members[0]));
 }
 
+function isInView(item) {
+  const at = d3.zoomTransform(canvas), x = at.applyX(item.x), y = at.applyY(item.y);
+  return x > 0 && x < wide && y > 0 && y < high;
+}
+
 function keepPlace(item, keyAfter) {
   const at = d3.zoomTransform(canvas), x = at.applyX(item.x), y = at.applyY(item.y);
   const wasChosen = chosen !== null;
-  rebuild();
+  keptFlow = true;
+  const before = rebuild();
+  keptFlow = false;
   const now = itemOf.get(keyAfter());
   if (now) {
     view.call(zoom.transform, d3.zoomIdentity.translate(x - now.x * at.k, y - now.y * at.k).scale(at.k));
     if (wasChosen) choose(now);
   }
+  const opened = items.filter((one) => !before.has(one.key));
+  if (2 * opened.filter(isInView).length < opened.length) fit(.6);
   say(`${items.length} nodes shown`);
 }
 
@@ -102,7 +111,11 @@ function reveal(place) {
   for (let g = nodes[place].g; g >= 0; g = above(groups[g])) {
     if (!groups[g].open) { groups[g].open = true; changed = true; }
   }
-  if (changed) rebuild();
+  if (changed) {
+    keptFlow = true;
+    rebuild();
+    keptFlow = false;
+  }
   choose(itemOf.get(place), true);
 }
 

@@ -88,6 +88,10 @@ function boundsOf(own) {
 // Lays out the blocks from left to right, or from top to bottom if they then are larger on screen.
 function arrange() {
   const scale = (size) => Math.min(1, (wide - 40) / size.w, (high - 40) / size.h);
+  if (keptFlow) {
+    layered(blocks, flow);
+    return;
+  }
   if (wide < NARROW) {
     flow = STACKED;
     layered(blocks, blocks.length > MOST_TRIED ? DOWN : STACKED);
@@ -150,7 +154,7 @@ const NARROW = 560;
 // Relations that say nothing about which node came first, or that say the opposite.
 const UNORDERED = new Set(["wasInvalidatedBy", "specializationOf", "alternateOf", "mentionOf",
   "wasEndedBy"]);
-let flow = ACROSS;
+let flow = ACROSS, keptFlow = false;  // a group that opens does not turn the whole graph
 const MOST_TRIED = 120;  // with more blocks, only one direction is tried
 
 // Arranges blocks in layers, from the earliest to the latest. Returns the total size.

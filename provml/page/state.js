@@ -182,7 +182,7 @@ function sized(item) {
       + (curve >= 0 ? SPARK_WIDE + 8 : 0));
   }
   long = Math.max(long, names + (names ? ROW_GAP : 0) + item.values);
-  const curve = item.node !== null && item.node.p !== undefined;
+  const curve = item.node !== null && item.node.p !== undefined && data.curves[item.node.p].value.length > 1;
   item.w = Math.max(LEAST_WIDE, Math.min(long, widest - 32) + 32);
   item.head = item.lines.length * TITLE.high + (item.under ? UNDER.high : 0);
   const rows = item.rows.length + (item.more ? 1 : 0);
