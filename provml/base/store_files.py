@@ -94,17 +94,20 @@ class OpenFolder:
         place: the folder's path, for error messages.
     """
 
-    __slots__ = ("_fd", "place")
+    __slots__ = ("_fd", "_path", "place")
 
     def __init__(self, root: Path, path: Path) -> None:
         """Open the folder. Raises StoreError if a component of the path is not a folder."""
         self.place = os.fspath(path)
+        self._path: Path | None = path
         self._fd = open_folder(root, path)
 
     @property
     def path(self) -> Path:
         """The folder's path as a `Path`."""
-        return Path(self.place)
+        if self._path is None:
+            self._path = Path(self.place)
+        return self._path
 
     @property
     def name(self) -> str:
@@ -120,7 +123,7 @@ class OpenFolder:
     def open_folder(self, name: str) -> OpenFolder:
         """Open a folder in this folder."""
         child = object.__new__(OpenFolder)
-        child.place = f"{self.place}/{name}"
+        child.place, child._path = f"{self.place}/{name}", None
         child._fd = open_folder_in(self._fd, name, child.place)
         return child
 

@@ -114,6 +114,11 @@ class Journal:
                 yield files, offset, record
         self._cached = kept
 
+    @property
+    def holds_records(self) -> bool:
+        """Whether the records are cached, so every pass yields the same records as the last."""
+        return self._cached is not None
+
     def damage(self) -> Counter[str]:
         """Return how many pieces of content have been skipped so far, keyed by reason."""
         return self._files.damage()

@@ -20,7 +20,8 @@ from provml.errors import MissingExtraError, QueryError
 from provml.lineage.answers import TableAnswer
 from provml.lineage.live_runs import UPDATED_TABLES, LiveRun
 from provml.lineage.rows import build_arrow_table
-from provml.lineage.segments import BuiltSegment, IndexedRun, Segments, check_rows
+from provml.lineage.segment_building import BuiltSegment, IndexedRun
+from provml.lineage.segments import Segments, check_rows
 from provml.lineage.store_scan import FoundRun, fingerprint_run, scan
 from provml.lineage.tables import SAMPLES, TABLES
 

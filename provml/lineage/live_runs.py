@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from provml.errors import ProvMLError
@@ -59,6 +60,7 @@ _EVENTS_AND_FILES: Final = frozenset(
 """The kinds of record that change no row of the tables in `SUMMARY_TABLES`."""
 
 _COLUMNS: Final = {column.name: place for place, column in enumerate(TABLES["runs"])}
+_COUNT: Final = [column.name for column in TABLES["series"]].index("count")
 _STEP, _EPOCH = (
     [column.name for column in TABLES["artifacts"]].index(name) for name in ("step", "epoch")
 )
@@ -81,29 +83,50 @@ class LiveRun:
         revision: a number that increases if `update` finds something new for `build_rows`.
     """
 
-    def __init__(self, journal: Journal, rows: Rows) -> None:
-        """Start to follow a run whose rows were just built from its journal.
+    def __init__(self, folder: Path) -> None:
+        """Read everything that a run has recorded so far.
 
         Raises ProvMLError or OSError if the run's files can't be read.
         """
         self.revision = 0
-        self._row = rows["runs"][0]
-        self._folder = journal.folder
-        self._series = LiveSeries(journal.folder)
+        self._folder = folder
+        self._series = LiveSeries(folder)
+        self._series_rows: dict[int, _SeriesRow] = {}
+        self._row: Row = ()
         self._is_stale = False
         self._has_new_lines = False
         self._has_new_samples = False
+        self._lacks_epochs = False
+        try:
+            self._records = self._series.update()
+            self._states = self._series.follower.read_states()
+            state = read_run_state(folder)
+        except BaseException:
+            self.close()
+            raise
+        self._reason = state.reason
+        self._has_ended = state.status != "running"
+
+    def take_rows(self, journal: Journal, rows: Rows) -> None:
+        """Take the rows that were built from the run's journal.
+
+        The journal must have been read after this object was created, unless it holds its records.
+        """
+        self._row = rows["runs"][0]
         # if an artifact has a step, later samples of the step can state the epoch
         self._lacks_epochs = any(
             row[_STEP] is not None and row[_EPOCH] is None for row in rows["artifacts"]
         )
-        self._series_rows: dict[int, _SeriesRow] = {}
-        records = self._series.update()
-        self._states = self._series.follower.read_states()
-        self._reason = read_run_state(self._folder).reason
-        built_from = _count_others(record for _, _, record in journal.records())
-        # the run may have recorded more after its rows were built
-        self._is_stale = records is None or _count_others(records) != built_from
+        # the run may have recorded more between the two reads
+        found = [record for _, _, record in journal.records()]
+        own, self._records = self._records, None
+        self._is_stale = (
+            self._has_ended or own is None or _count_others(own) != _count_others(found)
+        )
+        built_samples = sum(row[_COUNT] for row in rows["series"])
+        self._has_new_samples = self._series.samples != built_samples
+        has_new_series = len(self._series.all) != len(rows["series"])
+        self._has_new_lines = has_new_series or own is None or len(own) != len(found)
 
     @property
     def series_count(self) -> int:

@@ -11,8 +11,8 @@ small segments when it writes new ones, but rewrites each row only a few times.
 The tables' folder can contain anything, because the store may come from another person. provml
 recognises its own files by their exact names, follows no links, and leaves everything else alone.
 
-Imports `live_runs`, `rows`, `store_scan`, `tables` and `journal`; imports duckdb and pyarrow only
-when needed.
+Imports `segment_building`, `rows`, `store_scan`, `tables` and `journal`; imports duckdb and pyarrow
+only when needed.
 """
 
 from __future__ import annotations
@@ -25,25 +25,22 @@ import tempfile
 import time
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from provml.base import store_files
 from provml.base.store_files import FolderEntry
 from provml.base.text import printable_path
 from provml.base.user_cache import open_cache_of_store
-from provml.errors import ProvMLError, StoreError
+from provml.errors import StoreError
 from provml.journal.reader import Journal
-from provml.lineage.live_runs import LiveRun
 from provml.lineage.rows import (
-    Rows,
     arrow_schema,
     build_arrow_table,
-    build_rows,
     sample_batches,
 )
+from provml.lineage.segment_building import BuiltSegment, IndexedRun, build_segment
 from provml.lineage.store_scan import FoundRun, short_hash
 from provml.lineage.tables import SAMPLES, TABLES, TABLES_VERSION
 
@@ -70,38 +67,6 @@ _MOST_NAMED: Final = 3
 _MOST_SEGMENTS: Final = 8
 _RUNS_AT_ONCE: Final = 200
 _ROWS_AT_ONCE: Final = 50_000
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedRun:
-    """A run in the tables.
-
-    Attributes:
-        segment: the name of the segment that contains the run's rows.
-        fingerprint: the run's fingerprint when the rows were built.
-        status: the run's status when the rows were built.
-    """
-
-    segment: str
-    fingerprint: str
-    status: str
-
-
-@dataclass(slots=True)
-class BuiltSegment:
-    """New rows, built from the journals of one or more runs.
-
-    Attributes:
-        tables: the rows, by the name of the table.
-        runs: the runs that the rows belong to, by name.
-        unread: the names of the runs that can't be read, each with the reason.
-        live: the runs in progress that can be followed, by name.
-    """
-
-    tables: dict[str, pa.Table] = field(default_factory=dict)
-    runs: dict[str, IndexedRun] = field(default_factory=dict)
-    unread: dict[str, str] = field(default_factory=dict)
-    live: dict[str, LiveRun] = field(default_factory=dict)
 
 
 class _DamagedSegmentError(Exception):
@@ -351,7 +316,7 @@ class Segments:
         """
         waiting = list(runs)
         for start in range(0, len(waiting), _RUNS_AT_ONCE):
-            made = _build_segment(waiting[start : start + _RUNS_AT_ONCE])
+            made = build_segment(waiting[start : start + _RUNS_AT_ONCE])
             ended = {run: at for run, at in made.runs.items() if at.status != "running"}
             if ended:
                 every = len(ended) == len(made.runs)
@@ -434,33 +399,6 @@ def _filter_runs(rows: pa.Table, runs: list[str]) -> pa.Table:
     import pyarrow.compute as pc
 
     return rows.filter(pc.is_in(rows["run"], value_set=pa.array(runs, pa.string())))
-
-
-def _build_segment(runs: list[FoundRun]) -> BuiltSegment:
-    """Read runs and build their rows; for each run that can't be read, record the reason."""
-    made = BuiltSegment()
-    rows: Rows = {table: [] for table in TABLES}
-    for found in runs:
-        try:
-            journal = Journal(found.folder)
-            own = build_rows(found.run, journal, found.fingerprint)
-        except Exception as error:  # one unreadable run must not hide the others
-            made.unread[found.run] = str(error) or type(error).__name__
-            continue
-        for table, added in own.items():
-            rows[table] += added
-        status: Any = own["runs"][0][_STATUS]
-        if status == "running" and not own["runs"][0][_DAMAGED]:
-            # a follower does not compare samples with checksums, so it can't follow a damaged run
-            with suppress(ProvMLError, OSError):
-                made.live[found.run] = LiveRun(journal, own)
-        made.runs[found.run] = IndexedRun("", found.fingerprint, status)
-    made.tables = {table: build_arrow_table(table, own) for table, own in rows.items()}
-    return made
-
-
-_STATUS: Final = [column.name for column in TABLES["runs"]].index("status")
-_DAMAGED: Final = [column.name for column in TABLES["runs"]].index("damaged")
 
 
 def _choose_tables_folder(store: Path) -> tuple[Path, Path, str]:

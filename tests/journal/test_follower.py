@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ import waiting
 import provml
 from provml import Context
 from provml.journal import layout
-from provml.journal.follower import NewContent, RunFollower
+from provml.journal.follower import NewContent, RunFollower, WriterState
 from provml.journal.reader import Journal
 
 
@@ -281,3 +282,52 @@ def test_a_failing_disk_neither_doubles_nor_loses(
     seen.read()
     assert seen.samples() == written(run.path)
     assert [r["name"] for r in seen.records if r["record"] == "param"] == ["lr"]
+
+
+def test_a_slot_that_stays_unused_is_reported(store: Path) -> None:
+    """A table of runs in progress would stand still, and nobody would know why."""
+    with provml.start_run("e", store=store, formats=()) as run:
+        run.log_metric("loss", 1.0)
+        seen = Collected(run.path)
+        seen.read()
+        assert not seen.follower.is_held_up
+        run._samples.slots[1]()  # reserve a slot, as an interrupted call does
+        seen.read()
+        assert not seen.follower.is_held_up
+        run.log_metric("loss", 2.0)
+        assert seen.read() == []
+        assert seen.follower.is_held_up
+    seen.read()
+    assert len(seen.samples()) == 2
+    assert not seen.follower.is_held_up
+
+
+def test_the_states_of_writers_say_who_is_alive_and_what_was_lost(store: Path) -> None:
+    """A run would be shown as running after its process was killed."""
+    code = """
+        import os, sys, provml
+        run = provml.start_run("e", store=sys.argv[1], formats=(), collect=())
+        run.log_metric("loss", 1.0)
+        run._samples.add_dropped(3, 2)
+        print(run.path, flush=True)
+        sys.stdin.read()
+        if sys.argv[2] == "kill":
+            os.kill(os.getpid(), 9)
+        provml.end_run()
+    """
+    for how in ("kill", "end"):
+        command = [sys.executable, "-c", textwrap.dedent(code), str(store), how]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command, text=True, **pipes) as process:
+            assert process.stdout is not None
+            with RunFollower(process.stdout.readline().strip()) as follower:
+                follower.read_new()
+                assert list(follower.read_states().values()) == [WriterState(True, False, 3, 2)]
+                assert follower.open_files == 2
+                process.communicate("")
+                (state,) = follower.read_states().values()
+                assert state == WriterState(False, how == "end", 3, 2)
+                while follower.read_new():
+                    pass
+                assert follower.has_ended == (how == "end")
+                assert list(follower.read_states().values()) == [state]
