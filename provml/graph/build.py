@@ -78,7 +78,7 @@ def run_graph(mapping: RunMapping, graph: Graph | None = None) -> Graph:
 
 
 def document_graph(statements: Iterable[Statement], prefixes: dict[str, str]) -> Graph:
-    """Build the networkx graph of a PROV document of any origin.
+    """Build the networkx graph of any PROV document, whether or not provml wrote it.
 
     Raises:
         MissingExtraError: networkx is not installed.

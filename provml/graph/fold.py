@@ -146,7 +146,8 @@ def fold_graph(graph: Graph, found: Iterable[Group]) -> Graph:
       ``made_by`` contains the attributes of the activity that generated the member.
 
     Edges within a group are removed. If several edges with the same relation then connect the same
-    two nodes, only one edge is kept. Its attribute ``count`` contains the number of these edges.
+    two nodes, only one edge is kept. The attribute ``count`` of this edge contains the original
+    number of edges.
     """
     import networkx
 

@@ -81,7 +81,7 @@ def _find_end_ns(start: JournalEntry, end: JournalEntry) -> int | None:
 
 
 def instant_statements(state: MappingState, event: LoggedEvent) -> Iterator[Statement]:
-    """Yield the statements about an event, as an activity that starts and ends at one time."""
+    """Yield the statements about an event, as an activity that starts and ends at the same time."""
     yield from _activity_statements(state, event, event.label)
 
 

@@ -126,7 +126,7 @@ class TagVersion(NamedTuple):
 
 
 class ContentUse(NamedTuple):
-    """A dataset or another input that was used, and the context that used it."""
+    """A dataset or other input, and the context that used it."""
 
     content: Name
     context: Path
@@ -172,8 +172,8 @@ class StartRecord(NamedTuple):
 class ScriptVersion:
     """A version of the script.
 
-    Its entity is written after all records are mapped, because a record of source code can describe
-    the same file, and thus add attributes to the entity.
+    The entity of the version is written after all records are mapped, because a record of source
+    code can describe the same file, and thus add attributes to the entity.
 
     Attributes:
         version: the number, name and digest of the version.
