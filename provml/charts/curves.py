@@ -38,7 +38,8 @@ class Curve:
 
     Attributes:
         count: the number of samples in the series. The columns of a thinned curve are shorter.
-        step, epoch, time: the position of each sample on this axis; NaN if it has no position.
+        step, epoch, time: the position of each sample on the axis of this name; NaN if the sample
+            has no position on this axis.
         value: the value of each sample; NaN if the value is not a finite number.
         unplaced: for each axis, the number of samples that have no position on the axis.
     """
@@ -112,7 +113,7 @@ class CurveBuilder:
             self._pending = 0
 
     def complete(self, completion: Completion, started_ns: int) -> None:
-        """Fill in the step or epoch of samples that were added before."""
+        """Fill in the step or epoch of samples that were added earlier."""
         import numpy as np
 
         new = _block_columns(completion.block, started_ns)
@@ -175,7 +176,7 @@ def read_curves(
 
 
 def join_readings(curves: Iterable[Curve], readings: Collection[str]) -> list[Curve]:
-    """Join the curves of the same reading in different contexts to one curve, ordered by time.
+    """Join the curves that a reading has in several contexts into one curve, ordered by time.
 
     Args:
         readings: the kinds of series that contain readings. Other curves stay as they are.

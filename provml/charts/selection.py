@@ -205,7 +205,7 @@ def read_charts(
 
     Costs one pass over the samples of each run.
 
-    Series of the same name share a chart. The time axis of each curve begins when its run started.
+    Series of the same name share a chart. On a time axis, the start of a curve's run is at 0.
 
     The charts of readings come last. A reading has one curve over time for the whole run, whatever
     the contexts were. If `names` are given, `by` also applies to readings. In `names`, a reading
@@ -260,7 +260,7 @@ def choose_series(
     contexts: Collection[str] = (),
     by: str | None = None,
 ) -> list[list[RunSeries]]:
-    """Return the series to draw for each run. Takes and raises the same as `read_charts`."""
+    """Return the series to draw for each run. Raises the same errors as `read_charts`."""
     if by is not None and by not in AXES:
         raise InvalidArgumentError(f"by= must be one of {', '.join(AXES)}, not {by!r}")
     return _select_series(runs, [_list_series(run.table, names) for run in runs], names, contexts)
@@ -381,7 +381,7 @@ class _LineStyles:
         self._numbers: dict[str, int] = {}
 
     def build_line(self, place: int, curve: Curve, is_reading: bool = False) -> Line:
-        """Build the line for a curve of the run that has this place in the list of runs."""
+        """Build the line for a curve. ``place`` is the index of the curve's run."""
         run = self._runs[place]
         if is_reading:
             rank = curve.series.rank

@@ -47,7 +47,7 @@ def find_shared_key(
 
 
 def share_nodes(graph: Graph) -> Graph:
-    """Return a copy of a graph of several runs, and merge the nodes that stand for the same thing.
+    """Return a copy of a graph of several runs in which nodes for the same thing are merged.
 
     A merged node has these additional attributes:
 

@@ -62,8 +62,7 @@ class NewPart:
 
 
 class FollowedRun:
-    """A run that is being recorded. The cost of a read depends only on what was added since the
-    last.
+    """A run that is being recorded. The cost of a read depends only on how much was added.
 
     Close the followed run when you no longer need it, or use it in a ``with`` statement.
 

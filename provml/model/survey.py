@@ -93,8 +93,8 @@ class Survey:
             maps the epochs of the step to the time of the first sample with that step and epoch.
         triggers: the name of the sample that set off each alert, by the alert's `trigger_key`;
             None if the sample was not found.
-        digests: the digests that were computed after the dataset or input had been recorded, by the
-            writer and the number in the record.
+        digests: the digests that were computed after the dataset or input had been recorded, keyed
+            by the writer and by the number in the record.
         damaged: the offsets of the records that were skipped, by writer.
         summaries: the times of the summaries, by writer, context and name of the summarised metric.
         windows: the writers and contexts that stored values after their last summary.

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 _ABSENT: Final = (RunNotFoundError, SeriesNotFoundError)
 _DOCUMENTS_AT_ONCE: Final = 2
 _GRAPH_POLICY: Final = "frame-ancestors 'self'"
-"""The rest of the graph page's policy is in the page, because it names the page's scripts."""
+"""The part of the graph page's content security policy that the server sends.
+
+The rest of the policy is in the page itself, because the rest names the page's scripts.
+"""
 
 
 def build_app(store: BrowsedStore, token: str | None = None) -> Guard:
@@ -59,7 +62,7 @@ def build_app(store: BrowsedStore, token: str | None = None) -> Guard:
 
 
 class _Site:
-    """The functions that answer requests."""
+    """The functions that answer HTTP requests."""
 
     def __init__(self, store: BrowsedStore) -> None:
         self._store = store

@@ -42,7 +42,7 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """Refuses foreign requests before the application sees them.
+    """Refuses requests from other websites and other users before the application sees them.
 
     Without a token, only requests whose ``Host`` header means this machine are answered: otherwise
     a website could point its own name at 127.0.0.1 and read the store. With a token, a request

@@ -199,7 +199,7 @@ def _count_contents(found: RunContent) -> dict[str, int]:
 
 
 def _read_output_end(found: RunContent) -> dict[str, Any] | None:
-    """Return the last lines of the most telling output, or else of the traceback."""
+    """Return the last lines of the most useful log, or of the traceback if all logs are empty."""
     logs = {log.name: log for log in find_logs(found)}
     failed = found.state.status not in ("running", "finished")
     names = OUTPUT_NAMES if failed else ("stdout", "output", "stderr")
