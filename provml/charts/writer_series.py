@@ -133,7 +133,7 @@ class WriterSeries:
             self._marks = [joined[np.argsort(joined["row"], kind="stable")]]
 
     def find_row(self, slot: int) -> int | None:
-        """Return the index of the stretch with a slot; None if the slot follows the last stretch."""
+        """Return the index of the stretch with this slot; None if the slot follows them all."""
         rows = self._join_rows()
         row = int(rows["last_slot"].searchsorted(slot))
         return row if row < len(rows) else None

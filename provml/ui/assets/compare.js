@@ -12,8 +12,8 @@
   let runs = [];
   let values = null; // the answer with the values of all runs
   let charts = null;
-  let chartRuns = []; // the runs in the charts, with those that were removed since
-  const places = new Map(); // by key: which colour a run has, also after others were removed
+  let chartRuns = []; // the runs in the charts, including runs that were removed later
+  const places = new Map(); // by key: the colour number of a run, which stays the same if other runs are removed
   let tab = TABS.has(ui.address.get("tab")) ? ui.address.get("tab") : "curves";
   const panels = new Map();
 
@@ -111,7 +111,7 @@
     for (const [place, box] of [...panel.querySelectorAll(".scroll")].entries()) box.scrollLeft = scrolled[place] || 0;
   }
 
-  // Reads the values again while runs are in progress, without disturbing the reader's place.
+  // Reads the values again while runs are in progress, and keeps the reader's place.
   let timer = null;
   const changed = new Set();
   function follow(news) {
