@@ -32,7 +32,7 @@ class RunSamples:
 
     Attributes:
         folder: the run's folder.
-        lock: a lock that belongs to this object.
+        lock: the lock for these summaries.
         writers: the summaries of each writer's samples, ordered by start time.
         state: the run's state at the last refresh; None if the run can't be read.
         problem: why the run can't be read; None if it can.

@@ -85,11 +85,7 @@ def _read_used_content(state: MappingState, entry: JournalEntry) -> Record:
 
 
 def _add_copy(state: MappingState, content: Record) -> Record:
-    """Return the description of a file.
-
-    If the run keeps a copy of the file because the file is code, the description includes the path
-    of the copy.
-    """
+    """Return the description of a file. Adds the copy that the run keeps of a code file."""
     key = find_file_key(content)
     copied = None if key is None or "copy" in content else state.survey.code_copies.get(key)
     return content if copied is None else content | copied
@@ -200,9 +196,10 @@ def model_use_statements(state: MappingState) -> Iterator[Statement]:
 
 
 def map_code(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a code or configuration file that a process of the run used.
+    """Map the record of a code or configuration file to PROV statements.
 
-    If several processes recorded the same content of a file, one entity represents that content.
+    A process of the run used the file. If several processes recorded the same content of a file,
+    one entity represents that content.
     Yields nothing for a configuration file that was also logged as a dataset, input, artifact or
     model.
     """
@@ -241,7 +238,7 @@ def _code_statements(
 
 
 def map_source(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of source code, including the git commit and any uncommitted changes.
+    """Map the record of source code to PROV, including the git commit and any uncommitted changes.
 
     If the source code is the script's file, one entity represents both.
     """

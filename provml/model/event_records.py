@@ -35,7 +35,7 @@ from provml.model.survey import Path, windows_of
 
 
 def map_event(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of an event.
+    """Map the record of an event to PROV statements.
 
     A start event, such as ``fit_started``, and the matching end event, such as ``fit_finish``,
     become one span if they have the same source and context.

@@ -31,7 +31,7 @@ _SERIES_RECORDS: Final = ("series", "sample")
 class LiveSeries:
     """The series of a run in progress, each with a summary of the samples recorded so far.
 
-    The summaries are those that a `SeriesTable` of the same samples would contain. `update` costs
+    A `SeriesTable` of the same samples would contain the same summaries. `update` costs
     about 30 microseconds if nothing is new, and a microsecond for each new sample.
 
     Attributes:

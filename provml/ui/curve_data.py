@@ -120,7 +120,7 @@ class _CurveRequest:
         )
 
     def takes(self, identity: SeriesIdentity) -> bool:
-        """Return whether a series was requested."""
+        """Return whether the request includes a series."""
         kind, _, name, _, _ = identity
         if kind == SAMPLING or (self.series and name not in self.series):
             return False
@@ -167,7 +167,7 @@ class _Answer:
         }
 
     def _group_series(self, run: RunSamples) -> dict[_Key, dict[int | None, list[Part]]]:
-        """Return the requested series of a run. Each maps its ranks to the parts of the series."""
+        """Return the requested series of a run: for each series, a dict from rank to parts."""
         found: dict[_Key, dict[int | None, list[Part]]] = {}
         for writer in run.writers:
             for series in writer.series:
@@ -377,7 +377,7 @@ def _describe(key: _Key, rank: int | None, parts: Iterable[Part]) -> dict[str, A
 
 
 def _describe_last(parts: Iterable[Part]) -> dict[str, Any] | None:
-    """Return the last sample that was written, with its exact value."""
+    """Return the exact value, step and time of the last sample; None if there are no samples."""
     lasts = [(writer, series, series.last) for writer, series in parts if series.last is not None]
     if not lasts:
         return None

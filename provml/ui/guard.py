@@ -72,7 +72,7 @@ class Guard:
         await (refusal or self._app)(scope, receive, send_with_headers)
 
     def _refuse(self, scope: Scope) -> Response | None:
-        """Return the answer to a request that must not pass; None if it may pass."""
+        """Return an answer that refuses a request; None if the request is allowed."""
         headers = Headers(scope=scope)
         if scope["method"] not in _METHODS:
             return PlainTextResponse("Only GET and HEAD are allowed here.\n", 405)

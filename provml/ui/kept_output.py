@@ -1,4 +1,4 @@
-"""Answers requests for printed output, and for copies of other text files, that a run kept.
+"""Answers requests for the copies of printed output and of other text that a run kept.
 
 Text is returned in parts. Escape sequences and control characters are removed.
 Imports `run_content`.
@@ -86,7 +86,7 @@ def answer_output(store: BrowsedStore, query: Query) -> Mapping[str, Any]:
     """Return a part of a run's printed output, or the lines that contain a search text.
 
     Without a name or a digest, the answer contains the end of every log. A part begins at
-    ``offset`` or ends at ``before``. By default, it is the last part.
+    ``offset`` or ends at ``before``. By default, the part ends at the end of the text.
     """
     found = read_run(store, query.required("run"))
     name, digest, text = query.text("name"), query.text("digest"), query.text("find")

@@ -463,7 +463,7 @@ def _position_of(block: Block, place: int) -> tuple[int | None, int | None]:
 
 
 def int_or_none(value: Any) -> int | None:
-    """Return an integer unchanged, and None for any other value."""
+    """Return an integer unchanged, and None for any other value, including a boolean."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
