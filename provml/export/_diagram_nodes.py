@@ -116,7 +116,8 @@ def describe_node(node: DiagramNode) -> tuple[str, str]:
     if not label:
         label = node.name.partition(":")[2] or node.name if kind else node.label
     if kind == "Series":
-        count = int(node.value("provml:count") or "0")
+        text = node.value("provml:count") or "0"
+        count = int(text) if _SIZE.fullmatch(text) else 0
         last = shorten_value(node.value("provml:last") or "none")
         return label, f"{count:,} sample{'' if count == 1 else 's'}, last {last}"
     if kind == "Run":

@@ -5,7 +5,8 @@ Imports `reading` only for its types.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -23,6 +24,13 @@ PICTURE_FORMATS: Final = ("html", "svg", "png", "pdf", "dot")
 
 _NAME_TYPES: Final = frozenset({"prov:QUALIFIED_NAME", "xsd:QName", "prov:QualifiedName"})
 _TIMES: Final = frozenset({"prov:startTime", "prov:endTime", "prov:time"})
+_TEXTS: Final = frozenset({"prov:type", "prov:label"})
+_NUMBERS: Final[dict[str, Callable[[str], int | float]]] = {
+    **dict.fromkeys(("xsd:int", "xsd:integer", "xsd:long", "xsd:short", "xsd:byte"), int),
+    **dict.fromkeys(("xsd:nonNegativeInteger", "xsd:unsignedInt", "xsd:unsignedLong"), int),
+    **dict.fromkeys(("xsd:double", "xsd:float"), float),
+}
+_LONGEST_NUMBER: Final = 400
 _NS_PER_S: Final = 1_000_000_000
 
 
@@ -102,13 +110,15 @@ def _build_statement(kind: str, name: str, record: dict[str, Any]) -> Statement:
     for key, values in record.items():
         for value in values if isinstance(values, list) else [values]:
             if key not in formal:
-                attributes.append((key, _convert_value(value)))
+                converted = _convert_value(value)
+                is_text = key in _TEXTS and not isinstance(converted, str)
+                attributes.append((key, str(converted) if is_text else converted))
             elif key in _TIMES:
                 moment = _parse_time(value)
                 if moment is not None:
                     arguments[key] = moment
             else:
-                arguments[key] = _qualify(value)
+                arguments[key] = _qualify(str(value))
     is_element = kind in vocabulary.ELEMENTS
     return Statement(kind, _qualify(name) if is_element else None, arguments, attributes)
 
@@ -119,6 +129,7 @@ def _qualify(name: str) -> Name:
 
 
 def _convert_value(value: Any) -> Any:
+    """Convert a value of PROV-JSON. Numbers become Python numbers, and all else becomes text."""
     if not isinstance(value, dict):
         return value if isinstance(value, (str, bool, int, float)) else str(value)
     text, datatype = str(value.get("$", "")), str(value.get("type", ""))
@@ -126,7 +137,20 @@ def _convert_value(value: Any) -> Any:
         return Name(text)
     if datatype == "xsd:anyURI":
         return Iri(text)
-    return Literal(text, Name(datatype)) if datatype else text
+    if datatype == "xsd:boolean" and text in ("true", "false"):
+        return text == "true"
+    if datatype in _NUMBERS and len(text) <= _LONGEST_NUMBER:
+        try:
+            return _NUMBERS[datatype](text)
+        except ValueError:
+            return text
+    if datatype == "rdf:JSON":
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+        return Literal(text, Name(datatype))
+    return text
 
 
 def _parse_time(value: Any) -> Moment | None:

@@ -16,6 +16,7 @@ from provml.graph.fold import READING_GROUP
 from provml.graph.labels import (
     GROUP_TEXTS,
     Node,
+    count_samples,
     find_version,
     format_last_value,
     number_text,
@@ -109,7 +110,7 @@ def _build_rows(
 
 def _series_table(node: Node, title: str) -> LabelTable:
     members = sorted(node["members"], key=_count_parts)
-    counts = {member.get("provml:count", 0) for member in members}
+    counts = {count_samples(member) for member in members}
     heads, align = ["", "", "last"], "lcr"
     if max(counts) > 1:
         heads, align = [*heads, "min", "max"], f"{align}rr"
@@ -123,7 +124,7 @@ def _series_table(node: Node, title: str) -> LabelTable:
             "last": format_last_value(member),
             "min": number_text(member["provml:min"]) if "provml:min" in member else "",
             "max": number_text(member["provml:max"]) if "provml:max" in member else "",
-            "samples": f"{member.get('provml:count', 0):,}",
+            "samples": f"{count_samples(member):,}",
         }
         return (
             wrap_name(_member_label(member)),

@@ -148,11 +148,10 @@ _VERSIONED: Final = frozenset(
 
 
 def _run_lines(node: Node) -> list[str]:
-    status = str(node.get("provml:status", ""))
-    if "end_ns" in node:
-        status += f", {duration_text(node['end_ns'] - node['start_ns'])}"
-    began = iso_text(node["start_ns"])
-    lines = ["", status, f"{began[:10]} {began[11:19]} UTC", _steps_fact(node)]
+    status, took = str(node.get("provml:status", "")), _duration_of(node)
+    began = iso_text(node["start_ns"]) if "start_ns" in node else ""
+    lines = ["", ", ".join(text for text in (shorten(status), took) if text)]
+    lines += [f"{began[:10]} {began[11:19]} UTC" if began else "", _steps_fact(node)]
     for term in ("reason", "exceptionType"):
         if isinstance(node.get(f"provml:{term}"), str):
             lines.append(shorten(node[f"provml:{term}"]))
@@ -166,8 +165,14 @@ def _tag_lines(node: Node) -> list[str]:
 
 
 def _context_facts(node: Node) -> list[str]:
-    took = duration_text(node["end_ns"] - node["start_ns"]) if "end_ns" in node else ""
-    return [took, _steps_fact(node)]
+    return [_duration_of(node), _steps_fact(node)]
+
+
+def _duration_of(node: Node) -> str:
+    """Return the duration of an activity, or ``""`` if a document does not say both times."""
+    if "start_ns" in node and "end_ns" in node:
+        return duration_text(node["end_ns"] - node["start_ns"])
+    return ""
 
 
 def _steps_fact(node: Node) -> str:
@@ -180,9 +185,10 @@ def _steps_fact(node: Node) -> str:
 
 
 def _series_facts(node: Node) -> list[str]:
-    lines = ["", f"{samples_text(node.get('provml:count', 0))}, last {format_last_value(node)}"]
+    lines = ["", f"{samples_text(count_samples(node))}, last {format_last_value(node)}"]
     if "provml:min" in node:
-        lines.append(f"{number_text(node['provml:min'])} to {number_text(node['provml:max'])}")
+        low, high = node["provml:min"], node.get("provml:max")
+        lines.append(f"{number_text(low)} to {number_text(high)}")
     return lines
 
 
@@ -243,7 +249,7 @@ def _event_facts(node: Node) -> list[str]:
         return []
     lines = [f"{iso_text(node['start_ns'])[11:19]} UTC"]
     if node.get("end_ns", node["start_ns"]) != node["start_ns"]:
-        lines.append(duration_text(node["end_ns"] - node["start_ns"]))
+        lines.append(_duration_of(node))
     return lines
 
 
@@ -281,10 +287,11 @@ def _step_group_texts(graph: Graph, node: Node) -> tuple[list[str], list[str]]:
     members = node["members"]
     place = graph.nodes[node["place"]]["label"] if node["place"] in graph else None
     of = "" if place is None else f"of {shorten(' '.join(wrap_name(place)))}"
-    epochs = sorted({m["provml:epoch"] for m in members if "provml:epoch" in m})
-    steps = [m["provml:step"] for m in members if "provml:step" in m]
+    epochs = sorted({m["provml:epoch"] for m in members if _is_whole(m.get("provml:epoch"))})
+    steps = [m["provml:step"] for m in members if _is_whole(m.get("provml:step"))]
     if not steps:
-        return [f"epochs {range_text(epochs)}"], [of]
+        title = f"epochs {range_text(epochs)}" if epochs else str(node["name"])
+        return [title], [of]
     lines = [of]
     if epochs:
         lines.append(f"epoch{'s' if len(epochs) > 1 else ''} {range_text(epochs)}")
@@ -324,6 +331,16 @@ GROUP_TEXTS: Final[dict[str, Callable[[Node], tuple[list[str], list[str]]]]] = {
     "machine": _machine_texts,
     "software": _software_texts,
 }
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def count_samples(node: Node) -> int:
+    """Return the number of samples of a series, or 0 if a document does not say it."""
+    count = node.get("provml:count")
+    return int(count) if count is not None and _is_whole(count) else 0
 
 
 def samples_text(count: int) -> str:

@@ -4,6 +4,7 @@
 const zoom = d3.zoom().scaleExtent([.01, 4]).on("zoom", () => drawSoon());
 const view = d3.select(canvas).call(zoom).on("dblclick.zoom", null);
 const LABEL_SIZE = 11.5;
+const TINY = .1;
 const FAR = .3;  // at a smaller scale, text is unreadable
 let waiting = false, paint = {}, wide = 1, high = 1, sharp = 1;
 
@@ -75,7 +76,7 @@ function drawFar(visible, scale) {
     pen.globalAlpha = (name === "hadMember" ? .5 : .75) / (own.length > 400 ? 3 : 1);
     pen.strokeStyle = edgeColour(number);
     pen.lineWidth = Math.max(1.25, .55 / scale);
-    inPaths(own, (link) => curve(link, 0), () => pen.stroke());
+    inPaths(own, farCurve, () => pen.stroke());
   }
   pen.globalAlpha = 1;
   pen.lineWidth = 1.4;
@@ -84,9 +85,27 @@ function drawFar(visible, scale) {
       && visible(item.x - item.w / 2, item.y - item.h / 2, item.w, item.h));
     pen.strokeStyle = paint[`${kind}-line`];
     pen.fillStyle = paint[kind];
-    inPaths(own, (item) => outline(item), () => { pen.fill(); pen.stroke(); });
+    inPaths(own, scale < TINY ? farOutline : (item) => outline(item), () => { pen.fill(); pen.stroke(); });
   }
   if (hovered !== null) drawItem(hovered, null, scale);
+}
+
+// Adds the outline of an item for a scale at which its corners can't be seen.
+function farOutline(item) {
+  pen.rect(item.x - item.w / 2, item.y - item.h / 2, item.w, item.h);
+}
+
+// Adds an edge to the path, as `curve` does. Makes no objects, because there may be very many edges.
+function farCurve(link) {
+  if (link.via.length) { curve(link, 0); return; }
+  const { a, b } = link, isBox = a.items !== undefined || b.items !== undefined;
+  if (isBox || flow !== ACROSS) { curve(link, 0); return; }
+  const forward = b.x - b.w / 2 >= a.x + a.w / 2 ? 1 : a.x - a.w / 2 >= b.x + b.w / 2 ? -1 : 0;
+  if (!forward) { curve(link, 0); return; }
+  const x1 = a.x + forward * a.w / 2, x2 = b.x - forward * b.w / 2;
+  const far = Math.max(26, Math.abs(x1 - x2) * .48);
+  pen.moveTo(x1, a.y);
+  pen.bezierCurveTo(x1 + forward * far, a.y, x2 - forward * far, b.y, x2, b.y);
 }
 
 function inPaths(all, add, finish) {
@@ -141,7 +160,7 @@ function bow(link, from, to) {
 // Returns the points that an edge passes: its ends, and the lanes between them.
 function pointsOf(link) {
   const [x1, y1, x2, y2, dx, dy] = ends(link);
-  const lanes = (link.via || []).map((lane) => [lane.x + lane.w / 2, lane.y + lane.h / 2]);
+  const lanes = link.via.map((lane) => [lane.x + lane.w / 2, lane.y + lane.h / 2]);
   return { points: [[x1, y1], ...lanes, [x2, y2]], dx, dy };
 }
 
@@ -163,7 +182,7 @@ function drawLinks(near, scale, visible) {
   const size = LABEL_SIZE / Math.min(1, scale);
   for (const link of links) {
     const [x1, y1, x2, y2, dx, dy] = ends(link);
-    if (!(link.via || []).length && !visible(Math.min(x1, x2) - 60, Math.min(y1, y2) - 60, Math.abs(x1 - x2) + 120, Math.abs(y1 - y2) + 120)) continue;
+    if (!link.via.length && !visible(Math.min(x1, x2) - 60, Math.min(y1, y2) - 60, Math.abs(x1 - x2) + 120, Math.abs(y1 - y2) + 120)) continue;
     const lit = near !== null && touches(link, chosen);
     if (link.implied && !lit) continue;
     const member = relations[link.relation] === "hadMember";
@@ -195,7 +214,7 @@ function labelLink(link, size, taken) {
   const { points: [[x1, y1], [x2, y2]], dx, dy } = pointsOf(link);
   const name = relations[link.relation], long = widthOf(name);
   if (dx && Math.abs(x1 - x2) < long + 10) return false;
-  const rise = (link.via || []).length ? 0 : dx ? bow(link, y1, y2) : bow(link, x1, x2);
+  const rise = link.via.length ? 0 : dx ? bow(link, y1, y2) : bow(link, x1, x2);
   const meets = (one, o) => one.x < o.x + o.w && o.x < one.x + one.w && one.y < o.y + o.h && o.y < one.y + one.h;
   for (const part of [.5, .4, .6]) {
     // the edge is nearly straight along the layout, and has the form of an S across it

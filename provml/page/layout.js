@@ -72,7 +72,7 @@ function markImplied() {
   const used = new Set(links.filter((link) => relations[link.relation] === "used")
     .map((link) => `${keyText(link.a)}>${keyText(link.b)}`));
   for (const link of links) {
-    link.implied = relations[link.relation] === "wasDerivedFrom" && link.relations.size === 1
+    link.implied = relations[link.relation] === "wasDerivedFrom" && isSingle(link)
       && [...made.get(link.a) || []].some((maker) => used.has(`${keyText(maker)}>${keyText(link.b)}`));
   }
 }
@@ -131,7 +131,8 @@ function mergeLinks() {
   for (const { box, side, other, links: own } of ends.values()) {
     if (own.length < box.items.length || box.items.length < 2 || own.some((l) => gone.has(l))) continue;
     own.forEach((link) => gone.add(link));
-    const merged = { relation: own[0].relation, relations: own[0].relations, count: d3.sum(own, (link) => link.count), box };
+    const merged = { relation: own[0].relation, mask: own[0].mask, via: NO_LANES,
+      implied: false, count: d3.sum(own, (link) => link.count), box };
     kept.push(side === "a" ? { ...merged, a: box, b: other } : { ...merged, a: other, b: box });
   }
   links = [...links.filter((link) => !gone.has(link)), ...kept];
@@ -156,12 +157,13 @@ const MOST_TRIED = 120;  // with more blocks, only one direction is tried
 function layered(own, way) {
   const { size, at: along, breadth, place: spot, gap, between } = way;
   const mine = new Set(own);
+  const unordered = d3.sum(relations, (name, place) => (UNORDERED.has(name) ? 1 << place : 0));
   for (const block of own) { block.deps = new Set(); block.users = new Set(); block.layer = 0; }
   for (const link of links) {
     const a = blockOf(link.a), b = blockOf(link.b);
-    link.via = [];
+    link.via = NO_LANES;
     if (a === b || !mine.has(a) || !mine.has(b)) continue;
-    if ([...link.relations].every((relation) => UNORDERED.has(relations[relation]))) continue;
+    if ((link.mask & ~unordered) === 0) continue;
     a.deps.add(b);
   }
   const order = sorted(own);

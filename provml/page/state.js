@@ -65,11 +65,10 @@ function rebuild() {
   const before = itemOf;
   itemOf = new Map();
   items = [];
-  const keys = new Array(nodes.length).fill(null);
-  for (const node of nodes) {
-    if (reach !== null && !reach.has(node.place)) continue;
-    const key = keyOf(node);
-    keys[node.place] = key;
+  const keys = nodes.map((node) => (reach !== null && !reach.has(node.place) ? null : keyOf(node)));
+  measured = new Set(keys).size < MOST_MEASURED;
+  for (const key of keys) {
+    if (key === null) continue;
     let item = itemOf.get(key);
     if (item === undefined) {
       item = typeof key === "number" ? itemOfNode(nodes[key]) : itemOfGroup(groups[+key.slice(1)]);
@@ -87,32 +86,42 @@ function rebuild() {
   return before;
 }
 
-// Returns the visible edges. Several edges between the same two items become one.
+// Returns the visible edges. Several edges between the same two items become one. The bits of its
+// `mask` are the numbers of the relations.
 function linksBetween(keys) {
-  const found = new Map(), degree = new Map();
+  const found = new Map(), degree = new Map(), numbers = new Map();
+  const numberOf = (key) => {
+    let number = numbers.get(key);
+    if (number === undefined) numbers.set(key, number = numbers.size);
+    return number;
+  };
   for (const [from, to, relation] of data.edges) {
-    if (keys[from] === null || keys[to] === null || keys[from] === keys[to]) continue;
-    if (!shownRelations.has(relation)) continue;
+    const a = keys[from], b = keys[to];
+    if (a === null || b === null || a === b || !shownRelations.has(relation)) continue;
     // an alert within a run was started by a reading, but the run was not
-    if (keys[from] !== from && (NOT_OF_OWNERS.has(relations[relation])
+    if (a !== from && (NOT_OF_OWNERS.has(relations[relation])
       || (REPEATED.has(relations[relation]) && nodes[from].t.includes("Results")))) continue;
-    if (keys[to] !== to && nodes[to].t.includes("SamplesFile")) continue;
-    const name = `${keys[from]}>${keys[to]}`;
+    if (b !== to && nodes[to].t.includes("SamplesFile")) continue;
+    const name = numberOf(a) * nodes.length + numberOf(b);
     const link = found.get(name);
     if (link) {
       link.count += 1;
-      link.relations.add(relation);
+      link.mask |= 1 << relation;
       continue;
     }
-    found.set(name, { a: itemOf.get(keys[from]), b: itemOf.get(keys[to]), relation, count: 1,
-      relations: new Set([relation]) });
-    for (const key of [keys[from], keys[to]]) degree.set(key, (degree.get(key) || 0) + 1);
+    found.set(name, { a: itemOf.get(a), b: itemOf.get(b), relation, count: 1, mask: 1 << relation,
+      via: NO_LANES, implied: false, box: null });
+    degree.set(a, (degree.get(a) || 0) + 1);
+    degree.set(b, (degree.get(b) || 0) + 1);
   }
   // the results have edges to what the run made and to its owner, who have an edge to the run too
-  return [...found.values()].filter((link) => !(link.a.node && link.a.node.t.includes("Results")
-    && REPEATED.has(relations[link.relation]) && link.relations.size === 1
+  return [...found.values()].filter((link) => !(REPEATED.has(relations[link.relation])
+    && isSingle(link) && link.a.node && link.a.node.t.includes("Results")
     && degree.get(link.a.key) > 1 && degree.get(link.b.key) > 1));
 }
+
+const NO_LANES = [];
+const isSingle = (link) => (link.mask & (link.mask - 1)) === 0;
 
 function itemOfNode(node) {
   const item = { key: node.place, node, group: null, kind: node.k, run: node.r, held: 0,
@@ -136,17 +145,32 @@ function openBox(g) {
 const TITLE = { font: `600 14px ${FONT}`, high: 18 }, UNDER = { font: `12.5px ${FONT}`, high: 17 };
 const ROW = { font: `13px ${FONT}`, high: 18 }, VALUE = { font: `600 13px ${FONT}` };
 const WIDEST_TITLE = 200, WIDEST_CARD = 344, MOST_LINES = 3, LEAST_WIDE = 124, SPARK_WIDE = 54, ROW_GAP = 14, VALUES_WIDE = 170;
+const MOST_MEASURED = 3000, WIDTH_OF_LETTER = 8.2;
+let measured = true;  // whether the widths of texts are measured; to measure very many takes long
 
+// Returns the width of a text. Each font has a pen of its own, because to set a font takes long.
+const rulers = new Map();
 function widthIn(font, text) {
-  pen.font = font;
-  return widthOf(visibleText(text));
+  if (!measured) return text.length * WIDTH_OF_LETTER;
+  let ruler = rulers.get(font);
+  if (ruler === undefined) {
+    ruler = { pen: document.createElement("canvas").getContext("2d"), known: new Map() };
+    ruler.pen.font = font;
+    rulers.set(font, ruler);
+  }
+  let size = ruler.known.get(text);
+  if (size === undefined) {
+    size = ruler.pen.measureText(visibleText(text)).width;
+    ruler.known.set(text, size);
+  }
+  return size;
 }
 
 // Sets the size of an item from its texts. An item with rows is a card.
 function sized(item) {
   const isCard = item.rows.length > 0, widest = wide < NARROW ? 280 : WIDEST_CARD;
-  pen.font = TITLE.font;
-  item.lines = wrapped(item.label, isCard ? widest - 60 : WIDEST_TITLE);
+  const room = isCard ? widest - 60 : WIDEST_TITLE;
+  item.lines = widthIn(TITLE.font, item.label) <= room ? [visibleText(item.label)] : wrapped(item.label, room);
   let long = d3.max(item.lines, (line) => widthIn(TITLE.font, line));
   long = Math.max(long, Math.min(WIDEST_TITLE, item.under ? widthIn(UNDER.font, item.under) : 0));
   item.values = 0;  // the width of the column of values
@@ -167,8 +191,9 @@ function sized(item) {
   return item;
 }
 
-// Splits a text into a few lines. The middle of a longer text is left out.
+// Splits a label into a few lines. The middle of a longer text is left out.
 function wrapped(text, room) {
+  pen.font = TITLE.font;
   const lines = [];
   let rest = visibleText(text);
   while (widthOf(rest) > room && lines.length < MOST_LINES - 1) {

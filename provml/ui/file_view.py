@@ -74,11 +74,11 @@ class _LineageGraph:
 
     def __init__(self, lineage: Lineage) -> None:
         self._lineage = lineage
-        own = () if lineage.start_runs else lineage.starts
+        shown_code = [] if lineage.start_runs else lineage.starts
         self._contents = {
             key: content
             for key, content in lineage.contents.items()
-            if content.places and (content.facts["kind"] not in _CODE or key in own)
+            if content.places and (content.facts["kind"] not in _CODE or key in shown_code)
         }
         self._code: dict[str, list[dict[str, Any]]] = {}
         for content in lineage.contents.values():

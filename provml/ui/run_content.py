@@ -7,13 +7,11 @@ and files, up to the limits below, and not with the number of samples. Imports `
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from provml.journal.history import parse_target
@@ -24,18 +22,17 @@ from provml.journal.record_building import add_later_digest
 from provml.journal.record_parsing import record_context, series_number
 from provml.journal.status import RunState
 from provml.journal.values import DECODE_ERRORS, decode, to_logged_value
+from provml.model.followed_run import FollowedRun
 from provml.model.recorded_values import RecordedAlert, decode_alerts
-from provml.model.resources import ResourceUse, resource_use
+from provml.model.resources import ResourceSummary, ResourceUse
 from provml.model.series import SAMPLING, Block, RunSeries, SeriesTable
 from provml.ui.browsed_store import BrowsedStore
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MOST_EVENTS: Final = 20_000
 MOST_FILES: Final = 20_000
 _KEPT_RUNS: Final = 8
 _SETTINGS_READ: Final = "settings read"
+_NO_STATE: Final = RunState("running", 0, None, None, None, 0, 0)
 _CONTENT_KINDS: Final = ("dataset", "input", "artifact", "model", "code")
 
 
@@ -137,61 +134,105 @@ class RunContent:
     damage: dict[str, int] = field(default_factory=dict)
 
 
-class _KeptContent(NamedTuple):
-    """The content of a run, with the stamp of its files, and when and how long it was read."""
-
-    content: RunContent
-    stamp: list[tuple[str, int, int]] | None
-    read_at: float
-    cost_s: float
-
-
 class RunContents:
     """The contents of the runs that were asked for last. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Path, _KeptContent] = OrderedDict()
-        self._reading: dict[Path, threading.Lock] = {}
+        self._kept: OrderedDict[Path, _KeptRun] = OrderedDict()
 
     def read(self, folder: Path) -> RunContent:
-        """Return the content of a run. Reads the run only if its files have changed.
+        """Return the content of a run. Reads only what was recorded since the last call.
 
-        A first read takes about 30 ms per million samples, and about 50 us per record. If only
-        samples are added to a run, it is read again at most a tenth of the time.
+        A first read takes about 30 ms per million samples, and about 50 us per record.
 
         Raises RunNotFoundError or JournalError if the run can't be read.
         """
-        with self._hold(folder):
-            # read the stamp first, so that the next call notices what is recorded from now on
-            stamp, now = read_events_stamp(folder), time.monotonic()
-            known = self._kept.get(folder)
-            if known is None or not self._is_current(known, stamp, now):
-                content = read_content(folder)
-                known = _KeptContent(content, stamp, now, time.monotonic() - now)
-            with self._lock:
-                self._kept[folder] = known
-                self._kept.move_to_end(folder)
-                while len(self._kept) > _KEPT_RUNS:
-                    self._kept.popitem(last=False)
-        return known.content
-
-    def _is_current(self, known: _KeptContent, stamp: object, now: float) -> bool:
-        if stamp is None or known.stamp != stamp:
-            return False  # a record was added, such as the end of the run
-        # samples are added without a trace in the stamp
-        return known.content.state.status != "running" or now < known.read_at + 10 * known.cost_s
-
-    @contextmanager
-    def _hold(self, folder: Path) -> Iterator[None]:
-        """Let only one thread at a time read a run."""
+        evicted: list[_KeptRun] = []
         with self._lock:
-            lock = self._reading.setdefault(folder, threading.Lock())
-        with lock:
-            yield
+            run = self._kept.pop(folder, None) or _KeptRun(folder)
+            self._kept[folder] = run
+            while len(self._kept) > _KEPT_RUNS:
+                evicted.append(self._kept.popitem(last=False)[1])
+        for one in evicted:
+            one.evict()
+        return run.read()
+
+
+class _KeptRun:
+    """A run whose content is kept. A run in progress is followed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._is_evicted = False
+        self._content: RunContent | None = None
+        self._stamp: object = None
+        self._followed: _FollowedContent | None = None
+
+    def read(self) -> RunContent:
+        """Return the content of the run. It does not change later."""
         with self._lock:
-            if not lock.locked():
-                self._reading.pop(folder, None)
+            try:
+                # read the stamp first, so that the next call notices what is recorded from now on
+                stamp = read_events_stamp(self._folder)
+                known = self._content
+                is_current = stamp is not None and stamp == self._stamp
+                if known is not None and is_current and known.state.status != "running":
+                    return known
+                self._content, self._stamp = self._read_now(), stamp
+                return self._content
+            finally:
+                if self._is_evicted:
+                    self._end_following()
+
+    def evict(self) -> None:
+        """Close all files. A thread that is still reading the run closes them at its end."""
+        self._is_evicted = True
+        if self._lock.acquire(blocking=False):
+            self._end_following()
+            self._lock.release()
+
+    def _read_now(self) -> RunContent:
+        journal = Journal(self._folder)
+        state = journal.state()
+        if state.status != "running":
+            self._end_following()
+            return read_content(self._folder)
+        if self._followed is None or self._followed.description != journal.description:
+            self._end_following()  # the folder may contain another run than before
+            self._followed = _FollowedContent(self._folder, journal.description)
+        return self._followed.read(state)
+
+    def _end_following(self) -> None:
+        if self._followed is not None:
+            self._followed.close()
+            self._followed = None
+
+
+class _FollowedContent:
+    """The content of a run in progress. Each read costs only as much as what is new."""
+
+    def __init__(self, folder: Path, description: dict[str, Any]) -> None:
+        self.description = description
+        self._run = FollowedRun(folder)
+        self._builder = _ContentBuilder(folder, description)
+        self._skipped = 0
+
+    def close(self) -> None:
+        """Close all files."""
+        self._run.close()
+
+    def read(self, state: RunState) -> RunContent:
+        """Read what was added, and return the content."""
+        for part in self._run.read_new():
+            self._skipped += part.skipped
+            for record in part.records:
+                self._builder.add(part.writer, record.get("record"), record)
+            for block in part.blocks:
+                self._builder.add_block(block)
+        damage = {"damaged line": self._skipped} if self._skipped else {}
+        return self._builder.build(state, self._run.table, damage)
 
 
 _CONTENTS_BY_STORE: Final[WeakKeyDictionary[BrowsedStore, RunContents]] = WeakKeyDictionary()
@@ -208,30 +249,23 @@ def read_run(store: BrowsedStore, key: str) -> RunContent:
 def read_content(folder: Path) -> RunContent:
     """Read everything that a run recorded, except its samples, which are summarised."""
     journal = Journal(folder)
-    found = RunContent(folder, journal.description, journal.state())
-    builder = _ContentBuilder(found)
+    builder = _ContentBuilder(folder, journal.description)
     old_summaries = find_old_summaries(journal)
     for files, offset, record in journal.records():
         is_summary = offset in old_summaries.get(files.index, ())
         builder.add(files.index, READING_SUMMARY if is_summary else record.get("record"), record)
     table = SeriesTable(journal)
-    readings = {SAMPLING, *(series.name for series in table.all if series.kind == SAMPLING)}
     for block in table.blocks():
-        if block.series.kind not in readings:
-            _add_positions(found.positions, block)
-            block.series.add(block)
-    builder.finish()
-    found.series = [one for one in table.all if one.count]
-    found.readings = resource_use(journal)
-    found.damage = dict(sorted(journal.damage().items()))
-    return found
+        builder.add_block(block)
+    return builder.build(journal.state(), table, journal.damage())
 
 
 class _ContentBuilder:
-    """Adds records to a run's content, one by one."""
+    """Adds records and samples to a run's content."""
 
-    def __init__(self, found: RunContent) -> None:
-        self._found = found
+    def __init__(self, folder: Path, description: dict[str, Any]) -> None:
+        self._found = found = RunContent(folder, description, _NO_STATE)
+        self._resources = ResourceSummary()
         self._awaiting_digest: dict[tuple[int, int], LoggedContent] = {}
         self._scripts: dict[str, LoggedContent] = {}
         self._values: dict[str, dict[str, Any]] = {
@@ -257,6 +291,7 @@ class _ContentBuilder:
             kind: the kind of the record.
             record: the record.
         """
+        self._resources.add_record(record)
         if kind in self._values:
             self._take_value(self._values[kind], record)
         elif kind in _CONTENT_KINDS:
@@ -266,14 +301,36 @@ class _ContentBuilder:
         elif kind in self._takers:
             self._takers[kind](record)
 
-    def finish(self) -> None:
-        """Sort the events and contents by time, and add scripts that are not listed as code."""
-        listed = {one.facts.get("sha256") for one in self._found.contents if one.kind == "code"}
-        added = [one for digest, one in self._scripts.items() if digest not in listed]
-        self._found.contents += added
-        self._found.content_count += len(added)
-        self._found.events.sort(key=lambda event: event.time_ns)
-        self._found.contents.sort(key=lambda content: content.time_ns)
+    def add_block(self, block: Block) -> None:
+        """Add samples to the summary of their series."""
+        _add_positions(self._found.positions, block)
+        block.series.add(block)
+        self._resources.add_block(block)
+
+    def build(self, state: RunState, table: SeriesTable, damage: Mapping[str, int]) -> RunContent:
+        """Return what was added so far. Later additions do not change the result."""
+        found = self._found
+        readings = {SAMPLING, *(one.name for one in table.all if one.kind == SAMPLING)}
+        listed = {one.facts.get("sha256") for one in found.contents if one.kind == "code"}
+        scripts = [one for digest, one in self._scripts.items() if digest not in listed]
+        return replace(
+            found,
+            state=state,
+            params=dict(found.params),
+            tags=dict(found.tags),
+            metadata=dict(found.metadata),
+            reading_summaries=dict(found.reading_summaries),
+            devices=list(found.devices),
+            given=set(found.given),
+            defaults=set(found.defaults),
+            series=[one for one in table.all if one.count and one.kind not in readings],
+            positions=dict(found.positions),
+            readings=self._resources.build(table),
+            contents=sorted([*found.contents, *scripts], key=lambda content: content.time_ns),
+            content_count=found.content_count + len(scripts),
+            events=sorted(found.events, key=lambda event: event.time_ns),
+            damage=dict(sorted(damage.items())),
+        )
 
     def _take_value(self, values: dict[str, Any], record: Record) -> None:
         name = record.get("name")

@@ -71,6 +71,7 @@ def answer_run(store: BrowsedStore, query: Query) -> Mapping[str, Any]:
         "readings": [_reading_json(use) for use in found.readings[:_MOST_SERIES]],
         "reading_summaries": _cut_values(found.reading_summaries),
         "counts": _count_contents(found),
+        "files": found.content_count,
         "events": found.event_count,
         "alerts": sum(event.level is not None for event in found.events),
         "output": _read_output_end(found),

@@ -214,3 +214,52 @@ def test_what_provml_exports_is_read(tmp_path: Path, form: str) -> None:
     assert note.endswith("time values was reduced to microseconds")
     back = ProvDocument.deserialize(str(tmp_path / "out.json"), format="json")
     assert back == recorded.to_prov()
+
+
+TYPES = (
+    *("Run", "Results", "Context", "Step", "Epoch", "Event", "Series", "Metric", "Parameter"),
+    *("ReadingSummary", "SourceCode", "Environment", "Host", "Device", "Settings", "Dataset"),
+    *("Model", "Artifact", "SamplesFile", "RelatedRun", "SystemReading", "Sampling"),
+)
+TERMS = (
+    *("label", "count", "last", "min", "max", "size", "sha256", "step", "epoch", "status", "rank"),
+    *("shape", "packages", "python", "gitCommit", "cpus", "memoryBytes", "unit", "arguments"),
+    *("exceptionType", "exceptionMessage", "metadata", "system", "mean", "runId", "experiment"),
+)
+VALUES: tuple[object, ...] = (
+    *("", "x" * 200, "\u202e<b>", -1, 1e308, True, ["a", 2]),
+    {"$": "-", "type": "xsd:int"},
+    {"$": "{", "type": "rdf:JSON"},
+    {"$": "[1,{}]", "type": "rdf:JSON"},
+    {"$": "9" * 5000, "type": "xsd:integer"},
+)
+
+
+@pytest.mark.parametrize("form", ["html", "dot"])
+def test_a_document_of_odd_values_is_drawn(tmp_path: Path, form: str) -> None:
+    """A document that uses provml's terms in other ways would end in a traceback."""
+    document: dict[str, dict[str, object]] = {
+        "prefix": {
+            "ex": "http://example.org/",
+            "provml": "https://w3id.org/provml/ns#",
+            "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+        },
+        "entity": {},
+        "activity": {},
+        "wasGeneratedBy": {},
+    }
+    for number, kind in enumerate(TYPES):
+        for place, value in enumerate(VALUES):
+            name = f"ex:n{number}.{place}"
+            own = {f"provml:{term}": value for term in TERMS}
+            record = {"prov:type": {"$": f"provml:{kind}", "type": "xsd:QName"}, **own}
+            if kind in ("Run", "Context", "Step", "Epoch", "Event", "RelatedRun", "Sampling"):
+                document["activity"][name] = record
+                continue
+            document["entity"][name] = record | {"prov:value": value, "prov:label": value}
+            made = {"prov:entity": name, "prov:activity": f"ex:n0.{place}"}
+            document["wasGeneratedBy"][f"_:{number}.{place}"] = made
+    (tmp_path / "in.json").write_text(json.dumps(document), encoding="utf-8")
+    done = convert("in.json", f"out.{form}", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / f"out.{form}").stat().st_size > 10_000

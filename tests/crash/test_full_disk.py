@@ -24,7 +24,7 @@ _RLIMIT = """
         warnings.simplefilter("always")
         resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 2**10, resource.RLIM_INFINITY))
         run = provml.start_run("limited", formats=(), sample_interval_s=0)
-        for i in range(10_000):
+        for i in range(20_000):
             run.log_metric("m", i, step=i)
         dropped = run.dropped
         run.end_run()

@@ -274,6 +274,36 @@ def test_curves_by_other_pages(tmp_path: Path, browser, open_page) -> None:
     browser.noise()  # the browser logs that the server answered 404
 
 
+def test_clock_times_and_colours_are_those_of_the_browser(
+    tmp_path: Path, browser, open_page
+) -> None:
+    """Times would be hours off, or the charts would keep the colours of the other theme."""
+    started = provml.start_run("digits", store=tmp_path)
+    started.log_metric("loss", 1.0, "training", 1, timestamp=1_796_000_000)
+    started.log_metric("loss", 2.0, "training", 2, timestamp=1_796_000_060)
+    started.end_run()
+    zone = {"timezoneId": "Asia/Kathmandu"}
+    browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", zone)
+    try:
+        open_page(tmp_path, [key_of(started), train(tmp_path, "digits", 0.1)], "&axis=wall")
+        browser.run("document.querySelectorAll('.legend-run input')[1].click()")
+        loss = chart(browser, "loss")
+        before = browser.run(f"return {TRACES}[0].line.color", loss)
+        browser.until("return arguments[0].querySelectorAll('.xtick').length > 2", loss)
+        browser.run("arguments[0].querySelector('.chart-area').focus()", loss)
+        browser.press("\ue012", "\ue012")  # the left arrow
+        shown = "arguments[0].querySelector('.chart-values').textContent"
+        # 1796000000 is 00:53:20 UTC, and Nepal is 5 hours and 45 minutes ahead
+        browser.until(f"return {shown}.includes('2026-11-30 06:38:20')", loss)
+        browser.run("document.getElementById('tab-settings').click()")
+        browser.run("document.getElementById('theme-button').click()")
+        browser.run("document.getElementById('tab-curves').click()")
+        browser.until(f"return {TRACES}[0].line.color !== arguments[1]", loss, before)
+    finally:
+        browser.run("localStorage.clear()")
+        browser.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
+
+
 def test_export_compares_without_a_server(tmp_path: Path, browser) -> None:
     """The page would be empty on a website."""
     from provml.ui.browsed_store import BrowsedStore

@@ -12,6 +12,8 @@
   let runs = [];
   let values = null; // the answer with the values of all runs
   let charts = null;
+  let chartRuns = []; // the runs in the charts, with those that were removed since
+  const places = new Map(); // by key: which colour a run has, also after others were removed
   let tab = TABS.has(ui.address.get("tab")) ? ui.address.get("tab") : "curves";
   const panels = new Map();
 
@@ -61,6 +63,10 @@
   function takeValues(answer) {
     values = answer;
     runs = answer.runs.map((run) => ({ ...run }));
+    for (const run of runs) {
+      if (!places.has(run.key)) places.set(run.key, places.size);
+      run.place = places.get(run.key);
+    }
     nameRuns();
     const count = runs.length;
     ui.fill(heading, `Compare ${count} ${count === 1 ? "run" : "runs"}`);
@@ -89,7 +95,10 @@
   async function show(name) {
     const panel = panels.get(name);
     if (name === "curves") {
-      charts ??= ui.curves(panel, { runs });
+      if (charts === null) {
+        chartRuns = runs.map((run) => ({ ...run }));
+        charts = ui.curves(panel, { runs: chartRuns });
+      }
       await charts.drawn;
       return;
     }
@@ -118,7 +127,11 @@
       const same = JSON.stringify(answer) === JSON.stringify(values);
       if (same) return;
       takeValues(answer);
-      charts?.setRuns(runs.map((run) => ({ ...run })));
+      chartRuns = chartRuns.map((run) => {
+        const now = runs.find((one) => one.key === run.key);
+        return now ? { ...now } : { ...run, isRemoved: true };
+      });
+      charts?.setRuns(chartRuns);
       const panel = panels.get(tab);
       if (["results", "settings", "environment", "data"].includes(tab) && !panel.contains(document.activeElement)) await show(tab);
     } catch (error) {

@@ -73,7 +73,7 @@
       const files = answer.pairs[0]?.files || [];
       const without = ui.comparison.labelsOf(answer.unrecorded, runs);
       ui.fill(result, files.map((file) => ui.element("details", { class: "card diff-file", open: files.length <= 12 },
-        ui.element("summary", {}, ui.element("h3", {}, ui.element("bdi", {}, file.name)), changeCount(file.lines)), ui.diff(file.lines))),
+        ui.element("summary", {}, ui.element("h2", {}, ui.element("bdi", {}, file.name)), changeCount(file.lines)), ui.diff(file.lines))),
       files.length === 0 && answer.unrecorded.length === 0 ? ui.message("empty", "The recorded code is the same") : null,
       answer.unrecorded.length ? ui.message("empty", `No code was recorded by ${without}`, "provml run records the code by itself. In a script, call provml.log_source_code().") : null,
       ui.comparison.noteList(answer.notes));

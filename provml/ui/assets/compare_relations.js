@@ -97,7 +97,7 @@
     host.setAttribute("aria-label", `${metric.name} by ${param.name}, for ${shown.length} runs. The table below has the values.`);
     await Plotly.react(host, [{
       type: "scatter", mode: "markers", x: place(param, scales[0]), y: place(metric, scales[1]), uid: "runs",
-      marker: { size: 11, color: shown.map((index) => ui.plots.colourAt(index)), line: { width: 1, color: ui.colour("--front") } }, hoverinfo: "text",
+      marker: { size: 11, color: shown.map((index) => ui.plots.colourAt(runs[index].place)), line: { width: 1, color: ui.colour("--front") } }, hoverinfo: "text",
       text: shown.map((index) => [runs[index].label, `${param.name}: ${textOf(param.values[index])}`, `${metric.name}: ${textOf(metric.values[index])}`].map((text) => ui.plots.plotlyText(text, 80)).join("<br>")),
     }], {
       margin: { l: 60, r: 16, t: 10, b: 48 }, paper_bgcolor: "transparent", plot_bgcolor: "transparent", showlegend: false, hovermode: "closest", font: { family: getComputedStyle(document.body).fontFamily }, dragmode: false,

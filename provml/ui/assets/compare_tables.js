@@ -6,9 +6,9 @@ ui.comparison = (() => {
 
   // ---- tables ----------------------------------------------------------------------------------
 
-  function runHead(run, place) {
+  function runHead(run) {
     return [
-      ui.element("span", { class: "legend-colour", "aria-hidden": "true", style: { background: ui.plots.colourAt(place) } }), " ",
+      ui.element("span", { class: "legend-colour", "aria-hidden": "true", style: { background: ui.plots.colourAt(run.place) } }), " ",
       ui.element("a", { href: ui.link("run", { run: run.key }), title: run.key }, ui.element("bdi", {}, run.label)),
     ];
   }
@@ -19,9 +19,9 @@ ui.comparison = (() => {
     const isWide = runs.length > WIDE;
     const body = ui.element("tbody", {});
     const nameHead = (name) => ui.element("th", { scope: "row", class: "name" }, ui.element("bdi", {}, name));
-    const head = isWide ? entries.map((entry) => sortHead(entry, body)) : runs.map((run, place) => ui.element("th", { scope: "col" }, runHead(run, place)));
+    const head = isWide ? entries.map((entry) => sortHead(entry, body)) : runs.map((run) => ui.element("th", { scope: "col" }, runHead(run)));
     const lines = isWide
-      ? runs.map((run, place) => [ui.element("th", { scope: "row", class: "name" }, runHead(run, place)), entries.map((entry) => cell(entry.cells[place]))])
+      ? runs.map((run, place) => [ui.element("th", { scope: "row", class: "name" }, runHead(run)), entries.map((entry) => cell(entry.cells[place]))])
       : entries.map((entry) => [nameHead(entry.name), entry.cells.map(cell)]);
     ui.fill(body, lines.map((line, place) => ui.element("tr", { dataset: { place } }, line)));
     return ui.element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": caption }, ui.element("table", { class: "run-table" },

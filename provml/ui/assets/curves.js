@@ -46,7 +46,7 @@ ui.curves = (() => {
       keys: () => runs.filter((run) => !run.isRemoved).map((run) => run.key),
       isRunShown: (key) => !hidden.has(key),
       isShown: (curve) => !hidden.has(curve.run) && !without.has(plots.contextText(curve.context)),
-      colourOf: (curve) => plots.colourAt(runs.length > 1 ? placeOf(curve.run) : contexts.get(plots.contextText(curve.context)) || 0),
+      colourOf: (curve) => plots.colourAt(runs.length > 1 ? colourPlace(curve.run) : contexts.get(plots.contextText(curve.context)) || 0),
       dashOf: (curve) => (runs.length > 1 || curve.kind === "metric" ? plots.dashAt(contexts.get(plots.contextText(curve.context)) || 0) : "solid"),
       labelOf: (curve) => [runs.length > 1 ? labelOf(curve.run) : null, plots.curveText(curve)].filter(Boolean).join(" · ") || curve.name,
       // A slow start of the scale makes small amounts of smoothing easy to choose.
@@ -56,13 +56,14 @@ ui.curves = (() => {
     readRange();
 
     function placeOf(key) { return runs.findIndex((run) => run.key === key); }
+    function colourPlace(key) { return runOf(key)?.place ?? placeOf(key); }
     function runOf(key) { return runs[placeOf(key)]; }
     function labelOf(key) { return runOf(key)?.label || key.split("/").pop(); }
 
     function readRange() {
       const [from, to, at] = ["from", "to", "at"].map((name) => (get(name) === null || get(name) === "" ? NaN : Number(get(name))));
-      view.range = Number.isFinite(from) && Number.isFinite(to) && from < to ? [plots.toDrawn(from, view.axis), plots.toDrawn(to, view.axis)] : null;
-      view.at = Number.isFinite(at) ? plots.toDrawn(at, view.axis) : null;
+      view.range = Number.isFinite(from) && Number.isFinite(to) && from < to ? [from, to] : null;
+      view.at = Number.isFinite(at) ? at : null;
     }
 
     // ---- the frame -----------------------------------------------------------------------------
@@ -139,13 +140,13 @@ ui.curves = (() => {
     function fillLegend() {
       if (runs.length < 2 && contexts.size < 2) { ui.fill(legend); return; }
       const isOpen = legend.querySelector("details")?.open ?? innerWidth > 900;
-      const rows = runs.length < 2 ? [] : runs.map((run, place) => ui.element("li", {
+      const rows = runs.length < 2 ? [] : runs.map((run) => ui.element("li", {
         class: run.isRemoved ? "legend-run removed" : "legend-run", dataset: { run: run.key },
         onmouseenter: () => highlight(run.key), onmouseleave: () => highlight(null), onfocusin: () => highlight(run.key), onfocusout: () => highlight(null),
       },
       ui.element("label", { title: run.label || run.key },
         ui.element("input", { type: "checkbox", checked: !hidden.has(run.key), onchange: (event) => hide([run.key], !event.target.checked) }),
-        ui.element("span", { class: "legend-colour", "aria-hidden": "true", style: { background: plots.colourAt(place) } }),
+        ui.element("span", { class: "legend-colour", "aria-hidden": "true", style: { background: plots.colourAt(colourPlace(run.key)) } }),
         ui.element("bdi", { class: "legend-name" }, labelOf(run.key))),
       run.isRemoved ? ui.element("span", { class: "small soft" }, "removed or renamed") : ui.element("span", { class: "legend-links small" },
         run.status ? ui.status(run.status) : null, runLinks(run).map(([text, address]) => ui.element("a", { href: address, "aria-label": `${text} of ${labelOf(run.key)}` }, text)))));
@@ -182,9 +183,8 @@ ui.curves = (() => {
     // The links of a point: the run at that place, its graph and its data.
     function linksOf(curve, x, axis, series) {
       const run = runOf(curve.run) || { key: curve.run };
-      const at = plots.fromDrawn(x, axis);
       const tab = series.kind === "metric" ? "curves" : "machine";
-      const here = ui.link("run", { run: run.key, tab, axis, at: String(at), series: series.name });
+      const here = ui.link("run", { run: run.key, tab, axis, at: String(x), series: series.name });
       const others = runLinks(run).slice(1);
       return ui.element("ul", {}, ui.element("li", {}, ui.element("a", { href: here }, `Run at ${plots.positionText(x, axis).toLowerCase()}`)),
         others.map(([text, address]) => ui.element("li", {}, ui.element("a", { href: address }, text))),
@@ -359,7 +359,7 @@ ui.curves = (() => {
     function zoom(range) {
       if (range !== null && !(range[0] < range[1])) return;
       view.range = range;
-      const [from, to] = range === null ? [null, null] : range.map((x) => String(plots.fromDrawn(x, view.axis)));
+      const [from, to] = range === null ? [null, null] : range.map(String);
       set({ from, to });
       showZoomed();
       for (const chart of charts.values()) if (chart.isLoaded()) { if (range === null || !visible.has(chart)) chart.draw(); else chart.loadZoomed(); }
@@ -450,7 +450,7 @@ ui.curves = (() => {
         start();
       },
       show(at, series) {
-        view.at = plots.toDrawn(Number(at), view.axis);
+        view.at = Number(at);
         set({ at: String(at), series });
         if (series) reveal(series);
         redraw();

@@ -35,6 +35,7 @@ ui.plots.makeChart = (() => {
     let menu = null;
     let pending = false;
     let isBound = false;
+    let isMissed = false;
     let isClosed = false;
 
     area.style.setProperty("height", `${view.height}px`);
@@ -54,8 +55,8 @@ ui.plots.makeChart = (() => {
     function request(range) {
       const wanted = { runs: view.keys(), kind: series.kind === "metric" ? "metric" : "reading", axis, series: [series.name], width: plotWidth() };
       if (range && ui.settings.live) {
-        wanted.from = plots.fromDrawn(range[0], axis);
-        wanted.to = plots.fromDrawn(range[1], axis);
+        wanted.from = range[0];
+        wanted.to = range[1];
       }
       return wanted;
     }
@@ -139,7 +140,9 @@ ui.plots.makeChart = (() => {
       pending = true;
       requestAnimationFrame(() => {
         pending = false;
-        if (!isClosed && window.Plotly) drawNow();
+        if (isClosed || !window.Plotly) return;
+        isMissed = plot.clientWidth === 0; // a hidden chart is drawn when it is shown
+        if (!isMissed) drawNow();
       });
     }
 
@@ -172,20 +175,23 @@ ui.plots.makeChart = (() => {
 
     // The width of the average on the axis, as a part of the whole axis, so that zooming keeps it.
     function smoothWidth() {
-      const [low, high] = fullRange() || [0, 1];
+      const [low, high] = rangeOf(full.curves) || [0, 1];
       return view.smoothPart() * (high - low || 1);
     }
 
-    function fullRange() {
+    // Returns the range of positions of the curves that are shown.
+    function fullRange() { return rangeOf(full.curves.filter(view.isShown)); }
+
+    function rangeOf(curves) {
       let low = Infinity;
       let high = -Infinity;
-      for (const { x } of full.curves) {
+      for (const { x } of curves) {
         for (const at of x) {
           if (at < low) low = at;
           if (at > high) high = at;
         }
       }
-      for (const { marks } of full.curves) {
+      for (const { marks } of curves) {
         for (const [at] of marks) { low = Math.min(low, at); high = Math.max(high, at); }
       }
       return low > high ? null : [low, high];
@@ -195,7 +201,12 @@ ui.plots.makeChart = (() => {
       const xRange = range() || plots.padRange(fullRange() || [0, 1], 0.01);
       const yRange = rows !== null && rows.log === view.log ? rows.range : plots.valueRange(drawn, view, xRange);
       const size = { width: plot.clientWidth, height: plot.clientHeight, inner: plotWidth() };
-      return plots.buildLayout(view, axis, size, xRange, yRange, axis === view.axis ? view.at : null);
+      return plots.buildLayout(view, axis, series.unit, size, xRange, yRange, axis === view.axis ? view.at : null);
+    }
+
+    function isInRange(curve) {
+      const [low, high] = range();
+      return curve.x.some((x, place) => x >= low && x <= high && !Number.isNaN(curve.y[place])) || curve.marks.some(([x]) => x >= low && x <= high);
     }
 
     // Says what the chart does not show.
@@ -203,6 +214,7 @@ ui.plots.makeChart = (() => {
       const texts = [];
       const total = (count) => full.curves.reduce((sum, curve) => sum + count(curve), 0);
       if (full.curves.length === 0) texts.push("No samples yet.");
+      else if (range() !== null && !drawn.some(isInRange)) texts.push("No values in this range.");
       if (axis !== view.axis) texts.push(`The samples have no ${view.axis}: shown by time.`);
       const unplaced = total((curve) => curve.unplaced);
       if (unplaced > 0 && axis === view.axis) texts.push(`${ui.count(unplaced)} samples have no ${plots.AXES.get(axis).toLowerCase()}.`);
@@ -239,6 +251,7 @@ ui.plots.makeChart = (() => {
       if (y === null) points.sort((a, b) => rankOf(a, order) - rankOf(b, order));
       line.hidden = false;
       line.style.setProperty("transform", `translateX(${left}px)`);
+      line.style.setProperty("height", `${now.yaxis._length}px`);
       const listed = points.slice(0, y === null ? MOST_BESIDE : MOST_VALUES).sort((a, b) => a.top - b.top);
       ui.fill(dots, listed.filter((point) => point.top >= now.yaxis._offset && point.top <= now.yaxis._offset + now.yaxis._length).map((point) => ui.element("i", { style: { left: `${point.left}px`, top: `${point.top}px`, background: point.curve.colour } })));
       showValues(x, listed, points, left);
@@ -283,15 +296,17 @@ ui.plots.makeChart = (() => {
       ui.fill(values, ui.element("p", { class: "small soft" }, plots.positionText(at, axis)),
         listed.map((point) => ui.element("div", { class: point === points[0] && cross.y !== null ? "value first" : "value" },
           swatch(point.curve), ui.element("span", { class: "value-name" }, ui.element("bdi", {}, point.curve.label)),
-          ui.element("span", { class: "value-number" }, point.text || ui.number(point.value)),
+          ui.element("span", { class: "value-number" }, point.text || plots.valueText(point.value, series.unit)),
           Math.abs(point.x - at) > 3 * perPixel ? ui.element("span", { class: "soft" }, ` at ${plots.positionText(point.x, axis).replace(/^(Step|Epoch) /, "")}`) : null,
-          point.curve.isSmooth && !point.text ? ui.element("span", { class: "soft" }, ` (${ui.number(point.raw)})`) : null,
-          point.curve.band && !point.text ? ui.element("span", { class: "soft" }, ` [${ui.number(point.curve.band.low[point.place])}, ${ui.number(point.curve.band.high[point.place])}]`) : null)),
+          point.curve.isSmooth && !point.text ? ui.element("span", { class: "soft" }, ` (${plots.valueText(point.raw, series.unit)})`) : null,
+          point.curve.band && !point.text ? ui.element("span", { class: "soft" }, ` [${plots.valueText(point.curve.band.low[point.place], series.unit)}, ${plots.valueText(point.curve.band.high[point.place], series.unit)}]`) : null)),
         points.length > listed.length ? ui.element("p", { class: "small soft" }, `and ${points.length - listed.length} more curves`) : null,
         near.map((event) => ui.element("p", { class: plots.isAlert(event) ? "event alert" : "event" }, plots.isAlert(event) ? "⚠ " : "◆ ", event.name, event.text ? `: ${event.text.slice(0, 200)}` : "")));
-      const right = left > plot.clientWidth * 0.55 || area.getBoundingClientRect().left + left + 24 + values.offsetWidth > innerWidth;
-      values.style.setProperty("left", right ? "auto" : `${left + 14}px`);
-      values.style.setProperty("right", right ? `${plot.clientWidth - left + 14}px` : "auto");
+      const box = area.getBoundingClientRect();
+      const most = innerWidth - box.left - values.offsetWidth - 6;
+      const isRight = left <= plot.clientWidth * 0.55 && left + 14 <= most;
+      const place = Math.max(6 - box.left, Math.min(most, isRight ? left + 14 : left - 14 - values.offsetWidth));
+      values.style.setProperty("left", `${place}px`);
     }
 
     function swatch(curve) {
@@ -403,7 +418,7 @@ ui.plots.makeChart = (() => {
       const value = view.log ? Math.log10(curve.shown[at]) : curve.shown[at];
       cross = { x: curve.x[at], order: [], y: now.yaxis._offset + now.yaxis.l2p(value) };
       view.moveCross(cross.x, cross.y, chart);
-      spoken.textContent = `${curve.label}: ${ui.number(curve.shown[at])} at ${plots.positionText(curve.x[at], axis)}`;
+      spoken.textContent = `${curve.label}: ${plots.valueText(curve.shown[at], series.unit)} at ${plots.positionText(curve.x[at], axis)}`;
     }
 
     function openChosen(x) {
@@ -418,7 +433,9 @@ ui.plots.makeChart = (() => {
     function zoomBy(part, x) {
       const now = axes();
       const [low, high] = [now.xaxis.p2l(0), now.xaxis.p2l(now.xaxis._length)];
-      if (axis === view.axis) view.zoom([x - (x - low) * part, x + (high - x) * part]);
+      const [first, last] = plots.padRange(fullRange() || [low, high], 0.01);
+      const range = [Math.max(first, x - (x - low) * part), Math.min(last, x + (high - x) * part)];
+      if (axis === view.axis) view.zoom(range[0] <= first && range[1] >= last ? null : range);
     }
 
     // ---- menu ----------------------------------------------------------------------------------
@@ -428,7 +445,7 @@ ui.plots.makeChart = (() => {
       values.hidden = true;
       menu = ui.element("div", { class: "chart-menu", role: "dialog", "aria-label": `Links of ${point.curve.label}` },
         ui.element("p", {}, swatch(point.curve), " ", ui.element("bdi", {}, point.curve.label)),
-        ui.element("p", { class: "soft small" }, `${point.text || ui.number(point.value)} at ${plots.positionText(point.x, axis)}`),
+        ui.element("p", { class: "soft small" }, `${point.text || plots.valueText(point.value, series.unit)} at ${plots.positionText(point.x, axis)}`),
         view.linksOf(point.curve, point.x, axis, series),
         ui.element("button", { class: "plain small", type: "button", onclick: () => { closeMenu(); area.focus(); } }, "Close"));
       area.append(menu);
@@ -451,7 +468,8 @@ ui.plots.makeChart = (() => {
     }
 
     const sizes = new ResizeObserver(() => {
-      if (window.Plotly && plot._fullLayout && (plot._fullLayout.width !== plot.clientWidth || plot._fullLayout.height !== plot.clientHeight)) draw();
+      if (isMissed && plot.clientWidth > 0) draw();
+      else if (window.Plotly && plot._fullLayout && (plot._fullLayout.width !== plot.clientWidth || plot._fullLayout.height !== plot.clientHeight)) draw();
     });
     sizes.observe(plot);
     area.addEventListener("pointermove", onMove);
@@ -466,7 +484,7 @@ ui.plots.makeChart = (() => {
       const [low, high] = [change["xaxis.range[0]"], change["xaxis.range[1]"]];
       if (change["yaxis.range[0]"] !== undefined) rows = { log: view.log, range: [change["yaxis.range[0]"], change["yaxis.range[1]"]] };
       if (low === undefined || axis !== view.axis) { draw(); return; }
-      view.zoom([low, high].map((one) => (typeof one === "string" ? Date.parse(`${one.replace(" ", "T")}Z`) : one)));
+      view.zoom([low, high]);
     }
 
     const chart = {

@@ -124,11 +124,11 @@ ui.plots = (() => {
       for (const run of answer.runs) {
         statuses.set(run.key, run.status);
         for (const one of run.series) {
-          if (!series || series.includes(one.name)) curves.push(makeCurve(run.key, one, axis));
+          if (!series || series.includes(one.name)) curves.push(makeCurve(run.key, one));
         }
       }
     }
-    const events = answers.flatMap((answer) => answer.events).map((event) => ({ ...event, x: toDrawn(event.x, axis) }));
+    const events = answers.flatMap((answer) => answer.events);
     return { curves, events, statuses, notes: answers.flatMap((answer) => answer.notes || []) };
   }
 
@@ -139,28 +139,16 @@ ui.plots = (() => {
     return kind === "metric" ? [metrics] : kind === "reading" ? [readings] : [metrics, readings];
   }
 
-  // Clock times are drawn in milliseconds of local time, because plotly shows times as if in UTC.
-  function toDrawn(x, axis) {
-    if (axis !== "wall") return x;
-    return x * 1000 - new Date(x * 1000).getTimezoneOffset() * 60000;
-  }
-
-  function fromDrawn(x, axis) {
-    if (axis !== "wall") return x;
-    return (x + new Date(x).getTimezoneOffset() * 60000) / 1000;
-  }
-
-  function makeCurve(run, one, axis) {
+  function makeCurve(run, one) {
     const band = one.band || null;
     const numbers = (list) => Float64Array.from(list, (value) => (value === null ? NaN : value));
-    const places = (list) => Float64Array.from(list, (x) => toDrawn(x, axis));
-    const x = places(band ? band.x : one.x);
+    const x = Float64Array.from(band ? band.x : one.x);
     const y = numbers(band ? band.mean : one.y);
     return {
       run, x, y, stretches: findStretches(x),
       name: one.name, kind: one.kind, unit: one.unit || "", context: one.context, rank: one.rank, of: one.of,
       count: one.count, thinned: one.thinned, unplaced: one.unplaced || 0, last: one.last,
-      marks: (one.marks || []).map(([at, text]) => [toDrawn(at, axis), text]), marksCount: one.marks_count || 0,
+      marks: one.marks || [], marksCount: one.marks_count || 0,
       band: band ? { low: numbers(band.low), high: numbers(band.high), ranks: band.ranks } : null,
     };
   }
@@ -266,18 +254,43 @@ ui.plots = (() => {
 
   const SPANS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
 
-  // Chooses ticks for seconds since the start: round numbers of seconds, minutes, hours or days.
-  function timeTicks(low, high, most) {
+  // Chooses the distance of ticks in seconds: a round number of seconds, minutes, hours or days.
+  function tickSpan(low, high, most) {
     const rough = (high - low) / most;
-    let span = SPANS.find((one) => one >= rough);
-    if (rough < 1 || span === undefined) {
-      const unit = rough < 1 ? 1 : 86400;
-      const ten = 10 ** Math.floor(Math.log10(rough / unit));
-      span = [1, 2, 5, 10].map((one) => one * ten * unit).find((one) => one >= rough * (1 - 1e-9));
-    }
-    const values = [];
-    for (let tick = Math.ceil(low / span); tick * span <= high && values.length < 100; tick += 1) values.push(tick * span);
+    const span = SPANS.find((one) => one >= rough);
+    if (rough >= 1 && span !== undefined) return span;
+    const unit = rough < 1 ? 1 : 86400;
+    const ten = 10 ** Math.floor(Math.log10(rough / unit));
+    return [1, 2, 5, 10].map((one) => one * ten * unit).find((one) => one >= rough * (1 - 1e-9));
+  }
+
+  function multiples(low, high, span) {
+    const found = [];
+    for (let tick = Math.ceil(low / span); tick * span <= high && found.length < 100; tick += 1) found.push(tick * span);
+    return found;
+  }
+
+  // Chooses ticks for seconds since the start of a run.
+  function timeTicks(low, high, most) {
+    const span = tickSpan(low, high, most);
+    const values = multiples(low, high, span);
     return { values, texts: values.map((value) => secondsText(value, span)) };
+  }
+
+  // Chooses ticks for seconds since 1970, at round times of the browser's time zone. The first tick
+  // has the date below it.
+  function clockTicks(low, high, most) {
+    const span = tickSpan(low, high, most);
+    const shift = new Date(low * 1000).getTimezoneOffset() * 60;
+    const values = multiples(low - shift, high - shift, span).map((value) => value + shift);
+    const texts = values.map((value, place) => {
+      const [day, clock] = ui.time(String(BigInt(Math.round(value * 1000)) * 1000000n)).split(" ");
+      if (span >= 86400) return day;
+      const part = span < 1 ? `.${String(Math.round(value * 1000) % 1000).padStart(3, "0")}` : "";
+      const time = span < 60 ? clock + part : clock.slice(0, 5);
+      return place === 0 ? `${time}<br>${day}` : time;
+    });
+    return { values, texts };
   }
 
   // Chooses ticks for a logarithmic scale between two powers of ten: powers, or 1, 2 and 5 times powers,
@@ -317,12 +330,12 @@ ui.plots = (() => {
   // Writes a position on an axis.
   function positionText(x, axis) {
     if (axis === "time") return secondsText(x, x < 60 ? 0.001 : 1);
-    if (axis === "wall") return ui.time(String(BigInt(Math.round(fromDrawn(x, axis) * 1000)) * 1000000n));
+    if (axis === "wall") return ui.time(String(BigInt(Math.round(x * 1000)) * 1000000n));
     return `${AXES.get(axis)} ${ui.number(x)}`;
   }
 
   return {
     AXES, loadPlotly, plotlyText, colourAt, contextText, curveText, contextPlaces, dashAt, groupOf, listSeries, loadCurves, joinContexts,
-    toDrawn, fromDrawn, smooth, nearest, rangeOf, timeTicks, logTicks, secondsText, positionText,
+    smooth, nearest, rangeOf, timeTicks, clockTicks, logTicks, secondsText, positionText,
   };
 })();

@@ -70,26 +70,32 @@ Object.assign(ui.plots, (() => {
 
   function isAlert(event) { return ["warning", "error", "critical", "alert"].includes(String(event.level).toLowerCase()); }
 
-  // Returns the layout of a chart: `size` is {width, height, inner}, in pixels, where `inner` is the width
+  // Writes a value with its unit's own prefixes, such as 25.9 MB.
+  function valueText(value, unit) {
+    return unit === "B" && typeof value === "number" && value >= 0 ? ui.bytes(value) : ui.number(value);
+  }
+
+  // Returns the layout of a chart: `unit` is that of the values, `size` is {width, height, inner}, in pixels, where `inner` is the width
   // of the axis; `xRange` and `yRange` are the ranges to show, and `at` is a position to mark, or null.
-  function buildLayout(view, axis, size, xRange, yRange, at) {
+  function buildLayout(view, axis, unit, size, xRange, yRange, at) {
     const ink = ui.colour("--soft");
     const grid = ui.colour("--line");
     const font = { family: getComputedStyle(document.body).fontFamily, size: 11, color: ink };
     const common = { gridcolor: grid, linecolor: grid, zeroline: false, tickfont: font, automargin: false, fixedrange: view.isCoarse };
-    const x = { ...common, range: xRange, type: axis === "wall" ? "date" : "linear", exponentformat: "power", separatethousands: true };
-    if (axis === "time") {
-      const ticks = plots.timeTicks(xRange[0], xRange[1], Math.max(2, size.inner / 90));
+    const x = { ...common, range: xRange, type: "linear", exponentformat: "power", separatethousands: true };
+    if (axis === "time" || axis === "wall") {
+      const choose = axis === "time" ? plots.timeTicks : plots.clockTicks;
+      const ticks = choose(xRange[0], xRange[1], Math.max(2, size.inner / 90));
       Object.assign(x, { tickmode: "array", tickvals: ticks.values, ticktext: ticks.texts });
-    } else if (axis !== "wall") x.nticks = Math.max(2, Math.round(size.inner / 60));
-    const y = { ...common, range: yRange, type: view.log ? "log" : "linear", nticks: 7, tickformat: "~g" };
+    } else x.nticks = Math.max(2, Math.round(size.inner / 60));
+    const y = { ...common, range: yRange, type: view.log ? "log" : "linear", nticks: 7, tickformat: unit === "B" ? "~s" : "~g" };
     if (view.log) {
       const ticks = plots.logTicks(y.range[0], y.range[1], Math.max(3, size.height / 30));
-      Object.assign(y, { tickmode: "array", tickvals: ticks, ticktext: ticks.map(ui.number) });
+      Object.assign(y, { tickmode: "array", tickvals: ticks, ticktext: ticks.map((tick) => valueText(tick, unit)) });
     }
     const marked = at === null ? [] : [{ type: "line", xref: "x", yref: "paper", x0: at, x1: at, y0: 0, y1: 1, line: { color: ui.colour("--accent"), width: 2 } }];
     return {
-      margin: { l: 58, r: 12, t: 8, b: 26 }, paper_bgcolor: "transparent", plot_bgcolor: "transparent", showlegend: false, hovermode: false,
+      margin: { l: 58, r: 12, t: 8, b: axis === "wall" ? 40 : 26 }, paper_bgcolor: "transparent", plot_bgcolor: "transparent", showlegend: false, hovermode: false,
       dragmode: view.isCoarse ? false : "zoom", xaxis: x, yaxis: y, shapes: marked, width: size.width, height: size.height, font,
       yaxis2: { overlaying: "y", range: [0, 1], visible: false, fixedrange: true },
     };
@@ -118,5 +124,5 @@ Object.assign(ui.plots, (() => {
     return parts ? `rgba(${parts.join(",")},${opacity})` : colour.replace(")", ` / ${opacity})`);
   }
 
-  return { FARTHEST, curveTraces, markTraces, eventTraces, isAlert, buildLayout, valueRange, padRange };
+  return { FARTHEST, curveTraces, markTraces, eventTraces, isAlert, buildLayout, valueText, valueRange, padRange };
 })());

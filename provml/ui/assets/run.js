@@ -6,7 +6,6 @@
   const { growingTable, failure, longText, plural, card, facts } = ui.runParts;
   const key = ui.address.get("run");
   const reloadMs = 1000;
-  const oftenMs = 5000;
   const tabs = ["overview", "curves", "machine", "events", "files", "output", "graph", "validity", "downloads"];
 
   // ---- charts ----------------------------------------------------------------------------------
@@ -297,9 +296,6 @@
       if ([...news.changed, ...(news.added || []), ...news.removed].includes(key)) { due = true; reload(); }
     });
     setInterval(() => page.tick(), 1000);
-    if (!ui.settings.live) return;
-    // An answer may be a little older than the news, so a run in progress is also read without any.
-    setInterval(() => { if (page.run.status === "running") { due = true; reload(); } }, oftenMs);
   }
 
   async function start() {

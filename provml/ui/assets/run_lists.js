@@ -6,7 +6,7 @@
   const { context, position, since, longText, growingTable, fileLink, failure } = ui.runParts;
 
   // Builds a tab that shows one table: a field that filters it, a choice, and the notes.
-  function listTab({ name, label, hint, choices, matches, columns, empty }) {
+  function listTab({ name, label, hint, choices, matches, columns, empty, total }) {
     function draw(panel, page) {
       const field = element("input", {
         type: "search", placeholder: hint, "aria-label": hint, value: ui.address.get("find") || "",
@@ -22,6 +22,7 @@
       const place = element("div", {});
       panel.append(element("div", { class: "row tools" }, field, chosen, shown), notes, place);
       let items = null;
+      let known = null;
       let closed = false;
 
       function show() {
@@ -36,7 +37,7 @@
         try {
           const answer = await ui.load(name, { run: page.key });
           if (closed) return;
-          if (items !== null && answer[name].length === items.length) return;
+          known = answer.total;
           items = answer[name];
           for (const item of items) item.searched = searchedText(item);
           ui.fill(notes, answer.notes.map((note) => element("p", { class: "soft" }, note)));
@@ -47,7 +48,7 @@
         }
       }
 
-      return { ready: load(), update: load, close() { closed = true; } };
+      return { ready: load(), update() { if (known !== total(page.run)) load(); }, close() { closed = true; } };
     }
     ui.runTabs.set(name, { label, draw });
   }
@@ -88,6 +89,7 @@
     choices: [["all", "All"], ["alerts", "Alerts"], ["own", "Events of the script"]],
     matches: (event, choice) => choice === "all" || (choice === "alerts") === (event.level !== null) && (choice === "alerts" || event.source !== "provml"),
     columns: eventColumns,
+    total: (run) => run.events,
     empty: "No events. A script logs one with run.log_event(\"name\").",
   });
 
@@ -132,6 +134,7 @@
     choices: [["all", "All"], ["in", "Used"], ["out", "Made"], ["code", "Code"]],
     matches: (file, choice) => choice === "all" || file.role === choice,
     columns: fileColumns,
+    total: (run) => run.files,
     empty: "No files. provml run finds the files of a command; a script logs them with run.log_dataset and run.log_model.",
   });
 })();

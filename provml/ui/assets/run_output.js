@@ -28,7 +28,8 @@
     const box = element("div", {}, tools, notes, found, text);
     let parts = [];
     let size = log.size;
-    let busy = false;
+    let waiting = 0;
+    let queue = Promise.resolve();
 
     function show() {
       const first = parts[0];
@@ -72,23 +73,30 @@
       return answer;
     }
 
-    // Runs one request at a time; a further one is left out, because scrolling asks again.
-    async function once(action) {
-      if (busy) return;
-      busy = true;
-      try {
-        await action();
-        show();
-      } catch (error) {
-        place.textContent = error.message;
-      } finally {
-        busy = false;
-      }
+    // Runs one request after another. Then looks whether more is needed, because the reader may
+    // have scrolled in the meantime.
+    function enqueue(action) {
+      waiting += 1;
+      queue = queue.then(async () => {
+        try {
+          await action();
+          show();
+          if (waiting === 1) setTimeout(more);
+        } catch (error) {
+          place.textContent = error.message;
+        } finally {
+          waiting -= 1;
+        }
+      });
+      return queue;
     }
 
-    const jump = (offset) => once(async () => { replace(await load({ offset })); text.scrollTop = 0; });
+    // Leaves the request out if another one is under way, because there will be a next time.
+    function once(action) { if (waiting === 0) enqueue(action); }
 
-    const toEnd = () => once(async () => {
+    const jump = (offset) => enqueue(async () => { replace(await load({ offset })); text.scrollTop = 0; });
+
+    const toEnd = () => enqueue(async () => {
       if (parts[parts.length - 1].end < size) replace(await load({}));
       text.scrollTop = text.scrollHeight;
     });

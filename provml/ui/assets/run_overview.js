@@ -7,6 +7,7 @@
   const mostMetrics = 12;
   const mostSettings = 30;
   const mostFiles = 8;
+  const restMs = 5000;
 
   // ---- results and settings --------------------------------------------------------------------
 
@@ -194,6 +195,7 @@
     const parts = sections(main);
     const { key } = page;
     let closed = false;
+    let asked = 0;
     let files = [];
     let children = { children: [], total: 0 };
 
@@ -215,6 +217,7 @@
 
     // The files and the children are loaded after the rest, so that the rest does not wait.
     async function showMore() {
+      asked = Date.now();
       const limit = ui.settings.live ? { limit: 500 } : {};
       const [one, other] = await Promise.allSettled([ui.load("files", { ...limit, run: key }), loadChildren(key)]);
       if (closed) return;
@@ -226,7 +229,10 @@
     show(page.run);
     return {
       ready: showMore(),
-      update() { show(page.run); showMore(); },
+      update() {
+        show(page.run);
+        if (Date.now() - asked > restMs || page.run.status !== "running") showMore();
+      },
       close() { closed = true; },
     };
   }

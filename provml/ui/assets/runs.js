@@ -125,7 +125,8 @@
   function drawColumns() {
     grid.setColumns((state.show || shownColumns).map((value) => {
       const made = column(value);
-      return { ...made, numeric: ui.runs.isNumeric(made, root.answer.runs) };
+      const { runs } = root.answer;
+      return { ...made, numeric: ui.runs.isNumeric(made, runs), width: ui.runs.fittingWidth(made, runs) };
     }));
   }
 

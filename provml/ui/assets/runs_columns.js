@@ -6,7 +6,7 @@
   const MOST_COLUMNS = 50;
   const ASKED_PARAMETERS = 300;
   const MOST_PARAMETERS = 6;
-  const MOST_METRICS = 4;
+  const MOST_METRICS = 3;
   const MOST_LISTED = 100;
   const BASE = ["id", "status", "experiment", "curve", "duration_s", "started"];
   const TELLING = ["accuracy", "acc", "f1", "auc", "loss", "perplexity", "bleu", "reward", "return", "error"];
@@ -61,7 +61,8 @@
   // Numbers and short words tell more about a run than paths and lists do.
   function rankSetting(value) {
     if (value === null || value === undefined || typeof value === "number" || typeof value === "boolean") return 0;
-    return typeof value === "string" && value.length <= 20 ? 1 : 2;
+    if (typeof value !== "string") return 2;
+    return /^-?(?:\d+|NaN|Infinity)$/.test(value) ? 0 : value.length <= 20 ? 1 : 2;
   }
 
   function differs(values) {

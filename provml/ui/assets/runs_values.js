@@ -132,6 +132,17 @@ ui.runs = {};
     return filled.filter(([, number]) => number).length * 2 > filled.length;
   }
 
+  // Returns the width of a column in pixels, so that its heading and most of its values fit.
+  function fittingWidth(made, runs) {
+    if (["status", "curve", "time", "duration"].includes(made.kind)) return made.width;
+    const name = made.kind === "name";
+    const lengths = runs.map((run) => (name ? shorten(run.id) : cellText(made, run)[0]).length);
+    const longest = lengths.reduce((most, length) => Math.max(most, length), 0);
+    const heading = Math.max(9 * made.label.length + 36, 6.6 * made.detail.length + 22);
+    const least = name ? 200 : Math.min(heading, 160);
+    return Math.round(Math.max(least, Math.min(8.6 * longest + (name ? 80 : 24), name ? 380 : 240)));
+  }
+
   // Returns a text as the table shows it: on one line, with hidden characters as escapes. A name of
   // 10,000 characters would make each scrolled row slow; the run's page shows it all.
   function shorten(text) {
@@ -164,5 +175,5 @@ ui.runs = {};
     return Number(value);
   }
 
-  Object.assign(ui.runs, { OWN, setting, metric, standardName, column, contextText, cellText, isNumeric, runningFor, shorten, compare });
+  Object.assign(ui.runs, { OWN, setting, metric, standardName, column, contextText, cellText, isNumeric, fittingWidth, runningFor, shorten, compare });
 })();
