@@ -30,8 +30,11 @@ Imports nothing else from provml.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+import types
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ProvMLError(Exception):
@@ -42,7 +45,7 @@ class ProvMLError(Exception):
             that it could mean, with a description of the thing. Empty for all other errors.
     """
 
-    candidates: Mapping[str, str] = MappingProxyType({})
+    candidates: Mapping[str, str] = types.MappingProxyType({})
 
 
 class InvalidMetricError(ProvMLError, TypeError, ValueError):

@@ -5,6 +5,7 @@ Imports `journal.store`; imports `charts` only when the command runs.
 
 from __future__ import annotations
 
+import difflib
 import shutil
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from provml.cli._choice import ask, can_ask, choose_run
 from provml.cli._follow import follow_option, redraw_until_end
 from provml.cli._options import exact_option, examples, store_option
 from provml.errors import RunNotFoundError, SeriesNotFoundError
+from provml.journal.layout import SAMPLING
 from provml.journal.store import find_run
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ _SPARK, _NARROWEST_SPARK = 32, 8
 _LEAST_TELLING = ("first", "min", "max")
 _NUMBER = 11
 _NAMED = 12
+_MOST_SIMILAR = 3
 _COLOURS = ("blue", "red", "green", "magenta", "yellow", "cyan", "white", "bright_black")
 
 
@@ -178,11 +181,20 @@ def _resolve_names(names: tuple[str, ...], store: str | None) -> tuple[list[Path
             folders.append(folder)
     for name in unknown:
         if name not in logged:
-            known = ", ".join(sorted(logged)[:_NAMED]) or "none"
             raise SeriesNotFoundError(
-                f"{name!r} is neither a run nor a series of the runs; the series are: {known}"
+                f"{name!r} is neither a run nor a series of the runs; {_suggest(name, logged)}"
             )
     return list(dict.fromkeys(folders)), series
+
+
+def _suggest(name: str, logged: dict[str, bool]) -> str:
+    """Return the names that are similar to a name, or else the names of all series, as text."""
+    close = [known for known in logged if known.startswith(name)]
+    close = close or difflib.get_close_matches(name, logged)
+    if close:
+        return f"did you mean {' or '.join(map(repr, close[:_MOST_SIMILAR]))}?"
+    known = sorted(logged, key=lambda one: not logged[one])  # metrics first
+    return f"the series are: {', '.join(known[:_NAMED]) or 'none'}"
 
 
 def _is_full_name(name: str, folder: Path) -> bool:
@@ -206,13 +218,23 @@ def _means_series(name: str, folder: Path) -> bool:
     return ask(f"{name} has two meanings:", [f"the run {run}", f"the series {name}"]) == 1
 
 
-def _list_series_names(journal: Journal) -> set[str]:
-    """Return the names of a run's series. Readings also have the names in the titles of charts."""
+def _list_series_names(journal: Journal) -> dict[str, bool]:
+    """Return the names of a run's series, and whether each is the name of a metric.
+
+    Readings also have the names in the titles of charts.
+    """
     from provml.model.reading_names import name_reading
 
-    every = [series for files in journal.writers for series in files.series().values()]
-    readings = {name_reading(one.kind, one.name) for one in every if one.kind != "metric"}
-    return {series.name for series in every} | readings
+    found: dict[str, bool] = {}
+    for files in journal.writers:
+        for series in files.series().values():
+            if series.kind == SAMPLING:
+                continue
+            is_metric = series.kind == "metric"
+            found[series.name] = found.get(series.name, False) or is_metric
+            if not is_metric:
+                found.setdefault(name_reading(series.kind, series.name), False)
+    return found
 
 
 def _echo_charts_note(charts: Charts) -> None:

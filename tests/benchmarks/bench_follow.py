@@ -20,9 +20,12 @@ from time import thread_time
 import numpy as np
 
 import provml
+from provml.charts.followed_charts import FollowedCharts
+from provml.cli._overview_reading import FollowedOverview
 from provml.journal import layout
 from provml.journal.follower import RunFollower
 from provml.journal.sample_reading import record_dtype
+from provml.journal.status import read_run_state
 
 BEFORE = 20_000
 
@@ -80,6 +83,41 @@ def measure(store: Path, runs_count: int, samples: int, rounds: int) -> None:
     )
 
 
+def measure_redraws(store: Path, sizes: tuple[int, ...], rounds: int) -> None:
+    """Redraw the overview and the charts of a run of several sizes, with 1,000 new samples each."""
+    with provml.start_run("bench", store=store, formats=(), collect=()) as run:
+        overview, charts = FollowedOverview(run.path), FollowedCharts([run.path], points=800)
+        step = 0
+
+        def grow(count: int) -> None:
+            nonlocal step
+            for _ in range(count):
+                run.log_metric("loss", 1 / (step + 1), provml.Context.TRAINING, step)
+                step += 1
+
+        for size in sizes:
+            grow(size - step)
+            shown, drawn = [], []
+            for turn in range(rounds + 1):
+                grow(1_000)
+                start = thread_time()
+                overview.read_new()
+                overview.build(read_run_state(run.path))
+                middle = thread_time()
+                charts.read_new()
+                charts.build()
+                if turn:  # the first redraw reads what is there already
+                    shown.append(middle - start)
+                    drawn.append(thread_time() - middle)
+            print(
+                f"redraw of a run of {size:,} samples with 1,000 new ones: show "
+                f"{statistics.median(shown) * 1000:.1f} ms, plot "
+                f"{statistics.median(drawn) * 1000:.1f} ms"
+            )
+        overview.close()
+        charts.close()
+
+
 def main() -> None:
     """Measure, and print the figures beside their budgets."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -89,6 +127,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         measure(Path(folder) / "few", runs, 10 * runs, rounds)
         measure(Path(folder) / "many", runs, 1000 * runs, rounds)
+        measure_redraws(
+            Path(folder) / "redraws", (2_000,) if quick else (10_000, 3_000_000), rounds
+        )
     print("budget: 20 ms of CPU for 100 runs with 1,000 new samples")
 
 

@@ -11,6 +11,10 @@ import pytest
 from command_line import run_command, run_on_terminal
 
 import provml
+from provml.cli._overview import Overview
+from provml.cli._overview_reading import FollowedOverview, read_overview
+from provml.journal.reader import Journal
+from provml.journal.status import read_run_state
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +149,41 @@ def test_a_picture_folds_many_children(store: Path, tmp_path: Path) -> None:
     done = run_command("export", "search", "--output", page, "--store", store)
     assert done.returncode == 0, done.stderr
     assert "9 child runs" in page.read_text("utf-8")
+
+
+def test_children_of_a_run_in_progress_are_followed(tmp_path: Path) -> None:
+    """A sweep would have to be shown again and again to see how its children do."""
+    with provml.start_run(
+        "search", store=tmp_path, run_id="parent", formats=(), collect=()
+    ) as parent:
+        followed = FollowedOverview(parent.path)
+
+        def look() -> Overview:
+            followed.read_new()
+            return followed.build(read_run_state(parent.path))
+
+        assert look().children.count == 0
+        with provml.start_run(
+            "search", store=tmp_path, run_id="child", parent=parent, formats=(), collect=()
+        ) as child:
+            child.log_param("lr", 0.5)
+            child.log_metric("loss", 0.25, None, 0)
+            (seen,) = look().children.seen
+            assert (seen.id, seen.status, seen.params) == ("child", "running", {"lr": 0.5})
+            assert [series.last for series in seen.series] == [0.25]
+            child.log_metric("loss", 0.125, None, 1)
+        assert followed.read_new()
+        (seen,) = look().children.seen
+        assert (seen.status, seen.series[0].last, seen.series[0].count) == ("finished", 0.125, 2)
+        assert not followed.read_new()
+        with provml.start_run(
+            "search", store=tmp_path, run_id="child", resume=True, formats=(), collect=()
+        ) as child:
+            child.log_metric("loss", 0.0625, None, 2)
+            (seen,) = look().children.seen
+            assert (seen.status, seen.series[0].last) == ("running", 0.0625)
+    followed.read_new()
+    found = followed.build(read_run_state(parent.path))
+    followed.close()
+    whole = read_overview(Journal(parent.path))
+    assert found.to_dict() | {"documents": {}} == whole.to_dict() | {"documents": {}}
