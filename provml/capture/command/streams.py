@@ -49,7 +49,7 @@ class CommandStream:
         numbers: the command's file descriptors that write to this stream: 1, 2 or both.
         command_fd: the descriptor of the command's end of the pipe or pseudo-terminal.
         is_terminal: whether the stream is a pseudo-terminal rather than a pipe.
-        link: the target of the links in ``/proc/<pid>/fd`` that lead to this stream, for example
+        link: the target of the link in ``/proc/<pid>/fd`` for this stream, for example
             ``pipe:[1234]``. It identifies the processes that write to the stream.
         trouble: the error that stopped the thread, for example because provml's own output can't be
             written; None if no error occurred.
@@ -261,7 +261,7 @@ def _write_all(fd: int, view: memoryview) -> None:
 
 
 def open_streams() -> list[CommandStream]:
-    """Create the streams for the command's output, except those that the caller has closed.
+    """Create the streams for the command's output; none for an output that the caller has closed.
 
     Raises:
         OSError: the system has no free descriptors or pseudo-terminals.

@@ -6,7 +6,7 @@ without a system call: the ignore rules are applied later, when the notes are re
 that was read is overwritten, moved or removed, the hook hashes the file, unless the file is larger
 than 64 MiB.
 
-A path may be relative to an open folder, but Python does not tell the hook to which folder. So the
+A path may be relative to an open folder, but Python does not tell the hook to which one. So the
 hook treats every relative path as relative to the working folder. The hook ignores the names that
 provml itself opens in the store: these names are `folder_entries.EntryName` objects.
 
@@ -66,7 +66,7 @@ class FileWatch:
         """The paths opened for writing since the working folder last changed. This set keeps the
         hook fast if a program reopens a file for each line that the program writes."""
         self._known: dict[str, int] = {}
-        """The states, `_READ` or `_WRITTEN`, of opened files that are not in `_seen`, by absolute
+        """The state, `_READ` or `_WRITTEN`, of each opened file that is not in `_seen`, by absolute
         path."""
         self._not_noted_count = 0
         self._handlers: dict[str, Callable[..., None]] = {
@@ -138,7 +138,7 @@ class FileWatch:
         if flags & _WRITING:
             self._note_write(own, not flags & _EMPTYING)
             is_plain = isinstance(path, str) and path in (own, self._relative_to_cwd(own))
-            if is_plain and len(self._rewritten) < MAX_FILES:  # `_forget` removes only plain forms
+            if is_plain and len(self._rewritten) < MAX_FILES:  # `_forget` removes only these
                 self._rewritten.add(str(path))
         elif self._find_state(own) is None and self._has_room():
             self._known[own] = _READ

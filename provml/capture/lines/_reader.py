@@ -93,8 +93,8 @@ class LineReader:
     """Records the metrics in a text, block by block. Use a reader from one thread at a time.
 
     Each finder searches every block once. In addition, each line with a metric costs a few
-    microseconds; if there are patterns, every line costs that. At most 64 KiB of an unfinished line
-    are kept in memory. Reading never raises an error, whatever the text contains.
+    microseconds. If there are patterns, every line can cost that much. At most 64 KiB of an
+    unfinished line are kept in memory. Reading never raises an error, whatever the text contains.
 
     Args:
         run: the run to record into.

@@ -4,7 +4,7 @@
     -------  ------------  -----------  ------        |    loss         | 0.0123   |
           1        0.6905       0.5150  0.0145        | total_timesteps | 2048     |
 
-- A header has a column for the epoch or step, and a column for at least one metric.
+- A header has a column for the epoch or step, and at least one column for a metric.
 - A box is recorded when it ends, if it contains a metric. A row with only a name that ends in ``/``
   begins a group; the names below it belong to the group.
 """
