@@ -89,7 +89,7 @@ def _match_any() -> Callable[[str], object]:
 
 
 class FrameworkLines:
-    """Finds the lines printed by a framework whose values an integration already records."""
+    """Finds the printed lines whose values are already recorded by an integration."""
 
     def __init__(self, run_folder: Path | None) -> None:
         """Prepare to check the lines of a text. The first check compiles the patterns.

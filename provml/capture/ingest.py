@@ -191,7 +191,7 @@ def _file_identity(status: os.stat_result) -> tuple[int, int, int]:
 
 
 def _write_if_read(fd: int, block: bytes) -> bool:
-    """Write a whole block. Return False if the block can't be written, or nobody reads it."""
+    """Write a whole block. Return False if that fails, for example because nobody reads it."""
     rest = memoryview(block)
     while rest:
         try:

@@ -68,7 +68,7 @@ class _OuterRun(Run):
     ) -> None:
         """Close this process's journal files.
 
-        If recording the same thing has failed more than once, first log the number of failures.
+        If any failure has happened more than once, first log the number of failures of each kind.
         """
         misses = STATE.part(_OuterRunState).misses
         counts = {f"{what}: {kind}": count for (what, kind), count in misses.items()}

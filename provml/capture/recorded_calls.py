@@ -71,7 +71,7 @@ class RecordedCalls:
             owner: the class or module that contains the function.
             name: the name of the function in ``owner``.
             after: the function that records a call. If it fails, the run notes the error.
-            nested: whether to record also the calls that happen during another recorded call in the
+            nested: whether to also record the calls that happen during another recorded call in the
                 same thread.
             leaf: True if the function never calls a recorded function. The wrapper is then faster.
         """

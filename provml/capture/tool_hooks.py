@@ -51,7 +51,7 @@ class ToolHooks:
         return bool(self._waits)
 
     def install(self, tools: Iterable[Tool]) -> None:
-        """Patch each module of the tools: now if it is imported, else when it gets imported."""
+        """Patch each module of the tools, as soon as the script has imported the module."""
         # register the run's exit handler first: exit handlers run in reverse order, and the run
         # must end after the tools have finished
         process_hooks.install()

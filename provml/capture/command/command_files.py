@@ -155,9 +155,9 @@ class CommandFiles:
     def _list_members(self, rules: IgnoreRules) -> list[str]:
         """List the files in the folders that the command names; none if Python runs the program.
 
-        Programs in other languages may remove a folder right after reading the files in it, as
-        ``cp -r a b; rm -r a`` does. In that case, only digests computed before the command starts
-        can tell what was in the folder.
+        In Python programs, the audit hook hashes files in time. Another program may remove a folder
+        right after reading the files in it, as ``cp -r a b; rm -r a`` does. In that case, only
+        digests computed before the command starts can tell what was in the folder.
         """
         if self._program.interpreter is not None:
             return []
@@ -165,7 +165,7 @@ class CommandFiles:
         return list(FolderSnapshot(folders, rules).states)[:MAX_NAMED_FILES]
 
     def _note_redirections(self, log: AccessLog, rules: IgnoreRules) -> None:
-        """Note the files that standard input comes from and standard output goes to."""
+        """Note the file that standard input comes from, and the file that output goes to."""
         for number in (0, 1):
             path = find_open_file(number)
             if path is None:

@@ -92,7 +92,7 @@ def print_summary(
 def can_print() -> bool:
     """Return whether standard error is a terminal to which this process can write at once.
 
-    Returns False in a background process, because the terminal may stop such a process on a write.
+    Returns False in a background process: the terminal may stop a background process that writes.
     """
     try:
         if not os.isatty(_ERROR_FD) or os.tcgetpgrp(_ERROR_FD) != os.getpgrp():

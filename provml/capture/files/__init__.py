@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def install() -> None:
-    """Start noting the files that this process opens. Do nothing outside ``provml run``."""
+    """Start writing notes about the files that this process opens.
+
+    Does nothing outside ``provml run``.
+    """
     from provml.base.settings import read_settings
     from provml.capture.files import audit_hook
 

@@ -100,7 +100,7 @@ class _LibraryHooks:
 
 
 def install(on_open: OpenCallback) -> None:
-    """Replace each function in `CALLS`: now if its module is imported, else at the import.
+    """Replace each function in `CALLS`, as soon as the module of the function is imported.
 
     Args:
         on_open: a function that the replacements call before they open a file.

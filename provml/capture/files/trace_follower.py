@@ -99,7 +99,8 @@ class AccessTracker:
         self._notes = 0
         self._not_noted = 0
         self.unseen: set[str] = set()
-        """The system calls that may have opened files without leaving a line in the trace."""
+        """The system calls with which the command may have opened files that the trace does not
+        show."""
         self.privileged: set[str] = set()
         """The set-user-ID and set-group-ID programs that the command executed. strace prevents them
         from gaining privileges."""

@@ -241,9 +241,10 @@ class TraceReader:
         return True
 
     def _adopt(self, pid: int) -> bool:
-        """Look up the parent of a new process in ``/proc``, and copy its folder and descriptors.
+        """Look up the parent of a new process in ``/proc``, and return whether it is in the trace.
 
-        Returns False if the process has ended, or if its parent is not part of the trace.
+        If so, the new process gets the working folder and descriptors of the parent. Returns False
+        also if the process has ended.
         """
         found: dict[bytes, int] = {}
         try:

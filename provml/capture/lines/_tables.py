@@ -23,7 +23,7 @@ from provml.capture.lines._tokens import FRACTION, NUMERAL, Token, split_line
 _MAX_COLUMNS: Final = 64
 _MAX_ROWS: Final = 256
 _MAX_OTHER_LINES: Final = 20
-"""A table has ended if more than this number of lines in succession are not rows."""
+"""A table ends if more than this number of successive lines are not rows."""
 _CELL: Final = re.compile(r"[^\s|│┃](?:[^\s|│┃]| (?=[^\s|│┃]))*+")
 _ROW_CELL: Final = re.compile(r"[^\s|│┃]++")
 _BOX_ROW: Final = re.compile(

@@ -73,7 +73,8 @@ _SETTING_PARTS: Final = word_set(
 _LAST_SETTING_PARTS: Final = word_set(
     "weight weights scale factor decay momentum margin dropout warmup interval every freq clip"
 )
-"""Words that mark a setting at the end of a name. Those in `_SETTING_PARTS` mark one anywhere."""
+"""Words that mark a setting if they end a name. The words in `_SETTING_PARTS` mark a setting
+anywhere in a name."""
 _SETTING_METRICS: Final = word_set("lr learning rate base max min initial init")
 _SECOND_WORDS: Final = word_set("s sec secs second seconds")
 _LOADING_TIMES: Final = frozenset(
@@ -265,7 +266,10 @@ def place_of(name: str) -> tuple[str, int] | None:
 
 
 def trim_words(words: list[str]) -> list[str]:
-    """Return a name without filler and leading words: ``finished with value`` gives ``value``."""
+    """Return the words of a name, without the words around the name.
+
+    For example, the words ``finished with value`` give ``value``.
+    """
     own = list(words)
     while own and own[-1].lower() in _FILLERS:
         own.pop()

@@ -223,9 +223,9 @@ class TrackerSource:
     def log_params(self, params: Mapping[Any, Any]) -> None:
         """Record parameters. Parameters in nested mappings get dotted names.
 
-        A str is not recorded if the run already has the same value with another type, because some
-        trackers keep parameters as text. For example, a framework records ``0.5``, and later
-        MLflow's autologging, which runs in another thread, passes ``"0.5"``.
+        A value of type str is not recorded if the run already has the same value with another type,
+        because some trackers keep parameters as text. For example, a framework records ``0.5``, and
+        later MLflow's autologging, which runs in another thread, passes ``"0.5"``.
         """
         run = find_active_run()
         if run is None:
