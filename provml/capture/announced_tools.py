@@ -30,12 +30,12 @@ class _AnnouncementTexts:
 def load_announced_tools(group: str, kind: str) -> list[Tool]:
     """Load and return the tools in an entry point group. Skip tools that can't be loaded.
 
-    The run notes each tool that can't be loaded. The first call in a process searches ``sys.path``,
-    which takes a few milliseconds.
+    An event in the run names each tool that can't be loaded. The first call in a process searches
+    ``sys.path``, which takes a few milliseconds.
 
     Args:
         group: the entry point group, such as ``provml.trackers``.
-        kind: what the tools are, such as ``tracker``. The note about a failure contains this word.
+        kind: what the tools are, such as ``tracker``. The event about a failure contains this word.
     """
     known = STATE.part(_AnnouncementTexts)
     if known.texts is None:

@@ -1,7 +1,7 @@
 """Sets up capture in each Python process that ``provml run`` starts, before the script runs.
 
-Importing provml takes most of the time. So each part of capture, such as the recording of opened
-files, is imported only if the settings ask for this part.
+The setup spends most of its time on importing provml. So each part of capture, such as the
+recording of opened files, is imported only if the settings ask for this part.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Copies and records the code and configuration files that the processes of a command noted.
+"""Copies and records the code and configuration files named in the notes of a command's processes.
 
 A file is copied only if it still has the digest that its note contains. So a copy always has the
 content that the process used.

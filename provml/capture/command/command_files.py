@@ -72,7 +72,7 @@ class CommandFiles:
     """Watches the files of one command, and records them when the command has ended."""
 
     def __init__(self, program: Program, settings: Settings, reads_output: bool = True) -> None:
-        """Prepare the watch, and start to find out whether this system allows tracing.
+        """Prepare the watch, and start a probe that shows whether this system allows tracing.
 
         Args:
             program: the program that the command runs.
@@ -178,7 +178,7 @@ class CommandFiles:
                 log.add(NoteKind.DIGEST, f"{file.sha256}:{file.size} {path}")
 
     def start(self, run: Run, pid: int) -> None:
-        """Start to follow the trace, if there is one, and record how files are watched.
+        """Start following the trace, if there is one, and record how the files are watched.
 
         Args:
             run: the run that records the command.

@@ -29,7 +29,7 @@ class CommandOptions(NamedTuple):
     an error if it can't be traced, and ``off`` never traces it. None stands for the value of
     ``PROVML_TRACE``."""
     include: tuple[str, ...] = ()
-    """Patterns for files to record although the ignore rules leave them out, in addition to the
+    """Patterns for files to record even if the ignore rules leave them out, in addition to the
     patterns in ``PROVML_INCLUDE``."""
     exclude: tuple[str, ...] = ()
     """Patterns for files to leave out even if they match ``include``, in addition to the patterns

@@ -34,7 +34,8 @@ from provml.recording.joined_run import join_run
 from provml.recording.run import Run
 
 _CLOCK_LAG_NS: Final = 50_000_000
-"""The maximum difference between a file's modification time and that write's time in a trace."""
+"""The maximum difference between a file's modification time and the time of the same write in a
+trace."""
 _START_LAG_NS: Final = 2_000_000_000
 """The maximum error of the start time that `read_start_time_ns` returns."""
 _MAX_ENVIRONMENT_BYTES: Final = 2**20
@@ -47,7 +48,7 @@ def record_leftovers(run_folder: Path) -> list[str]:
     Computes the digest of each file that the run's processes opened. Files that have changed since
     the run ended get no digest. If one of the processes is still running, this function records
     nothing, and must be called again later. The notes of a command that ran on another machine or
-    in another container stay in the folder, because paths and process numbers have another meaning
+    in another container stay in the folder, because paths and process ids have another meaning
     here.
 
     Returns:

@@ -53,7 +53,7 @@ class SignalQueue:
 
         Signals that this process already ignores stay ignored.
         """
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, exit statuses are lost
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignoring SIGCHLD loses exit statuses
         handled = {getattr(signal, name) for name in _HANDLED_NAMES.split()}
         if hasattr(signal, "SIGRTMIN"):
             handled |= set(range(signal.SIGRTMIN, signal.SIGRTMAX + 1))

@@ -4,7 +4,7 @@
 - If standard output and error go to the same place, they share one pipe or pseudo-terminal, which
   keeps the order of the text.
 - A thread for each pipe or pseudo-terminal passes the bytes on at once and unchanged, then calls a
-  callback with them.
+  callback with the bytes.
 - If the reader of our output goes away, we close our end of the command's pipe. The command's next
   write then fails with a broken pipe, just as it would without provml.
 
@@ -57,7 +57,7 @@ class CommandStream:
         tail: the end of the last block that was passed on.
         last_block_ns: when the last block arrived, in nanoseconds since the epoch; 0 if no block
             has arrived.
-        is_done: whether the thread has finished. When it finishes, it sends SIGCHLD to this
+        is_done: whether the thread has finished. As its last act, the thread sends SIGCHLD to this
             process, to wake the main thread, which waits for signals.
     """
 

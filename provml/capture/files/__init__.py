@@ -50,8 +50,8 @@ def record_files(
 
     Args:
         run: the run, which this process must have opened.
-        command: record only the notes of processes with this value of ``PROVML_COMMAND``. The
-            default records the notes of all processes.
+        command: read only the notes of processes with this value of ``PROVML_COMMAND``. The default
+            reads the notes of all processes.
         wait_s: the number of seconds after which to stop hashing. Files not hashed by then are
             recorded without a digest. The default is the value of ``PROVML_HASH_WAIT_S``, or 60
             if that variable is not set.

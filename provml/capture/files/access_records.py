@@ -399,7 +399,7 @@ def _build_record(kind: str, path: str, time_ns: int, content: Facts, metadata: 
 
 
 def _choose_entities(paths: set[str]) -> dict[str, str]:
-    """Map each path to the path to record: the same path, or that of a folder that contains it."""
+    """Map each path to the path to record: the same path, or the path of a folder above it."""
     owners = {path: path for path in paths}
     for most in (MAX_FILES_PER_FOLDER, 30, 10, 3, 1):
         while True:

@@ -241,7 +241,7 @@ class TraceReader:
         return True
 
     def _adopt(self, pid: int) -> bool:
-        """Look up the parent of a new process in ``/proc``, and return whether it is in the trace.
+        """Look up the parent of a new process in ``/proc``. Return whether the parent is traced.
 
         If so, the new process gets the working folder and descriptors of the parent. Returns False
         also if the process has ended.

@@ -65,8 +65,8 @@ class GeneralParser:
     """A parser for the lines of one text, such as a stream, that no other parser reads.
 
     Attributes:
-        missed: the lines that look like metrics but gave none, each with the number of lines of the
-            same shape.
+        missed: the lines that look like metrics but were not recorded, each with the number of
+            lines of the same shape.
     """
 
     def __init__(self, sink: LineSink) -> None:

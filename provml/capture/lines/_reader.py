@@ -157,10 +157,10 @@ class LineReader:
         return self._sink.rejected
 
     def list_missed(self) -> list[tuple[str, int]]:
-        """Return the lines that look like metrics but gave none. Call this method after `finish`.
+        """Return the lines that look like metrics but were not recorded.
 
-        Each line comes with the number of lines of the same shape. `_suggestions` suggests patterns
-        for these lines.
+        Each line comes with the number of lines of the same shape; see `_suggestions` for patterns
+        for these lines. Call this method after `finish`.
         """
         return [] if self._general is None else self._general.missed
 
