@@ -108,7 +108,7 @@ class PatternSuggester:
         return self._sink.list_suggestions()
 
     def list_missed(self) -> list[Suggestion]:
-        """Return a suggestion for each kind of line that seems to contain metrics but gave none."""
+        """Return a suggestion for each kind of unrecorded line that looks like metrics."""
         return suggest_missed(self._reader)
 
 
