@@ -80,7 +80,8 @@ def describe_dataset(
 def _describe_part(data: object) -> Facts:
     """Describe a dataset object or one of its members.
 
-    Never raises an error of the object's class.
+    If the code of the object's class raises an exception, the exception becomes the recorded reason
+    why there is no digest.
     """
     try:
         if is_table(data):
@@ -196,7 +197,10 @@ def _describe_members(data: Any, named: dict[str, Any]) -> Facts:
 
 
 def _combine_facts(described: dict[str, Facts]) -> Facts:
-    """Combine the facts about several datasets. The digest covers each name and digest."""
+    """Combine the facts about several datasets.
+
+    The combined digest covers the name and the digest of each dataset.
+    """
     facts: Facts = {"members": {printable_text(name): own for name, own in described.items()}}
     sizes = [member["size"] for member in described.values() if "size" in member]
     if len(sizes) == len(described):

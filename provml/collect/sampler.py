@@ -97,7 +97,8 @@ class Sampler:
         Args:
             position: the context, step and epoch to record the reading under.
             time_ns: the time to record, in nanoseconds since the Unix epoch; None means now.
-            synchronous: False takes the reading in a separate thread.
+            synchronous: True takes the reading in this thread; False takes the reading in a
+                separate thread.
         """
         if synchronous:
             self._take_snapshot(position, time_ns)

@@ -1,6 +1,6 @@
 """Tables of the formats of secrets. Imports no other part of provml.
 
-The tables are compiled when provml first masks a text, not at import.
+provml compiles the regular expressions in these tables when it first masks a text, not at import.
 
 Sources
 -------
@@ -381,9 +381,11 @@ JOINED_OPTIONS: Final = {
     "-p": ("mysql", "mysqldump", "mysqladmin", "mariadb", "7z", "7za", "sshpass"),
     "-P": ("zip", "unzip", "sqlcmd"),
 }
-"""The short options that are joined to a password, as in ``-psesame``, and their programs."""
+"""The short options that are joined to a password, as in ``-psesame``, and the programs that have
+them."""
 
 LOGIN_OPTIONS: Final = {"-a": ("http", "https"), "-U": ("smbclient",)}
-"""The short options that are followed by a user name and a password, and their programs."""
+"""The short options that are followed by a user name and a password, and the programs that have
+them."""
 
 SHORT_OPTIONS: Final = frozenset((*PASSWORD_OPTIONS, *JOINED_OPTIONS, *LOGIN_OPTIONS))

@@ -56,7 +56,7 @@ def file_state(status: os.stat_result) -> FileState:
 
 
 def file_time_ns() -> int:
-    """Return the timestamp that a file would get if it changed now, in ns since the Unix epoch."""
+    """Return the timestamp that a file would get if it changed now, in ns since the epoch."""
     try:
         return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
     except (AttributeError, OSError):  # only Linux provides this clock
@@ -152,9 +152,9 @@ class FolderFiles:
 
     Attributes:
         folders: the relative paths of the folders found so far.
-        links: the target of each followed link, by the link's relative path.
-        skipped: for each link that was not followed, the reason; for each special file, its kind.
-            The keys are relative paths.
+        links: the target of each followed link, keyed by the link's relative path.
+        skipped: why each link was not followed, and what kind each special file has, keyed by the
+            relative path.
     """
 
     def __init__(self, root: str, leave_out: str | None = None) -> None:
