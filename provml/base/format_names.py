@@ -51,7 +51,7 @@ def format_names() -> tuple[str, ...]:
 
 
 def added_formats() -> dict[str, EntryPoint]:
-    """Return the entry points of the formats that other packages add, by name.
+    """Return the entry points of the formats that other packages add, keyed by name.
 
     Another package can't replace a built-in format.
     """

@@ -52,7 +52,7 @@ def default_store() -> str:
 
 
 def store_umask() -> int:
-    """Return the umask of the store: the permissions that new files and folders in it do not get.
+    """Return the store's umask: the permissions that its new files and folders do not get.
 
     ``PROVML_UMASK`` sets the umask in octal digits, as in the shell's ``umask`` command. ``007``
     shares the store with the group. The default, ``077``, keeps the store private. A value that is

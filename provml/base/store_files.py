@@ -124,7 +124,7 @@ class OpenFolder:
         os.close(self._fd)
 
     def open_folder(self, name: str) -> OpenFolder:
-        """Open a folder in this folder."""
+        """Open a subfolder of this folder."""
         child = object.__new__(OpenFolder)
         child.place, child._path = f"{self.place}/{name}", None
         child._fd = open_folder_in(self._fd, name, child.place)
@@ -274,7 +274,7 @@ def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
 
     If the ``with`` block raises an exception, the file stays unchanged and the temporary file is
     removed. If the path is a link, the link itself is replaced, and its target stays unchanged. If
-    the file exists, the new version has the same permissions.
+    the file already exists, its permissions are kept.
 
     Args:
         root: the store's root.

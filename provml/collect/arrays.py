@@ -62,7 +62,7 @@ def is_array(value: object) -> bool:
 
 @lru_cache(maxsize=256)
 def _find_library(kind: type) -> str | None:
-    """Return ``torch``, ``scipy`` or ``numpy`` for an array class of that library; else None."""
+    """Return the library of an array class: ``torch``, ``scipy``, ``numpy``, or None for others."""
     if issubclass(kind, _find_classes("torch", "Tensor")):
         return "torch"
     if issubclass(kind, _find_classes("scipy.sparse", "sparray", "spmatrix")):
@@ -71,7 +71,7 @@ def _find_library(kind: type) -> str | None:
 
 
 def _find_classes(module: str, *names: str) -> tuple[type, ...]:
-    """Return a module's classes with these names; an empty tuple if it has not been imported."""
+    """Return a module's classes with these names; () if the module has not been imported."""
     found = sys.modules.get(module)
     classes = [getattr(found, name, None) for name in names]
     return tuple(own for own in classes if isinstance(own, type))

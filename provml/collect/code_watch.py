@@ -54,7 +54,7 @@ class UsedFile(NamedTuple):
 
 
 class CodeWatch:
-    """The files with the suffix of code or configuration that this process has used.
+    """Notices the code and configuration files that this process uses, by their suffixes.
 
     Attributes:
         opened: the files opened so far, in order; at most 20,000.

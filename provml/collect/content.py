@@ -176,8 +176,8 @@ def _add_content(
 def _find_store_inside(path: str, run_folder: Path | None) -> str | None:
     """Return the path of the run's store if the store is inside a folder, else None.
 
-    If the folder is the store itself, returns the path of the run's folder instead. The digest of
-    the folder must not cover the returned path, because its content changes during the run.
+    If the folder is the store itself, returns the path of the run's folder instead. The folder's
+    digest must not cover the content of the returned path, which changes during the run.
     """
     if run_folder is None:
         return None

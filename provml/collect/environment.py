@@ -142,7 +142,7 @@ def _find_gpu_models(root: str) -> list[str]:
 
 
 def _find_cuda_versions(root: str) -> dict[str, str]:
-    """Return the versions of the NVIDIA driver and of the CUDA and cuDNN that torch uses.
+    """Return the versions of the NVIDIA driver, and of the CUDA and cuDNN libraries of torch.
 
     Leaves out CUDA and cuDNN if torch has not been imported.
     """
@@ -162,7 +162,7 @@ def _find_cuda_versions(root: str) -> dict[str, str]:
 
 
 def _describe_container(root: str) -> dict[str, str]:
-    """Describe the container that this process runs in, as far as this process can see.
+    """Describe the container that this process runs in, as far as this process can see it.
 
     Podman and Apptainer reveal the image. Docker and Kubernetes reveal only the container's id.
     """

@@ -64,9 +64,9 @@ class HashingProgress(NamedTuple):
 def is_large(path: str, leave_out: str | None = None) -> bool:
     """Return True if a file or folder is large enough to be hashed in the background.
 
-    Content is large if it is at least 64 MiB in size or contains about 1,000 files. Looks at no
-    more than about 1,000 files. Raises OSError if the content can't be read, and UnreadableError if
-    links lead to too many files.
+    Content is large if its size is at least 64 MiB, or if it contains more than 1,000 files. Stops
+    counting after about 1,000 files. Raises OSError if the content can't be read, and
+    UnreadableError if links lead to too many files.
     """
     if not os.path.isdir(path):
         return os.path.getsize(path) >= BACKGROUND_BYTES

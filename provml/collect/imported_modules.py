@@ -1,4 +1,4 @@
-"""Lists the local modules that this process has imported, and finds files changed since the import.
+"""Lists the local modules that this process has imported, and detects later changes to the files.
 
 Imports `code_files`, `base.clock` and `journal.process` from provml.
 """

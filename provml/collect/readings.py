@@ -51,8 +51,8 @@ class Collector(Protocol):
 
     A collector can also have these optional members:
 
-    - ``initialize()``: called once before the first `collect`, in the thread that reads. It
-      raises `UnavailableError` if there is nothing to read on the machine;
+    - ``initialize()``: called once before the first `collect`, in the thread that takes the
+      readings. It raises `UnavailableError` if there is nothing to read on the machine;
     - ``close()``: called once after the last reading;
     - ``collect_interval``: seconds between readings, instead of the run's interval;
     - ``thresholds``: a mapping from metric names to thresholds; a value above the threshold raises

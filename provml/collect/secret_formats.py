@@ -287,7 +287,7 @@ class Phrase(NamedTuple):
     """A command or clause in which a secret follows a keyword.
 
     Attributes:
-        first: a rare character of the keyword, which the search looks for.
+        first: a rare character of the keyword. provml searches a text for this character first.
         word: a regular expression for the part of the keyword after `first`, in lower case.
         rest: a regular expression for the text after the keyword, in ASCII bytes. Its group 1 is
             the secret.

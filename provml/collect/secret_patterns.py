@@ -120,7 +120,7 @@ def _compile_names(first: bytes) -> re.Pattern[bytes]:
 
 
 def _join_tails(tails: list[str]) -> str:
-    """Join patterns into one pattern that checks the next character before it tries them."""
+    """Join patterns into one pattern that checks the next character before it tries each one."""
     plain = [tail for tail in tails if _first_letter(tail)]
     if len(plain) < 2:
         return "|".join(tails)

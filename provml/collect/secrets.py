@@ -158,14 +158,14 @@ def mask_argv(arguments: Sequence[str]) -> list[str]:
 
 
 def _is_password_option(argument: str, programs: set[str]) -> bool:
-    """Return whether this option is one after which one of these programs expects a password."""
+    """Return whether one of these programs expects a password after this short option."""
     from provml.collect.secret_formats import PASSWORD_OPTIONS
 
     return not programs.isdisjoint(PASSWORD_OPTIONS.get(argument, ()))
 
 
 def _find_joined_password(argument: str, programs: set[str]) -> int:
-    """Return the index of the password in an option such as ``-psesame``; 0 if it has none."""
+    """Return the index of the password in an option such as ``-psesame``; 0 if there is none."""
     from provml.collect.secret_formats import JOINED_OPTIONS
 
     names = JOINED_OPTIONS.get(argument[:2], ())
@@ -283,7 +283,7 @@ def _may_be_number(name: str) -> bool:
 
 
 def _find_field_secrets(value: object) -> Iterator[str]:
-    """Yield the texts in the fields of an object that have names that suggest a secret.
+    """Yield the texts in an object's fields whose names suggest a secret.
 
     Examines a limited number of fields. Calls only methods that read items, rows or columns.
     """

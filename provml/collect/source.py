@@ -75,7 +75,7 @@ def _find_working_folder() -> str | None:
 def describe_source(
     path: str | os.PathLike[str] | None, run_folder: Path, with_modules: bool = True
 ) -> Facts:
-    """Describe source code and its git state: the code at a path or, by default, of this script.
+    """Describe source code and its git state: the code at a path or, by default, the script.
 
     In a notebook, the source code consists of the cells that have run. If ``with_modules`` is True,
     also describes and copies the imported modules that are in the repository but not tracked by

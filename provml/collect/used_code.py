@@ -150,7 +150,7 @@ class UsedCode:
                 self._beyond.add(path)
                 self.left_out[BEYOND_LIMIT] += 1
             return
-        self._states[path] = state  # do this first, because reading the file opens it
+        self._states[path] = state  # set this first, because reading the file opens it again
         if changed is not None:
             self._report(CodeFile(path, role, found_by, time_ns(), {"unread": changed}, None))
             return

@@ -1,6 +1,6 @@
 """Lists and opens the files that a user logs, and detects changes to them.
 
-Follows symbolic links to files and folders, as in a snapshot from the Hugging Face Hub, and stores
+Follows symbolic links to files and folders, as in a snapshot from the Hugging Face Hub, and records
 the target of each link. Never opens a named pipe, socket or device. Imports only `base.text` and
 `unreadable` from provml.
 """
@@ -41,7 +41,8 @@ _KINDS: Final = (
 class FileState(NamedTuple):
     """The size, times and inode of a file. A change to the content also changes this state.
 
-    Two changes within one clock tick can be an exception; see `wait_for_file_clock`.
+    If two changes happen within one clock tick, the second change may leave the state as it was;
+    see `wait_for_file_clock`.
     """
 
     size: int
