@@ -1,4 +1,6 @@
-"""Contexts: the phases of a run, such as training and validation, to which records belong.
+"""Contexts: the phases of a run, such as training and validation.
+
+Each record belongs to a context or to the run itself.
 
 Imports only `errors` from provml.
 """

@@ -160,7 +160,7 @@ def _place(value: float, low: float, high: float, room: tuple[float, float]) -> 
 
 
 def _draw_legend(lines: Sequence[PlotLine], width: int, height: int) -> tuple[list[str], int]:
-    """Draw the legend below a plot. Return its parts, and the height with the legend."""
+    """Draw the legend below a plot. Return its SVG elements, and the plot's new height."""
     parts: list[str] = []
     left, top = 4.0, height + 11
     for number, line in enumerate(lines):

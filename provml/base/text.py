@@ -20,7 +20,7 @@ _BLANKS: Final = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
     + "".join(map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 )
-"""The characters that Unicode counts as letters, marks or symbols, but that nobody can see."""
+"""The invisible characters that Unicode counts as letters, marks or symbols."""
 _LARGEST_SIZE: Final = 10**18
 
 

@@ -174,7 +174,11 @@ def _is_map_style(data: object) -> bool:
 
 
 def _describe_mapping(data: Mapping[Any, Any]) -> Facts:
-    """Describe a mapping, such as named arrays, a scikit-learn Bunch or a dataset's splits."""
+    """Describe a mapping, such as named arrays, a scikit-learn Bunch or a dataset's splits.
+
+    Describes each member if all keys are text, or if all members are arrays or tables. Any other
+    mapping, or one with more than 1,000 members, is described by the digest of all values.
+    """
     items = dict.items(data) if issubclass(type(data), dict) else data.items()  # type: ignore[arg-type]
     named = {str(key): member for key, member in items}
     has_names = all(issubclass(type(key), str) for key in data)

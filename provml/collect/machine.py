@@ -45,7 +45,10 @@ class MemoryUse(NamedTuple):
 
 
 class NetworkTraffic(NamedTuple):
-    """The bytes and packets that all network interfaces have sent and received since boot."""
+    """The numbers of bytes and packets that network interfaces have sent and received since boot.
+
+    Traffic of the loopback interface is not counted.
+    """
 
     bytes_sent: int
     bytes_recv: int

@@ -51,7 +51,7 @@ class ReadingSink(Protocol):
         """Write a record to the events file."""
 
     def last_position(self) -> Position | None:
-        """Return the context, step and epoch of the last logged metric; None if no metric was."""
+        """Return the context, step and epoch of the last metric; None before the first metric."""
 
 
 class ReadingWriter:

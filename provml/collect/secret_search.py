@@ -154,7 +154,7 @@ def _search_formats(content: bytes) -> list[Span]:
 
 
 def _find_formatted(content: bytes, match: re.Match[bytes]) -> Span | None:
-    """Return the position of the secret in a match of a known format; None if there is none."""
+    """Return where the secret is in a match of a known format; None if there is no secret."""
     kind = match.lastgroup
     if kind == "at":
         return _find_url_credentials(content, match)

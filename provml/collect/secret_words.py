@@ -52,7 +52,7 @@ WEAK_WORDS: Final = _words(
 )
 """Words that make a name weak if they are the whole name.
 
-In running text, the value of such a name is a secret only if it looks random.
+In running text, the value of such a name is masked only if the value looks random.
 """
 
 PIN_QUALIFIERS: Final = _words(
@@ -60,7 +60,7 @@ PIN_QUALIFIERS: Final = _words(
     user card sim security login account door my bank auth device phone unlock
     """
 )
-"""Words before ``pin`` that make a name medium. Other pins usually belong to a connector."""
+"""Words before ``pin`` that make a name medium. Any other pin is usually part of a connector."""
 
 KEY_QUALIFIERS: Final = _words(
     """

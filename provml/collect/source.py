@@ -169,7 +169,7 @@ def write_notebook_cells(run_folder: Path) -> Facts | None:
 
 
 def _describe_untracked_modules(folder: str, git: Facts, run_folder: Path) -> dict[str, Facts]:
-    """Return the facts about untracked modules imported from a folder, by relative path."""
+    """Return the facts about untracked modules imported from a folder, keyed by relative path."""
     root = os.path.realpath(git.get("root", folder))
     tracked = _list_tracked_files(root) if "root" in git else frozenset()
     found: dict[str, Facts] = {}
