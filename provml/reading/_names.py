@@ -22,8 +22,23 @@ XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 
 _PREFIX: Final = re.compile(r"(?!(?i:xml))[A-Za-z][A-Za-z0-9_-]*")
 _RESERVED: Final = frozenset({"prov", "xsd", "xsi", "default", "bundle", "prefix"})
-_SCHEMES: Final = frozenset(  # if a scheme were a prefix, its IRIs would be read as names
-    ("http", "https", "ftp", "file", "mailto", "urn", "tag", "data", "did", "doi", "info", "arcp")
+_SCHEMES: Final = (
+    frozenset(  # an IRI with one of these schemes must not be read as a qualified name
+        (
+            "http",
+            "https",
+            "ftp",
+            "file",
+            "mailto",
+            "urn",
+            "tag",
+            "data",
+            "did",
+            "doi",
+            "info",
+            "arcp",
+        )
+    )
 )
 _NAMESPACE: Final = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*+"
@@ -102,8 +117,8 @@ class PrefixTable:
     def split_iri(self, iri: str) -> QualifiedName:
         """Turn an IRI into a qualified name with a prefix from this table.
 
-        Splits the IRI after the longest declared namespace that it starts with. If there is no such
-        namespace, splits the IRI before its last part.
+        Splits the IRI after the longest declared namespace at its start. If the IRI starts with no
+        declared namespace, splits it before its last part.
         """
         from prov.identifier import QualifiedName
 
@@ -196,7 +211,7 @@ RecordArguments = tuple[Any, Any, list[tuple[Any, Any]]]
 def assemble_document(
     bundles: Iterable[tuple[QualifiedName | None, list[RecordArguments]]], prefixes: PrefixTable
 ) -> ProvDocument:
-    """Build a document from records. All their names use the prefixes of one table."""
+    """Build a document from records, whose names must all use the prefixes of this table."""
     from prov.model import ProvDocument
 
     made = ProvDocument()

@@ -67,7 +67,7 @@ class _TripleWriter:
         self._times: dict[tuple[Any, str], Any] = {}
 
     def begin_graph(self) -> None:
-        """Start a new graph, and forget the times of the statements in the previous graph."""
+        """Start a new graph. In each graph, a statement may have a different time."""
         self._times.clear()
 
     def node(self, name: QualifiedName) -> Any:
