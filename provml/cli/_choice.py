@@ -37,7 +37,10 @@ def choose_run(name: str, store: str | None) -> Path:
 
 
 def choose_runs(name: str, store: str | None) -> tuple[list[Path], bool]:
-    """Return what `find_runs` returns. If several runs match the name, ask which one."""
+    """Return the folders of the runs that a name refers to, and whether it names a store.
+
+    If several runs match the name, ask which one is meant.
+    """
     try:
         return find_runs(name, store)
     except RunNotFoundError as error:
@@ -64,7 +67,7 @@ def _describe_run(folder: Path) -> str:
 
 
 def ask(question: str, choices: Sequence[str]) -> int:
-    """Print a numbered list of choices, and return the position of the one that the user chooses.
+    """Print a numbered list of choices, and return the index of the user's choice.
 
     Prints to standard error. Raises click.Abort if the user presses Ctrl-C.
     """

@@ -167,7 +167,7 @@ def _answer_lineage(
 
 
 def _trace_chosen(store: Store, start: str, direction: str, depth: int | None) -> Lineage:
-    """Trace the lineage of a start. If the start has several meanings, ask which one is meant."""
+    """Trace the lineage of ``start``. If ``start`` matches several things, ask which is meant."""
     try:
         return store.lineage(start, direction, depth)
     except QueryError as error:
@@ -235,8 +235,8 @@ def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
 def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[str, str]]]:
     """Return the children of each node.
 
-    The children of content are runs, and the children of a run are content. If content is a folder,
-    files in it can be its children, and the other way round.
+    The children of content are runs, and the children of a run are content. In addition, files can
+    be children of the folder that contains them, and a folder can be a child of a file in it.
     """
     branches: dict[tuple[str, str], list[tuple[str, str]]] = {}
 

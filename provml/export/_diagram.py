@@ -310,7 +310,7 @@ class Diagram:
             self._renumber(merged)
 
     def _find_common_owners(self) -> None:
-        """Assign nodes outside the runs, such as people, to a run if no other run refers to them."""
+        """Assign a node outside the runs, such as a person, to a run if only this run uses it."""
         users: dict[int, set[int]] = {}
         for start, end, *_ in self._edges:
             for one, other in ((start, end), (end, start)):

@@ -22,23 +22,9 @@ XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 
 _PREFIX: Final = re.compile(r"(?!(?i:xml))[A-Za-z][A-Za-z0-9_-]*")
 _RESERVED: Final = frozenset({"prov", "xsd", "xsi", "default", "bundle", "prefix"})
-_SCHEMES: Final = (
-    frozenset(  # an IRI with one of these schemes must not be read as a qualified name
-        (
-            "http",
-            "https",
-            "ftp",
-            "file",
-            "mailto",
-            "urn",
-            "tag",
-            "data",
-            "did",
-            "doi",
-            "info",
-            "arcp",
-        )
-    )
+# an IRI with one of these schemes must not be read as a qualified name
+_SCHEMES: Final = frozenset(
+    ("http", "https", "ftp", "file", "mailto", "urn", "tag", "data", "did", "doi", "info", "arcp")
 )
 _NAMESPACE: Final = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*+"
