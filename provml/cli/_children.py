@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MOST_READ: Final = 200
 _LOWER_IS_BETTER_TAG: Final = "lower_is_better"
-"""The name of a tag whose value lists the metrics with low best values, separated by commas."""
+"""The tag that lists the metrics whose lowest value is best, separated by commas."""
 _MOST_SHOWN: Final = 20
 _MOST_PARAMS: Final = 4
 _MOST_METRICS: Final = 3

@@ -37,9 +37,10 @@ def choose_run(name: str, store: str | None) -> Path:
 
 
 def choose_runs(name: str, store: str | None) -> tuple[list[Path], bool]:
-    """Return the folders of the runs that a name refers to, and whether it names a store.
+    """Find the runs that a name refers to. If several runs match, ask which one is meant.
 
-    If several runs match the name, ask which one is meant.
+    Returns:
+        The folders of the runs, and whether the name refers to a store.
     """
     try:
         return find_runs(name, store)

@@ -1,7 +1,7 @@
 """The overview of a run that ``provml show`` prints.
 
-`_overview_reading` reads it from a journal. Imports only `base`, `journal`, `model`, `_children`
-and `_terminal` from provml.
+`_overview_reading` reads the overview from a journal. Imports only `base`, `journal`, `model`,
+`_children` and `_terminal` from provml.
 """
 
 from __future__ import annotations

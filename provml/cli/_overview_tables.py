@@ -212,7 +212,7 @@ def _contents_section(found: Overview) -> RenderableType | None:
 
 
 def _files_section(found: Overview) -> RenderableType | None:
-    """Build a table: how the command's files were found, and how many the rules left out."""
+    """Build a table of how a command's files were found, and of how many were left out."""
     watched, left_out = found.files.get(FILES_WATCHED, {}), found.files.get(FILES_LEFT_OUT, {})
     rows: list[tuple[str, Text]] = []
     if isinstance(watched.get("method"), str):

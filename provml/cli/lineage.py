@@ -251,7 +251,7 @@ def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tup
             if getattr(content, way) is not None and place["role"] == role:
                 join(("content", content.key), ("run", place["run"]))
     nearest = "in" if way == "up" else "out"
-    for key in lineage.starts:  # for a start run, the contents that it used or made
+    for key in lineage.starts:  # if the start is a run, add what it used or made
         places = lineage.contents[key].places if key in lineage.contents else []
         for place in places:
             is_step = getattr(lineage.contents[key], way) == 1 and place["kind"] not in _CODE

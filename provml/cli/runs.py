@@ -273,7 +273,7 @@ def _echo_unreadable(runs: Sequence[ListedRun]) -> None:
 
 
 def _echo_damaged(runs: Sequence[ListedRun]) -> None:
-    """For the first few runs with unreadable files, print what is missing."""
+    """Print notes about unreadable files, for the first few runs that have such files."""
     damaged = [run for run in runs if run.damage is not None]
     terminal.echo_notes(f"{run.path}: {run.damage}" for run in damaged[:_MOST_REASONS])
     if len(damaged) > _MOST_REASONS:

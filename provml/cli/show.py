@@ -178,7 +178,7 @@ class _LiveResources:
 def _print_output(found: Overview) -> None:
     """Print the kept output of the run's command, each stream to the stream of the same name.
 
-    Also prints what a command that is still running, or was killed, has printed so far.
+    If the command is still running or was killed, prints its output so far.
     """
     copies = _find_copies(found)
     logs: dict[str, list[Path]] = {name: [copies[name]] for name in OUTPUT_NAMES if name in copies}

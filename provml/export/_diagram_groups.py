@@ -450,7 +450,10 @@ def _join_numbered(nodes: Iterable[DiagramNode]) -> dict[str, list[DiagramNode]]
 
 
 def _count_parts(name: str) -> int:
-    """Return the number of slashes and dots in a name. Details of a model have many of them."""
+    """Return the number of slashes and dots in a name.
+
+    Names with many slashes and dots describe details of a model.
+    """
     return name.count("/") + name.count(".")
 
 

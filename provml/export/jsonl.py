@@ -269,7 +269,10 @@ def _line_blocks(files: WriterFiles, table: _SeriesColumns, samples: _Samples) -
 def _find_readable(
     files: WriterFiles, table: _SeriesColumns, samples: _Samples
 ) -> NDArray[np.bool_]:
-    """Return a mask that selects the samples whose values are readable. Numbers always are."""
+    """Return a mask that selects the samples whose values are readable.
+
+    Only values that are stored as text can be unreadable.
+    """
     import numpy as np
 
     found = np.ones(len(samples.rows), bool)

@@ -57,8 +57,9 @@ def refuse_losses(what: str, warned: list[str]) -> None:
 
 
 def note_cut_times(data: bytes) -> list[str]:
-    """Return a list with one note if a text contains times finer than a microsecond, else [].
+    """Return a list with one note if a text contains times finer than a microsecond.
 
+    Returns an empty list otherwise.
     The ``prov`` library stores times in microseconds, and drops all further digits.
     """
     found = [each for each in _FINE_TIME.findall(data) if each.strip(b"0")]

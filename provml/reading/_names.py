@@ -89,7 +89,7 @@ class PrefixTable:
         return made
 
     def rename(self, name: QualifiedName) -> QualifiedName:
-        """Return the same name, with this table's prefix for its namespace.
+        """Return a name with this table's prefix for the name's namespace.
 
         The namespace stays the same unless some format can't declare it.
         """
@@ -197,7 +197,7 @@ RecordArguments = tuple[Any, Any, list[tuple[Any, Any]]]
 def assemble_document(
     bundles: Iterable[tuple[QualifiedName | None, list[RecordArguments]]], prefixes: PrefixTable
 ) -> ProvDocument:
-    """Build a document from records, whose names must all use the prefixes of this table."""
+    """Build a document from records. The names in the records must have the table's prefixes."""
     from prov.model import ProvDocument
 
     made = ProvDocument()
@@ -216,8 +216,8 @@ def assemble_document(
 def _split_members(kind: Any, attributes: list[tuple[Any, Any]]) -> Iterator[list[Any]]:
     """Yield one list of attributes for each entity of a membership.
 
-    PROV-DM allows only one entity in a membership. For any other record, yields its
-    attributes unchanged.
+    PROV-DM allows only one entity in a membership. Yields the attributes of all other records
+    unchanged.
     """
     from prov.constants import PROV_ATTR_ENTITY, PROV_MEMBERSHIP
 

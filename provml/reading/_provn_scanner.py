@@ -1,7 +1,7 @@
 """Find the statements of a PROV-N text, and separate the PROV-Dictionary statements from the rest.
 
 The scanner understands only enough of PROV-N to tell where statements, bundles and declarations
-start and end. It reports malformed dictionary statements, and texts that exceed its
+start and end. The scanner reports malformed dictionary statements, and texts that exceed its
 limits. The ``prov`` library reports all other errors when it parses the text.
 """
 

@@ -249,7 +249,7 @@ def _format_double(value: float) -> str:
 
 
 def _format_time(value: datetime.datetime) -> str:
-    """Format a time as xsd:dateTime. Convert it to UTC if its offset includes seconds.
+    """Format a time as xsd:dateTime. Times whose offset includes seconds are converted to UTC.
 
     An xsd:dateTime can state an offset only in hours and minutes.
     """

@@ -235,7 +235,7 @@ def _check_statement(element: Any) -> list[int]:
             if name != _LANG:
                 child.set(name, value.strip())
         if child.get(_LANG) is not None:
-            # prov keeps only the last of xsi:type and xml:lang, so it may drop the language
+            # prov keeps only the last of xsi:type and xml:lang, and so may drop the language
             datatype = child.attrib.pop(_TYPE, None)
             if datatype is not None:
                 mended.append(child.sourceline)

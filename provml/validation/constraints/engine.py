@@ -163,7 +163,7 @@ class Engine:
                     waiting.append(implied)
 
     def _find_keys(self, fact: Fact) -> Iterator[tuple[int, Any]]:
-        """Yield pairs of a rule's number and a key that, by this rule, only this fact may have."""
+        """Yield the keys that identify the fact, each after the number of the rule that says so."""
         if fact.id is not None:
             yield 22 if fact.kind in rules.ELEMENT_KINDS else 23, (fact.kind, fact.id)
         unique = rules.UNIQUE.get(fact.kind)

@@ -64,7 +64,7 @@ class NamespaceScope:
         return self._outer.get(prefix) if found is None and self._outer is not None else found
 
     def abbreviate(self, iri: str) -> str | None:
-        """Shorten an IRI with the prefix of the longest matching namespace; None without a match."""
+        """Shorten an IRI with the prefix of its longest known namespace; None if none is known."""
         base = self._find_longest(iri)
         if base is None:
             return None
