@@ -270,6 +270,9 @@ class Segments:
             return False
         for name in old:
             self._remove(name)
+        import pyarrow as pa
+
+        pa.default_memory_pool().release_unused()
         return True
 
     def _size(self, name: str) -> int:
@@ -314,6 +317,8 @@ class Segments:
 
         The rows of runs in progress are yielded but not written. Call this only within `writing`.
         """
+        import pyarrow as pa
+
         waiting = list(runs)
         for start in range(0, len(waiting), _RUNS_AT_ONCE):
             made = build_segment(waiting[start : start + _RUNS_AT_ONCE])
@@ -327,6 +332,7 @@ class Segments:
                 for run, at in ended.items():
                     made.runs[run] = IndexedRun(segment, at.fingerprint, at.status)
             yield made
+            pa.default_memory_pool().release_unused()
 
     def _try_to_write(self, tables: dict[str, pa.Table]) -> str:
         """Write a segment and return its name; return an empty string if writing fails."""
