@@ -159,7 +159,7 @@ class LineReader:
     def list_missed(self) -> list[tuple[str, int]]:
         """Return the lines that look like metrics but were not recorded.
 
-        Each line comes with the number of lines of the same shape; see `_suggestions` for patterns
+        Each line comes with the number of lines of the same shape. `_suggestions` suggests patterns
         for these lines. Call this method after `finish`.
         """
         return [] if self._general is None else self._general.missed
