@@ -1,4 +1,4 @@
-"""Describes a run's other files when a writer closes its own, and restores removed files.
+"""When a writer closes its files, describes the run's other files and restores removed files.
 
 Imports only `description`, `layout`, `record_building` and `base.store_files` from provml.
 """

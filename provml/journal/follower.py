@@ -48,9 +48,11 @@ class NewContent:
     Attributes:
         writer: the name of the writer's files, without a suffix.
         rank: the rank of the writer's process; None if the job is not distributed.
-        records: the new lines of the events file, without the lines that contain checksums.
+        records: the records in the new lines of the events file, except the ``checksums`` and
+            ``closed`` lines.
         series: the series that the new lines declare.
-        samples: the new samples, as a structured array like those of `WriterFiles.chunks`.
+        samples: the new samples, as a structured array with the fields that `WriterFiles.chunks`
+            lists.
         slots: the position of each new sample in the samples file.
         changed: the samples that an earlier read returned, and whose step or epoch was filled in
             after that read.
@@ -93,9 +95,9 @@ class WriterState(NamedTuple):
 
 
 class RunFollower:
-    """Reads a run's journal step by step: each read returns what was added since the last one.
+    """Reads a run's journal step by step: each read returns what was added since the last read.
 
-    Keeps two open files for each writer that has not ended. A call that finds nothing new costs a
+    Keeps two files open for each writer that has not ended. A call that finds nothing new costs a
     few microseconds per writer; new samples cost about 1 ms per 100,000. Not thread-safe.
 
     The samples are not compared with their checksums, most of which are not yet written while a run
@@ -139,7 +141,7 @@ class RunFollower:
                 writer.close()
                 del self._writers[name]
                 self._seen_ns = None
-            except OSError:  # the disk can't be read at the moment: continue at the same place
+            except OSError:  # the disk can't be read now: the next call continues at the same place
                 writer.close()
         return [one for one in found if not one.is_empty]
 
@@ -235,10 +237,10 @@ class _WriterFollower:
         return NewContent(self._files.name, self._rank)
 
     def read_new(self, found: NewContent) -> None:
-        """Add what the writer has added since the last call to ``found``.
+        """Add to ``found`` what the writer has written since the last call.
 
-        Raises OSError if a file can't be read. Then ``found`` contains what was read before, and
-        the next call continues there.
+        Raises OSError if a file can't be read. In that case, ``found`` contains what was read
+        before the error, and the next call continues there.
         """
         if self.is_finished:
             return
@@ -311,7 +313,7 @@ class _WriterFollower:
                 break
 
     def _take_checksums(self, record: Record) -> set[int]:
-        """Return the blocks in which samples may have been filled in.
+        """Return the blocks in which a step or epoch may have been filled in.
 
         These blocks contain samples that lacked a step or epoch, and the record contains new
         checksums for the blocks.
@@ -331,7 +333,7 @@ class _WriterFollower:
         parts: list[tuple[int, NDArray[np.void]]] = []
         count = _FIRST_READ_RECORDS
         is_end = False
-        # keep the position until the end, so that no sample is lost if a read fails
+        # change ``_next_slot`` only at the end, so that no sample is lost if a read fails
         slot, most = self._next_slot, self._next_slot + _MOST_RECORDS
         while not is_end and slot < most:
             rows = self._pread(slot, count)
@@ -423,7 +425,7 @@ class _WriterFollower:
             found.changed_slots = np.array(list(changed), np.int64)
 
     def _note_open(self, samples: NDArray[np.void], slots: NDArray[np.int64]) -> None:
-        """Remember which of the new samples may be filled in, and in which blocks they are."""
+        """Remember the new samples that may get a step or epoch later, and their blocks."""
         import numpy as np
 
         late = np.isin(samples["series"], np.array(list(self._late_series)))

@@ -147,7 +147,7 @@ def read_store_stamp(store: Path) -> list[tuple[str, int]] | None:
 
 
 def _open_runs(store: Path, unread: list[UnreadRun]) -> Iterator[OpenFolder]:
-    """Yield each folder that may contain a run, opened. It is closed when the next is requested.
+    """Open and yield each folder that may contain a run; close it before yielding the next.
 
     Adds links, special files and unreadable folders to ``unread`` instead of yielding them.
     """
