@@ -21,7 +21,9 @@ RETRY_NS: Final = 1_000_000_000
 
 
 class AbsentWriter:
-    """Replaces the writer in a child process that can't open its journal files; only counts losses.
+    """Replaces the writer in a child process that can't open its journal files.
+
+    Only counts the samples and events that are lost.
 
     If a run's first process can't open its files, `start_run` raises an error. In a child process,
     training is already under way, and the problem must not stop the training.

@@ -20,7 +20,9 @@ _MAX_DESCRIPTION_BYTES: Final = 2**20
 
 
 class RunReference(NamedTuple):
-    """The facts that identify a run. A child run's ``run.json`` contains those of its parent.
+    """The facts that identify a run.
+
+    The ``run.json`` of a child run contains these facts about the parent.
 
     Attributes:
         id: the run's id.
@@ -41,7 +43,7 @@ class RunReference(NamedTuple):
 
     @property
     def folder(self) -> str | None:
-        """The run's folder in its store; None if the experiment is unknown."""
+        """The run's folder, relative to the store; None if the experiment is unknown."""
         if self.experiment is None:
             return None
         return f"{layout.encode_folder_name(self.experiment)}/{self.id}"
@@ -53,7 +55,8 @@ class RunReference(NamedTuple):
     def is_run(self, description: dict[str, Any]) -> bool:
         """Return whether this reference refers to the run whose ``run.json`` has this content.
 
-        Compares the ids. Compares the experiments, and the stores, only if both sides name them.
+        The ids must be equal. The experiments must be equal if both sides name one. The same
+        applies to the stores.
         """
         facts = ((description.get(key), getattr(self, key)) for key in ("experiment", "store_id"))
         return description.get("id") == self.id and all(

@@ -290,7 +290,7 @@ class WriterFiles:
 
         Use them only to find out whether the process is alive: for that purpose, damaged facts are
         better than none. The facts are in the first line of the events file. Returns an empty dict
-        if that line can't be parsed, and None if it is missing or incomplete.
+        if that line can't be parsed, and None if that line is missing or incomplete.
         """
         try:
             with self.open_events() as file:
@@ -372,7 +372,7 @@ class WriterFiles:
         self._finish_lines(checker, sum(map(len, torn)))
 
     def closed_record(self) -> Record:
-        """Return the record in the ``closed`` line; an empty dict if there is no intact one."""
+        """Return the record in the ``closed`` line; {} if that line is missing or damaged."""
         sums = self.read_checksums()
         return {} if sums is None or sums.closed is None else sums.closed
 

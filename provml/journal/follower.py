@@ -122,7 +122,7 @@ class RunFollower:
         return bool(self._writers) and all(writer.is_finished for writer in self._writers.values())
 
     def read_new(self) -> list[NewContent]:
-        """Return what was added since the last call: one element for each writer that added data.
+        """Return what was added since the last call, for each writer that has added something.
 
         The first calls return everything recorded so far. A call returns up to a million samples of
         each writer, so call again until the list is empty. A sample is returned once all samples
@@ -146,7 +146,7 @@ class RunFollower:
         return [one for one in found if not one.is_empty]
 
     def read_states(self) -> dict[str, WriterState]:
-        """Return the current state of each writer that `read_new` has found, by name.
+        """Return the current state of each writer that `read_new` has found, keyed by writer.
 
         Costs a few microseconds per writer.
         """
@@ -154,7 +154,7 @@ class RunFollower:
 
     @property
     def is_held_up(self) -> bool:
-        """Whether the last read stopped before a slot that is unused, although later ones are used.
+        """Whether the last read stopped before an unused slot that is followed by used slots.
 
         A thread may be about to use the slot, or may have been interrupted and never use it.
         """
@@ -382,7 +382,7 @@ class _WriterFollower:
         return rows
 
     def _count_complete(self, rows: NDArray[np.void]) -> int:
-        """Return how many records precede the first hole; all of them if the file is closed."""
+        """Return the number of records before the first hole; all records if the file is closed."""
         holes = rows["series"] == 0
         if self._is_closed or not holes.any():
             return len(rows)

@@ -162,7 +162,8 @@ def find_spans(
     An argument that is None matches everything. An end event closes the most recent open span with
     the same name, source and context, but never a span that starts later. If one process logged
     both events without an explicit time, the order of logging shows which event is later, because
-    the machine's clock may have been adjusted. A span without an end event has ``finished`` None.
+    the machine's clock may have been adjusted. If a span has no end event, its ``finished`` is
+    None.
 
     Raises InvalidArgumentError if ``since`` or ``until`` is not a valid time.
     """

@@ -45,7 +45,7 @@ def open_copy(run_folder: Path, path: Path) -> BinaryIO:
 
 
 def read_last_lines(run_folder: Path, path: Path, most: int) -> list[str]:
-    """Return the last lines of a copy that contain text, as text that is safe to print.
+    """Return the last lines of a copy that are not blank, in a form that is safe to print.
 
     Returns an empty list if the copy can't be read. If a progress bar overwrote a line several
     times, only the last state of the line is returned. Costs one read of 16 KiB.

@@ -70,7 +70,7 @@ class PointPages:
 
 
 class _Place(NamedTuple):
-    """A place in a samples file where a part begins.
+    """The place in a samples file where a part (consecutive records) begins.
 
     Attributes:
         points: the number of points that begin before the part.
@@ -170,7 +170,7 @@ class _WriterPoints:
         index: NDArray[np.int64],
         found: list[tuple[int, dict[str, Any]]],
     ) -> None:
-        """Add the fields of samples to their points."""
+        """Add the value, step and epoch of each sample to the fields of the sample's point."""
         for row, record, value in _decode_values(files, self._declared, own, index):
             if not found or found[-1][0] != row:
                 found.append((row, {}))

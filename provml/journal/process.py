@@ -88,7 +88,7 @@ def _read_machine_id() -> str | None:
 
 
 def describe_process() -> dict[str, Any]:
-    """Return facts about this process that let a reader check later whether it is still alive."""
+    """Return the facts with which a reader can check later whether this process is alive."""
     pid = os.getpid()
     return {
         "pid": pid,

@@ -35,8 +35,8 @@ class RunEntry:
     """A run in a store, with its folder, its name and its state.
 
     Attributes:
-        damage: a note about the parts of the journal that can't be read; None if there are none.
-        parent: the run that this run is a child of; None if it is not a child run.
+        damage: a note about the parts of the journal that can't be read; None if all can be read.
+        parent: the run that this run is a child of; None if this run has no parent.
     """
 
     path: Path

@@ -17,7 +17,7 @@ from provml.base.store_files import read_file, store_root
 from provml.lineage.database import QuestionDatabase
 
 CODE_KINDS: Final = ("script", "source", "diff")
-"""The kinds of content that are code. Inputs with the role configuration are compared too."""
+"""The kinds of content that are code. Inputs with the role `CONFIGURATION` are also compared."""
 CONFIGURATION: Final = "configuration"
 
 _LONGEST_SOURCE: Final = 2**20
@@ -55,8 +55,8 @@ class CodeComparison:
     """The differences between the code of the first run and the code of the other runs.
 
     Attributes:
-        by_run: the differing files of each run that differs from the first run, keyed by run. Each
-            value maps the name of a file to the lines of its diff.
+        by_run: the diffs for each run that differs from the first run, keyed by run. The diffs are
+            a dict that maps the name of each file that differs to the lines of the file's diff.
         unrecorded: the runs that recorded no code.
         notes: messages about files that can't be compared.
     """
@@ -251,7 +251,7 @@ def _diff_files(
 
 
 def _diff_texts(labels: tuple[str, str], first: str | None, other: str | None) -> Iterator[str]:
-    """Yield the lines of a unified diff. A file that a run did not use is ``/dev/null``."""
+    """Yield the lines of a unified diff. A file that a run did not use appears as ``/dev/null``."""
     before, after = (first or "").splitlines(), (other or "").splitlines()
     names = [
         "/dev/null" if text is None else label

@@ -78,10 +78,11 @@ class Sql:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A value in a condition. The SQL for the number, for the text, or for both is given.
+    """A value in a condition, as SQL for a number, as SQL for text, or both.
 
     Attributes:
-        number, text: the SQL; None if the value can't be a number, or can't be text.
+        number: the SQL for the value as a number; None if the value can't be a number.
+        text: the SQL for the value as text; None if the value can't be text.
         is_time: whether the number is a time in nanoseconds.
         is_null: whether the value is None.
         truth: the value if it is True or False, else None.
@@ -489,7 +490,7 @@ class _Compiler:
                 if given == standard:
                     where += " AND x.context = ?"
                     params.append(given)
-                else:  # early versions of provml recorded the name as given
+                else:  # early versions of provml recorded the context as given
                     where += (
                         " AND x.context = CASE WHEN EXISTS (SELECT 1 FROM series y WHERE"
                         " y.run = r.run AND y.kind = 'metric' AND y.name = ? AND y.context = ?)"

@@ -35,5 +35,5 @@ class Content:
 
     @property
     def facts(self) -> Row:
-        """The item's row from the run that made it or, if there is none, from its first user."""
+        """The item's row from the run that made the item, else from the first run that used it."""
         return min(self.places, key=lambda p: (p["role"] != "out", p["time_ns"] or 0, p["run"]))

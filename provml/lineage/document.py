@@ -40,7 +40,7 @@ class LineageMapping:
         """Read the runs and collect their statements.
 
         Args:
-            contents: the content items that the lineage reached, by key.
+            contents: the content items that the lineage reached, keyed by `Content.key`.
             folders: the folders of the runs that made or used the content, keyed by run.
             depth: the maximum number of steps that were followed; None means no limit.
         """

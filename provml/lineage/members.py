@@ -91,7 +91,7 @@ def create_member_flows(database: QuestionDatabase, starts: Iterable[str]) -> bo
     - If runs only used a folder, the folder was made from those of its files that a run made.
     - If a run made a folder, those of its files that a run used were made from the folder.
 
-    A file at the start of the lineage is always related to its folders.
+    A file at the start of the lineage is always related to the folders that contain it.
     """
     database.ask(["members", "artifacts"], "SELECT 1")
     if not database.ask([], "SELECT 1 FROM members LIMIT 1").rows:

@@ -301,7 +301,7 @@ class Store:
         return trace(self._database, found, direction, depth, notes)
 
     def recorded_lineage(self, start: str, depth: int | None = None) -> Lineage:
-        """Trace content in both directions, and look only at what the runs recorded.
+        """Trace recorded content in both directions.
 
         Unlike `lineage`, this method never looks at the files of this machine, so ``start`` may
         come from anyone.
@@ -439,7 +439,7 @@ def _suggest(name: str, known: list[str]) -> str:
 
 
 def _unpack_values(answer: TableAnswer) -> TableAnswer:
-    """Turn columns of (number, text) pairs into numbers, or into text if a value is no number."""
+    """Turn columns of (number, text) pairs into numbers, or into text if any is not a number."""
     for place in range(len(answer.columns)):
         cells = [row[place] for row in answer.rows]
         if not any(isinstance(cell, dict) for cell in cells):

@@ -71,8 +71,8 @@ class RunPage:
 
     Attributes:
         total: the number of runs in the whole list, not counting the runs below other runs.
-        groups: the group of each value, in the order of the list, as (value, number of runs); None
-            if the list is not grouped.
+        groups: the groups in the order of the list, each as a pair (value, number of runs); None if
+            the list is not grouped.
         runs: the runs on this page.
     """
 
@@ -218,8 +218,8 @@ def _group_value(row: tuple[Any, ...]) -> Any:
 def _find_parents(claimed: dict[str, str | None]) -> dict[str, str | None]:
     """Return the parent of each run in a list; None if the parent is not in the list.
 
-    In a damaged store, runs may name each other as parents. One run of the circle, always the same
-    one, then gets no parent.
+    In a damaged store, runs may name each other as parents. To break such a circle, one of its
+    runs, always the same one, gets no parent.
     """
     parents = {run: own if own in claimed else None for run, own in claimed.items()}
     settled: set[str] = set()

@@ -246,7 +246,8 @@ class Segments:
         """Merge small segments if there are too many segments; return whether any segment changed.
 
         A segment is merged with all later segments once the later segments together are at least as
-        large. Therefore, a row is usually rewritten only when its segment at least doubles in size.
+        large as this segment. Therefore, a row is usually rewritten only when its segment at least
+        doubles in size.
 
         Args:
             live: the runs in the tables, by name. All other rows are dropped.

@@ -103,7 +103,10 @@ def find_recorded_start(database: QuestionDatabase, start: str) -> LineageStart:
 
 
 def start_from_run(database: QuestionDatabase, folder: Path) -> LineageStart:
-    """Return a lineage's start that is a run. Raises QueryError if the tables lack the run."""
+    """Return the start of a lineage that begins at a run.
+
+    Raises QueryError if the tables do not contain the run.
+    """
     return _start_from_run(database, LineageStart(folder.name), folder)
 
 
