@@ -48,7 +48,8 @@ def activate_run(
         settings: the settings of this process.
         start: the validated arguments of `provml.start_run`.
         store, run_id, resume, parent: as in `provml.start_run`.
-        asked: the arguments to record as an event if the run is joined.
+        asked: the arguments of `provml.start_run` to record as an event, if this process joins the
+            run that ``provml run`` started.
 
     Raises:
         InvalidArgumentError, RunExistsError, StoreError: as `provml.start_run`.

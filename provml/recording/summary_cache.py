@@ -137,7 +137,7 @@ class SummaryCache:
                     writer.sample(key, time_ns, None, None, number)
 
     def set(self, /, **fields: Any) -> None:
-        """Set fields to record unchanged with the next summary, such as ``epoch`` or ``step``.
+        """Set fields, such as ``epoch`` or ``step``, that the next summary records unchanged.
 
         Raises:
             InvalidMetricError: a value is not valid for `Run.log_metric`; no field is set.

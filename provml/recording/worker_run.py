@@ -43,7 +43,7 @@ class WorkerRun(Run):
 
 
 class _WorkerRuns:
-    """Finds the run of an ancestor, and keeps the journal files that this process opened for it."""
+    """Finds an ancestor's run, and keeps the journal files that this process opened for the run."""
 
     def __init__(self) -> None:
         self._warned: set[str] = set()
@@ -76,7 +76,7 @@ class _WorkerRuns:
             return self._ancestors.read()
 
     def has_moved_on(self, guest: Run) -> bool:
-        """Return whether the process that owns a run has ended it and now records another run.
+        """Return whether the process that owns a run has ended the run and now records another one.
 
         If the owner records no run now, this method returns False, so that this process continues
         to record into the run.
@@ -217,7 +217,7 @@ def find_run(verb: str) -> Run:
 
 
 def find_run_or_none() -> Run | None:
-    """Return the run that a call in this thread or task would record into, without a warning."""
+    """Return the run that a call in this thread or task would record into, or None."""
     run = find_own_run()
     if run is not None or active_runs.is_ambiguous():
         return run

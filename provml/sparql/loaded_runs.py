@@ -286,7 +286,7 @@ class _Loader:
         return store
 
     def on_disk(self, database: LoadedDatabase) -> Store | None:
-        """Bring the database on disk up to date and open it. Returns None if it can't be used."""
+        """Bring the database on disk up to date and open it; return None if that fails."""
         try:
             index = database.read_index()
             if index is None or self._find_stale_graphs(index):
