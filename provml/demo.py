@@ -101,7 +101,7 @@ class _Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """The dataset, split into three parts. Each part is an array of images and one of labels."""
+    """The three parts of the dataset. Each part is an array of images and an array of labels."""
 
     training: tuple[Any, Any]
     validation: tuple[Any, Any]

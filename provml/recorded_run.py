@@ -337,7 +337,7 @@ class RecordedRun:
         """Return a page of the points of a metric group; see `MetricGroup.read`.
 
         The first call costs one pass over the samples. Later calls read only the requested page and
-        the samples that were added.
+        the samples that were added since.
         """
         journal, path, given = self._open_journal(), group_path(group), given_path(group)
         if given is not None and given != path:
@@ -416,7 +416,7 @@ class RecordedRun:
         return rdflib_graph(RunMapping(self._open_journal(), detail))
 
     def query(self, text: str, /, **parameters: Any) -> list[dict[str, Any]]:
-        """Run a SPARQL SELECT query on the run; return one dict of variables per row.
+        """Run a SPARQL SELECT query on the run; return each row as a dict by variable name.
 
         For other kinds of queries, several runs or large results, use `provml.sparql.load_runs`. If
         the run has changed since the last call, it is loaded again, which costs 0.1 ms per sample.

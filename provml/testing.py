@@ -65,7 +65,7 @@ class Captured:
 
     @property
     def run(self) -> RecordedRun:
-        """The last run that the code in the block started or, if it started none, `capture`'s run.
+        """The last run that the code in the block started; if there is none, the run of `capture`.
 
         Raises:
             RunNotFoundError: no run was recorded in the block.

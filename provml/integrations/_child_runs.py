@@ -72,7 +72,7 @@ class ChildRuns:
         status: str = "finished",
         reason: str | None = None,
     ) -> None:
-        """Record a finished trial or candidate: start a child run, log all values, end the run.
+        """Record a finished trial or candidate as a child run, which starts and ends in this call.
 
         Args:
             tags: the tags of the child run, such as the number of the trial.

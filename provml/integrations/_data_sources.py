@@ -29,7 +29,7 @@ class TrainingData(NamedTuple):
 
 
 class DataSources:
-    """A table of the original data from which each data object of a framework was built."""
+    """Remembers the original data from which each data object of a framework was built."""
 
     def __init__(self) -> None:
         self._found: IdentityMap[tuple[Callable[[], Any], Callable[[], Any]]] = IdentityMap()

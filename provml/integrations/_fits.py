@@ -52,7 +52,7 @@ class FitCalls(threading.local):
     def is_recorded(self) -> bool:
         """Return whether to record a fit that starts now.
 
-        Only outermost fits are recorded, and none in a worker process.
+        Only outermost fits are recorded. A worker process without a run of its own records no fits.
         """
         return not self.owners and not _is_helper()
 
@@ -150,7 +150,7 @@ class Fit:
             self.run.log_metric(name, number, own, step)
 
     def log_data(self, features: Any, target: Any, context: Context = Context.TRAINING) -> None:
-        """Record the data of the fit, unless the run has last recorded exactly this data.
+        """Record the data of the fit, if this data differs from the data that was recorded last.
 
         Costs two passes over the data. If the data can't be read, `note_failure` reports the error.
         """

@@ -74,7 +74,7 @@ def begin_estimator(estimator: Any, features: Any, target: Any) -> Fit | None:
 
 
 def end_estimator(fit: Fit, estimator: Any) -> None:
-    """Record a fitted estimator as a model. Record the results that it contains as metrics."""
+    """Record a fitted estimator as a model, and its results, such as ``inertia_``, as metrics."""
     results = vars(estimator) if hasattr(estimator, "__dict__") else {}
     for attribute, (metric, context) in _CURVES.items():
         for step, value in enumerate(_read_numbers(results.get(attribute))):

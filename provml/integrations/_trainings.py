@@ -34,7 +34,10 @@ class Trainings(threading.local):
 
     @property
     def current(self) -> Fit | None:
-        """The innermost running training; None if no training runs, or if it is not recorded."""
+        """The `Fit` of the innermost running training.
+
+        None if no training is running, or if that training is not recorded.
+        """
         return self.stack[-1] if self.stack else None
 
     def begin_estimator(
@@ -211,7 +214,7 @@ def surround_function(
 
 
 def _set_params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters that are set: the framework chooses values for those that are None."""
+    """Return the parameters that are not None. The framework chooses values for the others."""
     return {name: value for name, value in params.items() if value is not None}
 
 

@@ -64,7 +64,7 @@ class Watch:
 
 
 def _norms(tensors: dict[str, Any]) -> dict[str, Any]:
-    """Return the norm of each tensor, all on the device of the first tensor."""
+    """Return the norm of each tensor. All norms are on the device of the first tensor."""
     import torch
 
     found: dict[str, Any] = {}

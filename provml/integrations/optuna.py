@@ -77,8 +77,8 @@ class _Studies:
     def find(self, study: Any) -> _Study | None:
         """Return the `_Study` that belongs to an Optuna study; None if no run is active.
 
-        The first call for an Optuna study ties it to the run that is active then, until that run
-        ends.
+        The first call for an Optuna study ties the study to the run that is active at that time,
+        until that run ends.
         """
         found = self.known.get(study)
         if found is not None and not found.run.closed:
@@ -275,7 +275,7 @@ def _told(frozen: Any, study: Any, *_: Any, **__: Any) -> None:
 
 
 def _record_trial(found: _Study, study: Any, frozen: Any) -> None:
-    """Record a trial that has ended as a child run, unless the trial is already recorded."""
+    """Record an ended trial as a child run, unless the trial is already recorded."""
     if frozen.number in found.recorded:
         return
     found.recorded.add(frozen.number)

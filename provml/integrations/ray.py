@@ -120,7 +120,7 @@ class _Experiments:
     def find(self, owner: Any) -> _Experiment | None:
         """Return the experiment of an owner; None if no run is active.
 
-        The first call for an owner ties its experiment to the run that is active then.
+        The first call for an owner ties its experiment to the run that is active at that time.
 
         Args:
             owner: the experiment's list of callbacks, or the `ProvMLCallback` in that list.
@@ -157,7 +157,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
 
 
 def _find(callbacks: Any) -> _Experiment | None:
-    """Return the experiment of a list of callbacks; None if a `ProvMLCallback` is in it."""
+    """Return the experiment of a list of callbacks; None if it contains a `ProvMLCallback`."""
     own = any(isinstance(callback, ProvMLCallback) for callback in callbacks._callbacks)
     return None if own else STATE.part(_Experiments).find(callbacks)
 

@@ -3,8 +3,9 @@
 Under ``provml run``, provml records as parameters:
 
 - the settings of the first 8 optimizers that the script creates, such as ``optimizer.lr``;
-- the settings of torch that affect whether a run can be repeated: the seed (``torch.seed``), the
-  default type, the flags for deterministic algorithms, the device and the number of processes.
+- the settings of torch that affect whether a run can be repeated: the seed (as the parameter
+  ``torch.seed``), the default type, the flags for deterministic algorithms, the device and the
+  number of processes.
   provml reads these settings when the script creates its first optimizer, and again when the
   process ends. Worker processes without an optimizer, such as the workers of a data loader, don't
   record these settings.

@@ -29,8 +29,7 @@ Empty if all these runs have ended; None if this thread or task has never had a 
 _SHARED_POOL: Final = "concurrent.futures.thread"
 """The name of the module that defines ``ThreadPoolExecutor``.
 
-A thread of a pool works for any thread or task, not only for the one that started the pool's
-thread.
+A pool's thread works for any thread or task, not only for the thread or task that started it.
 """
 _KERNEL_PACKAGES: Final = frozenset({"IPython", "anyio", "asyncio", "ipykernel", "tornado", "zmq"})
 _MAX_NAMES: Final = 10
@@ -69,7 +68,7 @@ class ActiveRuns:
         """Make a run active in this thread or task, and in the threads and tasks that it starts.
 
         Args:
-            run: the run.
+            run: the run to make active.
             guest: whether another process owns the run. That process may end the run at any time.
         """
         with self.lock:

@@ -63,7 +63,7 @@ class _ProcessCode:
         return self.used
 
     def _keep(self, file: CodeFile) -> None:
-        """Keep a file. If all files together would be too large, keep it without its content."""
+        """Keep a file. If all files together would be too large, drop the content of this file."""
         size = len(file.content or b"")
         if self._bytes + size > MAX_COPIED_BYTES:
             file = file._replace(content=None)

@@ -337,7 +337,7 @@ def _read_launcher_variables(pid: int) -> dict[str, str]:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             lines = os.fsdecode(file.read(_MAX_ENVIRONMENT_BYTES)).split("\0")
-    except OSError:  # the process belongs to another user, as a cluster's launcher may
+    except OSError:  # the process belongs to another user, for example a cluster's launcher
         return {}
     pairs = (line.partition("=") for line in lines)
     return {name: value for name, _, value in pairs if name in _COMPARED}

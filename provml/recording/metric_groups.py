@@ -162,7 +162,7 @@ class Metrics:
         """Give the waiting points the epoch and step set by `log`, and then reset both values.
 
         When the run ends, provml fills in the remaining points in the same way. If `log` has set no
-        epoch or step, the points keep no epoch or step.
+        epoch or step, the points remain without an epoch or step.
 
         Raises:
             RunClosedError: the run has ended.

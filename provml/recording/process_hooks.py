@@ -155,7 +155,7 @@ def activate(run: Endable, guest: bool = False) -> None:
     """Make a run active. The first call in a process installs the hooks.
 
     Args:
-        run: the run.
+        run: the run to make active.
         guest: whether another process owns the run.
     """
     global _exception_before, _exit

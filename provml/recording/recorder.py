@@ -138,7 +138,10 @@ class Recorder:
 
     @property
     def hashing(self) -> list[HashingProgress]:
-        """The progress of each dataset, model or input that is being hashed in the background."""
+        """The progress of each dataset, model or input that is being hashed in the background.
+
+        Each item has the fields ``name``, ``done`` and ``total``; the last two count bytes.
+        """
         return [] if self._hashing is None else self._hashing.progress()
 
     def _before_fork(self) -> None:

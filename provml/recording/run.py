@@ -1,8 +1,8 @@
 """The class `Run`, which records metrics and ends the run. Its base classes record everything else.
 
-`Run.log_metric` is the hot path. This module imports no code that derives documents until
-`Run.end_run` writes them. Methods that need a collector import it when they are called, so that
-``import provml`` stays fast.
+`Run.log_metric` is the hot path. So that ``import provml`` stays fast, this module imports the code
+that derives documents only when `Run.end_run` writes documents, and methods that need a collector
+import it when they are called.
 """
 
 from __future__ import annotations
@@ -358,7 +358,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         return read_run_state(self.path).status == "running"
 
     def _write_documents(self) -> None:
-        # this import is the only one in this module that loads code that derives documents
+        # imported here, because only this method needs the code that derives documents
         from provml.export import write_documents
 
         try:

@@ -24,7 +24,7 @@ from provml.recording.start import RunStart, open_run
 
 
 def activate_disabled_run(experiment: str) -> Run:
-    """Make a run that records nothing the active run, and return it."""
+    """Create a run that records nothing, make it the active run, and return it."""
     from provml.recording.disabled_run import DisabledRun
 
     run: Run = DisabledRun(experiment)

@@ -204,7 +204,8 @@ def open_directory(
     If there is no run id, each rank of a launch tries the ids of the launch's runs in order, and
     takes the first run that the rank can create or join. So the ranks share a run.
 
-    A process with a rank joins an existing run with the id if one of these conditions is true:
+    A process with a rank joins an existing run with the requested id if one of these conditions is
+    true:
 
     - The run is still running.
     - The run has not yet been recorded by a process of this rank or by a process without a rank.

@@ -160,7 +160,7 @@ class _WorkerRuns:
             if settings.disabled:
                 return self.silent
             if settings.joined_run is not None and settings.joined_run != folder:
-                return self._choose(verb, None)  # the run isn't that of `provml run`
+                return self._choose(verb, None)  # `provml run` started another run
             directory = open_joined_directory(folder, settings)
         except ProvMLError as error:
             return self._silence(
@@ -178,7 +178,7 @@ class _WorkerRuns:
         """Close the files of a run that this process no longer records into."""
         self._run = None
         process_hooks.unwatch(run)
-        run._end("interrupted", None, None)  # doesn't wait for datasets' digests
+        run._end("interrupted", None, None)  # with this status, `_end` does not wait for digests
 
     def _silence(self, reason: str, message: str) -> Run:
         """Issue a warning, but only once for each reason; return a run that records nothing."""

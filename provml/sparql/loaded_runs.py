@@ -306,7 +306,7 @@ class _Loader:
     def _run_alone(self, database: LoadedDatabase, work: Callable[[LoadedDatabase], None]) -> None:
         """Call a function under an exclusive lock until the database contains all wanted runs.
 
-        One call may not be enough: after it, another process can take the lock and delete the
+        One call may not be enough: after the call, another process can take the lock and delete the
         database before this process reads it.
         """
         for _ in range(_LOCK_ATTEMPTS):
