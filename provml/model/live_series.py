@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FEW_SAMPLES: Final = 64
+_MANY_SAMPLES: Final = 100_000
+"""A read that returns fewer samples than this has reached the end of the file."""
 _SERIES_RECORDS: Final = ("series", "sample")
 
 
@@ -67,8 +69,12 @@ class LiveSeries:
         Raises JournalError if the format of a file is newer than the installed provml can read.
         """
         records: list[Record] = []
-        while found := self.follower.read_new():
-            for content in found:
+        may_have_more = True
+        while may_have_more:
+            may_have_more = False
+            for content in self.follower.read_new():
+                if content.samples is not None and len(content.samples) >= _MANY_SAMPLES:
+                    may_have_more = True
                 writer = self._writers.get(content.writer)
                 if writer is None:
                     writer = self._add_writer(content.writer)

@@ -16,8 +16,8 @@ function bringIn(item) {
   if (dx || dy) view.call(zoom.translateBy, dx / at.k, dy / at.k);
 }
 
-// Shows the whole graph. If `least` is given, the scale is at least this, and the view may cut the
-// graph; it then shows the run, or the earliest nodes if there is no run.
+// Shows the whole graph, at a scale of at least `least`. If the graph is too large at this scale,
+// shows the part around the run, or the earliest nodes if there is no run.
 function fit(least = .012) {
   const room = 26, top = byId("notice").hidden ? 0 : 44;
   const within = [wide - 2 * room, high - top - 2 * room];
@@ -166,7 +166,7 @@ function look() {
   if (words.length) {
     const found = [];
     texts.forEach((own, place) => {
-      // matches in the label come first, then matches in the name and type, then in the values
+      // matches in labels come first, then matches in names and types, then matches in values
       let far = own[0] === words.join(" ") ? -1 : 0;
       for (const word of words) {
         const at = own.findIndex((text) => text.includes(word));

@@ -45,7 +45,8 @@
     const experiments = new Set(runs.map((run) => run.experiment));
     for (const [place, run] of runs.entries()) {
       const own = told.filter((entry) => entry.values[place] !== null).map((entry) => `${entry.name.split(".").pop()}=${shortNumber(entry.values[place])}`);
-      const id = (run.id || run.key.split("/").pop()).split("-").pop();
+      // of an id that provml made, the part after the time tells runs apart
+      const id = (run.id || run.key.split("/").pop()).replace(/^\d{8}T\d{6}-(?=\w+$)/, "");
       run.label = [...own, id, experiments.size > 1 ? run.experiment : null].filter(Boolean).join(" · ");
     }
   }
