@@ -240,7 +240,7 @@ class _GraphBuilder:
         return self._prefixes[prefix] + local
 
     def _rows(self, column: NameColumn) -> tuple[list[str], list[str]]:
-        """Return the IRIs and the qualified names of a column of names."""
+        """Return the IRIs and the qualified names of the elements that a column names."""
         for known, iris, names in self._expanded:
             if known is column:
                 return iris, names

@@ -122,8 +122,9 @@ def find_groups(graph: Graph, apart: Collection[str] = ()) -> list[Group]:
 def find_group_type(node: dict[str, Any]) -> str | None:
     """Return the type of the group that a node can become part of, or None.
 
-    Series of readings and summaries of readings are of one type. So are hosts, environments,
-    devices and the settings of collectors, which together describe the machine.
+    Series of readings and summaries of readings have the same type. Hosts, environments, devices
+    and the settings of collectors also have the same type, because together they describe the
+    machine.
     """
     if "reading" in node:
         return READING_GROUP

@@ -46,7 +46,7 @@ class LabelTable:
         rows: the cells of each row. A cell is text, a list of lines, or a tuple of numbers to plot.
         left_out: the number of rows that were left out.
         ends: whether rows were left out at the end, because they are the least telling. Otherwise,
-            they were left out in the middle.
+            rows were left out in the middle.
     """
 
     title: list[str]
@@ -85,7 +85,7 @@ def _build_rows(
 ) -> LabelTable:
     """Build a table with one row for each member of a folded node.
 
-    Leaves out rows of a long table.
+    If the table would be too long, leaves out rows.
 
     Args:
         heads: the headings, separated by ``|``; empty for a table without headings.

@@ -35,7 +35,7 @@ _ENTITIES: Final = str.maketrans(
 
 
 def escape_invisible(text: str) -> str:
-    r"""Escape invisible characters, such as control characters and line ends, as in ``\x1b``."""
+    r"""Escape invisible characters, such as line ends, for example as ``\x1b``."""
     return printable(text, _HIDDEN)
 
 
@@ -118,7 +118,7 @@ def node_texts(graph: Graph, key: str, node: Node) -> tuple[list[str], list[str]
     title, facts = node["label"], _FACTS.get(own, _content_facts)(node)
     if own in ("provml:Step", "provml:Epoch"):
         title, facts = _step_texts(node)
-    if "provml:SamplesFile" in node["types"]:  # the label contains the long name of a process
+    if "provml:SamplesFile" in node["types"]:  # the label has the long name of a process
         return ["samples file"], [fact for fact in facts[:1] if fact]
     if "provml:Results" in node["types"]:
         return ["results"], [fact for fact in facts if fact]

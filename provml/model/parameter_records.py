@@ -71,7 +71,7 @@ def map_tag(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
 
 
 def map_reading_summary(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a summary of readings. provml writes these records when a run ends."""
+    """Map the record of a reading summary to PROV. provml writes these records when a run ends."""
     label, same = entry.read_text("name"), entry.read_canonical_json("value")
     attributes: Attributes = [("prov:value", typed_literal(entry.read_value("value")))]
 

@@ -300,7 +300,7 @@ def use_by_run(entity: Name, moment: Moment) -> Statement:
 def relate_versions(version: Version, before: Version | None) -> Iterator[Statement]:
     """Yield the statement that relates a version to the previous version.
 
-    The new version is an alternate of the previous version if their digests are equal, else a
+    The new version is an alternate of the previous version if both have the same digest, else a
     revision. Yields nothing if there is no previous version.
     """
     if before is None:

@@ -105,8 +105,7 @@ def _find_runs(tables: Store, keys: list[str]) -> tuple[list[dict[str, Any]], li
 
 
 def _list_series(tables: Store, names: list[str], kind: str) -> dict[str, Any]:
-    """Return the names of the runs' series, and for each name the number of runs that have the
-    series."""
+    """Return the names of the runs' series, with the number of runs that have each series."""
     series = [*tables.select(["series"], _SERIES, [names, kind, kind, _MOST_SERIES + 1])]
     notes = []
     if len(series) > _MOST_SERIES:
