@@ -35,7 +35,7 @@ class RunSamples:
         lock: the lock for these summaries.
         writers: the summaries of each writer's samples, ordered by start time.
         state: the run's state at the last refresh; None if the run can't be read.
-        problem: why the run can't be read; None if it can.
+        problem: why the run can't be read; None if the run can be read.
         kept_answers: results that callers have derived from the run, by name. They are kept as long
             as this object exists.
     """

@@ -30,7 +30,7 @@ def select_points(values: Numbers, starts: Places) -> Places:
 
     Args:
         values: the values of all stretches, one stretch after another.
-        starts: the index at which each stretch begins, in ascending order. The first is 0.
+        starts: the index at which each stretch begins, in ascending order. The first index is 0.
     """
     import numpy as np
 
