@@ -28,7 +28,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 CONSTRAINTS = ROOT / ".ci" / "constraints.txt"
-EXTRAS = "arrow,demo,frames,graph,html,lineage,plot,rdf,validation,xml,zstd"
+EXTRAS = "arrow,demo,frames,graph,html,lineage,plot,rdf,ui,validation,xml,zstd"
 
 
 def main(arguments: list[str]) -> int:

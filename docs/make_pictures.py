@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import urlencode
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -68,6 +69,17 @@ def draw_story(folder: Path) -> None:
     provml(folder, "plot", "lr-1.0", "-o", str(IMAGES / "curves.svg"))
     provml(folder, "export", "lr-1.0", "-o", "page.html")
     photograph(folder / "page.html", IMAGES / "page.png", 1100, 640)
+    draw_browser_pages(folder)
+
+
+def draw_browser_pages(folder: Path) -> None:
+    """Draw the pages of ``provml ui``, which are the same in an export."""
+    provml(folder, "ui", "--export", "pages")
+    pages = (folder / "pages").resolve().as_uri()
+    keys = [f"{run.parent.name}/{run.name}" for run in sorted(folder.glob("provenance/classify/*"))]
+    chosen = urlencode([("run", key) for key in keys])
+    photograph(f"{pages}/index.html", IMAGES / "runs-page.png", 1100, 420)
+    photograph(f"{pages}/compare.html?{chosen}", IMAGES / "compare-page.png", 1100, 520)
 
 
 def draw_ten_lines(folder: Path) -> None:
@@ -90,11 +102,12 @@ def provml(folder: Path, *arguments: str) -> None:
     subprocess.run(["provml", *arguments], cwd=folder, check=True, env=environment())
 
 
-def photograph(page: Path, picture: Path, width: int, height: int) -> None:
-    """Take a picture of a web page."""
+def photograph(page: Path | str, picture: Path, width: int, height: int) -> None:
+    """Take a picture of a web page, given as a file or an address."""
+    address = page if isinstance(page, str) else page.as_uri()
     size = f"--window-size={width},{height}"
     target = f"--screenshot={picture}"
-    subprocess.run([*CHROMIUM, size, target, page.as_uri()], check=True, capture_output=True)
+    subprocess.run([*CHROMIUM, size, target, address], check=True, capture_output=True)
 
 
 if __name__ == "__main__":

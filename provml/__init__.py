@@ -6,7 +6,7 @@
         provml.log_param("lr", 0.01)
         provml.log_metric("loss", 0.3, provml.Context.TRAINING, step=0)
 
-``import provml`` loads only the code that records, and no package outside the standard library. The
+``import provml`` loads only the recording code, and no package outside the standard library. The
 functions and classes that read a recorded run, and the modules `provml.integrations`,
 `provml.reading`, `provml.sparql` and `provml.testing`, are imported when you first use them.
 """

@@ -1,7 +1,7 @@
-"""The functions that record: `start_run`, `active_run`, and calls to methods of the active run.
+"""The recording functions: `start_run`, `active_run`, and functions for the active run's methods.
 
-Imports `recording` and the layers below it, but no modules that derive documents. The modules that
-only `start_run` and worker processes need are imported when they are first needed.
+Imports `recording` and the layers below it, but no modules that derive documents. Modules that only
+`start_run` and worker processes need are imported on first use.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def start_run(
     Costs a few milliseconds. If the disk can't be written to, this function raises an error. If the
     disk fails later, provml only issues a warning, so that the training continues.
 
-    The run is the active run of the thread or asyncio task that calls this function, and of
-    the threads and tasks that it starts. `active_run` explains which run other threads and tasks
-    record into. If another run is active, the new run is nested in that run and becomes its child.
-    In that case, this function warns if no ``with`` block will end the other run.
+    The run is the active run of the thread or asyncio task that calls this function, and of all
+    threads and tasks that the caller starts. `active_run` explains which run other threads and
+    tasks record into. If another run is active, the new run is nested in that run and becomes its
+    child. In that case, this function warns if no ``with`` block will end the other run.
 
     If an exception leaves the ``with`` block, the run ends as failed. If the process exits without
     calling `end_run`, provml ends the run and records how the process exited.
@@ -70,8 +70,8 @@ def start_run(
         owner: the person responsible; by default the login name. An e-mail address, an ORCID or an
             IRI identifies the person in the documents of all stores. Any other text identifies the
             person only in the documents of this store.
-        namespace: the base IRI of the run's PROV identifiers; by default ``urn:provml:`` and the id
-            of the store.
+        namespace: the base IRI of the run's PROV identifiers; by default ``urn:provml:`` followed
+            by the id of the store.
         external_id: the run's id in another system.
         framework: the machine-learning framework, such as ``"pytorch"``.
         task: the task of the model, such as ``"detection"``.
@@ -95,8 +95,8 @@ def start_run(
             hyperparameter search. Pass a run, or the folder, the id or ``<experiment>/<id>`` of a
             run. By default, the parent is the first of these that exists: the active run of this
             process, the active run of the process that started this process, or the run that
-            ``PROVML_PARENT_RUN`` names. False means no parent. If no run has the given name, this
-            function warns and records only the name.
+            ``PROVML_PARENT_RUN`` names. False means no parent. If the parent can't be found, this
+            function warns and records only the parent's name.
 
     Raises:
         InvalidArgumentError, ExportError: an argument is invalid.
@@ -155,7 +155,11 @@ def active_run() -> Run | None:
 
 
 def _find_run(verb: str) -> Run:
-    """Find the run that a call records into if the active run depends on the thread or process."""
+    """Return the run to record into, if that run depends on the calling thread or process.
+
+    Args:
+        verb: the name of the function that was called, for error messages.
+    """
     from provml.recording.worker_run import find_run
 
     return find_run(verb)

@@ -101,7 +101,7 @@ class _Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """The digits in three parts, each with an array of images and an array of labels."""
+    """The three parts of the dataset. Each part is an array of images and an array of labels."""
 
     training: tuple[Any, Any]
     validation: tuple[Any, Any]
@@ -168,7 +168,7 @@ def _prepare() -> tuple[_Parts, Any]:
 
 
 def _describe(run: Run, model: Any, parts: _Parts, epochs: int) -> None:
-    """Record the parameters, the datasets, the source code and the environment."""
+    """Record the parameters, the training and validation data, the code and the environment."""
     run.log_params({"epochs": epochs, "batch_size": _BATCH, "seed": _SEED})
     run.log_params(model.get_params(), prefix="model.")
     _log_part(run, TRAINING, parts.training)
@@ -185,7 +185,7 @@ def _log_part(run: Run, context: Context, part: tuple[Any, Any]) -> None:
 def _train(
     run: Run, model: Any, parts: _Parts, epochs: int, recording: _Stopwatch
 ) -> Iterator[Epoch]:
-    """Train the model batch by batch; yield an `Epoch` after each epoch."""
+    """Train the model batch by batch, and record the metrics; yield an `Epoch` after each epoch."""
     import numpy as np
 
     images, labels = parts.training
@@ -256,7 +256,7 @@ def _evaluate(run: Run, model: Any, parts: _Parts) -> dict[str, float]:
 
 
 def _read(run: Run, results: dict[str, float], seconds: tuple[float, float, float]) -> Demo:
-    """Count the statements of the run's document, and return the results of the demo."""
+    """Write the run's web page, count the run's statements, and return the results of the demo."""
     from provml.model.mapping import RunMapping
 
     mapping = RunMapping(Journal(run.path))

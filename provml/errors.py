@@ -41,8 +41,8 @@ class ProvMLError(Exception):
     """Base class of all errors that provml raises.
 
     Attributes:
-        candidates: if a name was ambiguous, the names that the same call accepts for each thing
-            that it could mean, with a description of the thing. Empty for all other errors.
+        candidates: if a name was ambiguous, the unambiguous names that the call accepts instead,
+            each with a description of what the name refers to. Empty for all other errors.
     """
 
     candidates: Mapping[str, str] = types.MappingProxyType({})
@@ -83,13 +83,13 @@ class RunExistsError(ProvMLError, FileExistsError):
 
 
 class RunNotFoundError(ProvMLError, LookupError):
-    """No run matches the name or id, or more than one does."""
+    """No run matches the name or id, or several runs match."""
 
 
 class SeriesNotFoundError(RunNotFoundError):
     """No series has this name and context, or several series do, so the call is ambiguous.
 
-    Code that reads a series of a run by name needs to catch only `RunNotFoundError`.
+    To handle a missing run and a missing series in the same way, catch `RunNotFoundError`.
     """
 
 
@@ -121,8 +121,8 @@ class DocumentError(ProvMLError, ValueError):
     """The document is not valid PROV, or the format can't express something in it.
 
     Args:
-        message: a description of the problem and its position. Because it may quote the document,
-            line breaks become spaces, and it is truncated to 500 characters.
+        message: a description of the problem and its position. The description may quote the
+            document, so line breaks are replaced by spaces, and only 500 characters are kept.
     """
 
     def __init__(self, message: str) -> None:

@@ -1,6 +1,6 @@
 """Reads a recorded run, whether it is still running, has ended, or has crashed.
 
-Errors while reading raise exceptions, whereas errors while recording only cause warnings. Imports
+The code that records a run only warns about problems; the code here raises exceptions. Imports
 `journal` and `base`; imports the packages that derive documents (`model`, `export`, numpy, prov)
 only when they are needed.
 """
@@ -70,7 +70,8 @@ def load(run: str | os.PathLike[str], store: str | os.PathLike[str] | None = Non
 class RecordedRun:
     """A recorded run, as `load` returns it. Each call reads everything recorded so far.
 
-    Parameters, tags and metadata are read again only if more was recorded in the meantime.
+    Parameters, tags and metadata are read again only if the journal has changed since the last
+    access.
     """
 
     def __init__(self, path: Path) -> None:
@@ -87,7 +88,7 @@ class RecordedRun:
         return Journal(self.path, self._warn_of_damage)
 
     def _warn_of_damage(self, found: Damage) -> None:
-        """Issue a warning about damaged files, but only the first time that damage is found."""
+        """Warn that the run's files are damaged. Only the first call issues a warning."""
         if self._has_warned:
             return
         self._has_warned = True
@@ -95,7 +96,7 @@ class RecordedRun:
             f"the files of run {self.path.name} are damaged, so the damaged records are left out "
             f"({found}); for the full list, run: provml check {self.path}"
         )
-        # show no line of source code, because the call that found the damage did not cause it
+        # show no line of source code, because the line that found the damage did not cause it
         warnings.warn_explicit(message, ProvMLWarning, "provml", 1, registry={})
 
     def __repr__(self) -> str:
@@ -276,8 +277,8 @@ class RecordedRun:
                 samples.
 
         Raises:
-            SeriesNotFoundError: no series matches, or series of several contexts or models do; the
-                message lists the candidates.
+            SeriesNotFoundError: no series matches, or the matching series belong to several
+                contexts or models; the message lists these series.
         """
         from provml.model.series import SeriesTable
         from provml.model.series_columns import series_columns
@@ -300,8 +301,8 @@ class RecordedRun:
         Args:
             name: the event's name; None selects all names.
             source: the person or program that caused the event; None selects all sources.
-            since, until: the earliest and the latest time to include, as timestamps that
-                `Run.log_metric` accepts; None sets no limit.
+            since, until: the earliest and the latest time to include, each as a timestamp in any
+                form that `Run.log_metric` accepts; None sets no limit.
 
         Raises:
             InvalidArgumentError: a time is invalid.
@@ -321,7 +322,8 @@ class RecordedRun:
         A span lasts from an event ``X_started`` to the matching event ``X_finish``.
 
         Args:
-            name: the name of the span, which is the part ``X``; None selects all names.
+            name: the name of the span, which is ``X`` in the names of its events; None selects all
+                names.
             source: as in `events`.
             since, until: the start and the end of a period. Only spans that overlap the period are
                 returned. None sets no limit.
@@ -334,7 +336,8 @@ class RecordedRun:
     def points(self, group: Context | str, start_index: int = 0, limit: int = 1000) -> PointPage:
         """Return a page of the points of a metric group; see `MetricGroup.read`.
 
-        The first call costs one pass over the samples. Later calls read only their page.
+        The first call costs one pass over the samples. Later calls read only the requested page and
+        the samples that were added since.
         """
         journal, path, given = self._open_journal(), group_path(group), given_path(group)
         if given is not None and given != path:
@@ -413,7 +416,7 @@ class RecordedRun:
         return rdflib_graph(RunMapping(self._open_journal(), detail))
 
     def query(self, text: str, /, **parameters: Any) -> list[dict[str, Any]]:
-        """Run a SPARQL SELECT query on the run; return one dict of variables per row.
+        """Run a SPARQL SELECT query on the run; return each row as a dict by variable name.
 
         For other kinds of queries, several runs or large results, use `provml.sparql.load_runs`. If
         the run has changed since the last call, it is loaded again, which costs 0.1 ms per sample.

@@ -89,7 +89,7 @@ def _find_gaps(journal: Journal) -> Iterator[str]:
 
 
 def _check_copies(journal: Journal) -> Iterator[Damage]:
-    """Yield the copies that are missing, unreadable, or differ from their digest in the journal."""
+    """Yield each copy that is missing or unreadable, or whose digest is not the recorded digest."""
     expected: dict[tuple[str, bool], set[str]] = {}
     for _, _, record in journal.records():
         for path, is_folder, sha256 in _find_copies(record, 0):
@@ -111,7 +111,7 @@ def _check_copies(journal: Journal) -> Iterator[Damage]:
 
 
 def _find_copies(content: Any, depth: int) -> Iterator[tuple[str, bool, str]]:
-    """Yield the path of each copy that a record names, whether it is a folder, and its digest."""
+    """For each copy that a record names, yield its path, whether it is a folder, and its digest."""
     if depth > _MAX_DEPTH:
         return
     if isinstance(content, list):
@@ -160,7 +160,7 @@ def _digest_members(folder: OpenFolder, prefix: str, depth: int) -> Iterator[tup
 
 
 def _check_documents(folder: Path) -> Iterator[Damage]:
-    """Yield the documents that are missing, unreadable, or differ from their recorded digest."""
+    """Yield each document that is missing, can't be read, or differs from its recorded digest."""
     root = store_files.store_root(folder)
     for name, digests in sorted(read_digests(folder).items()):
         try:

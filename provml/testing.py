@@ -49,7 +49,7 @@ _MAX_FINDINGS = 10
 
 
 class Captured:
-    """The runs recorded in a `capture` block. You can read them in the block and after it.
+    """The runs recorded in a `capture` block. You can read them during and after the block.
 
     The object also has the attributes of the `RecordedRun` in `Captured.run` (``series``,
     ``params``, ``events``, ...).
@@ -65,7 +65,7 @@ class Captured:
 
     @property
     def run(self) -> RecordedRun:
-        """The last run that the code in the block started, or else the run that `capture` started.
+        """The last run that the code in the block started; if there is none, the run of `capture`.
 
         Raises:
             RunNotFoundError: no run was recorded in the block.
@@ -84,7 +84,7 @@ class Captured:
 
 @contextmanager
 def capture(start: bool = True, sample: bool = False) -> Iterator[Captured]:
-    """Record what the code in the ``with`` block logs; yield a `Captured` object to read it.
+    """Record what the code in the ``with`` block logs; yield a `Captured` object with the records.
 
     provml records into a temporary folder, and removes the folder when nothing refers to the
     yielded object any more.

@@ -31,7 +31,7 @@ def boot_ns() -> int:
 
 
 class ClockWatch:
-    """Detects whether the machine's clock was set, for example after a virtual machine resumed.
+    """Detects when the machine's clock jumps, for example after a virtual machine was resumed.
 
     The class ignores changes of less than a second between two calls of `find_change_ns`, so it
     does not report the gradual corrections that NTP makes.
@@ -44,10 +44,10 @@ class ClockWatch:
         self._has_changed = False
 
     def find_change_ns(self) -> int:
-        """Return how far the clock was set forward since the last call, in nanoseconds.
+        """Return how far the clock has jumped forward since the last call, in nanoseconds.
 
-        The result is negative if the clock was set back, and 0 if it was not set. Costs
-        about 0.2 microseconds.
+        The result is negative if the clock has jumped back, and 0 if the clock has not jumped.
+        Costs about 0.2 microseconds.
         """
         offset_ns = time.time_ns() - boot_ns()
         change_ns = offset_ns - self._offset_ns
@@ -58,10 +58,10 @@ class ClockWatch:
         return change_ns
 
     def end_time_ns(self) -> int:
-        """Return the current time in nanoseconds since the epoch.
+        """Return the current time in nanoseconds since the epoch, corrected for jumps of the clock.
 
-        If the clock was set after this object was created, the result is the creation time plus the
-        time elapsed since then.
+        If `find_change_ns` has detected a jump, the result is the time at which this object was
+        created plus the time elapsed since then.
         """
         if not self._has_changed:
             return time.time_ns()
@@ -112,13 +112,17 @@ def _datetime_to_ns(timestamp: datetime) -> int:
 
 
 def _scalar_to_ns(timestamp: Any) -> int:
-    """Convert a numpy or torch scalar. A ``datetime64`` is read as UTC, and is not rounded."""
+    """Convert a numpy or torch scalar to nanoseconds since the epoch.
+
+    A ``datetime64`` is interpreted as UTC, and is not rounded.
+    """
     try:
         if getattr(timestamp.dtype, "kind", "") != "M":
             number = timestamp.item()
         else:
             exact = timestamp.astype("datetime64[ns]")
-            # NaT does not equal itself; a time out of range differs after converting it back
+            # NaT does not equal itself; a time that is out of range differs after it is converted
+            # to nanoseconds and back
             if timestamp != timestamp or exact.astype(timestamp.dtype) != timestamp:
                 raise OverflowError
             return int(exact.astype("int64"))

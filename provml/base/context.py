@@ -1,4 +1,6 @@
-"""Contexts: the phases of a run, such as training and validation, to which records belong.
+"""Contexts: the phases of a run, such as training and validation.
+
+Each record belongs to a context or to the run itself.
 
 Imports only `errors` from provml.
 """
@@ -52,9 +54,9 @@ class Context:
     ``Context.TRAINING``, ``Context.VALIDATION`` and ``Context.EVALUATION`` always exist. Create
     your own with a name and, optionally, a parent: ``Context("warm-up", parent=Context.TRAINING)``.
 
-    Wherever provml accepts a context, you can pass a ``str`` instead: it means the context with
-    that name and no parent. In every method, query and command, these words mean the three standard
-    contexts:
+    Wherever provml accepts a context, you can pass a ``str`` instead. The ``str`` stands for the
+    context that has this name and no parent. In every method, query and command, these words mean
+    the three standard contexts:
 
     - ``train``, ``training``: `Context.TRAINING`
     - ``val``, ``valid``, ``validation``: `Context.VALIDATION`
@@ -132,7 +134,7 @@ def context_from_word(word: str) -> Context | None:
 
 
 def given_path(context: Context | str | None) -> ContextPath:
-    """Return a context's path in the caller's words: ``("train",)`` for ``"train"``.
+    """Return a context's path as the caller named it: ``("train",)`` for ``"train"``.
 
     Returns None for None, which means the run itself.
 
@@ -179,8 +181,9 @@ def context_alias(context: Context | str | None) -> str | None:
 def matching_paths(context: Context | str | None) -> tuple[ContextPath, ...]:
     """Return the paths that a context in a query can mean, with the best match first.
 
-    Early versions of provml recorded a context named ``train`` under that name, so this name is
-    tried first. If no such context exists, ``train`` means training, as in the methods that record.
+    Early versions of provml recorded a context named ``train`` under that name, so the path with
+    this name comes first. If the run has no such context, ``train`` means `Context.TRAINING`, as it
+    does in the methods that record values.
     """
     return tuple(dict.fromkeys((given_path(context), context_path(context))))
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def find_entry_points(group: str) -> dict[str, EntryPoint]:
-    """Return the entry points in a group, by name, from all installed packages.
+    """Return the entry points that all installed packages define in a group, keyed by name.
 
     If two packages use the same name, the package that comes first on Python's import path wins.
     The first call in a process costs about 30 ms.

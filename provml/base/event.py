@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 
 class EventSource(NamedTuple):
-    """The person or program that an event comes from; it becomes a PROV agent."""
+    """The person or program that an event comes from, recorded as a PROV agent."""
 
     name: str
 

@@ -7,10 +7,10 @@ import sys
 
 
 def find_executable(name: str) -> str | None:
-    """Return the path of the program that a name executes, as `shutil.which` does.
+    """Return the path of the program that a command name runs, as `shutil.which` does.
 
-    Returns None if there is no such program. Importing `shutil` would take longer than this module
-    and the search together, because `shutil` loads libraries for compression.
+    Returns None if there is no such program. This function does not import `shutil`, because the
+    import loads libraries for compression, and so takes longer than finding the program.
     """
     if sys.platform == "win32":
         from shutil import which

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 FILES_WATCHED: Final = "files watched"
-"""The event that says how a command's files were found, and which files that method misses."""
+"""The event that says how provml found a command's files, and which files this method misses."""
 FILES_CAPTURED: Final = "files captured"
 """The event that counts the recorded files."""
 FILES_LEFT_OUT: Final = "files left out"
-"""The event that counts the files that were left out, by reason."""
+"""The event that counts the files that were not recorded, for each reason."""

@@ -1,8 +1,8 @@
 """Opens, creates, renames and removes the entries of an open folder, by their names.
 
 Follows no links, and opens only regular files and folders. Use these functions through
-`store_files`, which opens the folders on the way from a store's root. Imports only `errors` and
-`settings` from provml.
+`store_files`, which opens each folder on the path from a store's root to the entry. Imports only
+`errors` and `settings` from provml.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class EntryName(str):
 
 
 def open_folder_in(parent: int, name: str, path: str | Path) -> int:
-    """Open a folder in an open folder, and return its descriptor.
+    """Open a subfolder of an open folder, and return the subfolder's descriptor.
 
     Raises StoreError if the entry is not a folder. The path is used only in error messages.
     """
@@ -54,7 +54,7 @@ def open_folder_in(parent: int, name: str, path: str | Path) -> int:
 
 
 def open_file_in(parent: int, name: str, path: str | Path, flags: int) -> int:
-    """Open or create a regular file in an open folder, and return its descriptor.
+    """Open or create a regular file in an open folder, and return the file's descriptor.
 
     Raises StoreError if the entry is not a regular file. The path is used only in error messages.
     """
@@ -147,13 +147,13 @@ def read_limited(fd: int, path: str | Path, limit: int) -> bytes:
 
 
 def check_regular(status: os.stat_result, path: str | Path) -> None:
-    """Raise StoreError unless the status is that of a regular file."""
+    """Raise StoreError unless an `os.stat_result` describes a regular file."""
     if not stat.S_ISREG(status.st_mode):
         raise StoreError(f"{path} is {describe_kind(status.st_mode)}")
 
 
 def describe_kind(mode: int) -> str:
-    """Return the kind of an entry with this mode, such as ``a named pipe``."""
+    """Return the kind of entry that a mode stands for, such as ``a named pipe``."""
     return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "a device")
 
 
@@ -166,7 +166,7 @@ def set_mode(file: int | Path, mode: int) -> None:
 
 
 def set_folder_mode(fd: int) -> None:
-    """Give an open new folder the permissions that the store grants."""
+    """Give a new, open folder the permissions that ``PROVML_UMASK`` grants."""
     set_mode(fd, shared_folder_mode(os.fstat(fd)))
 
 

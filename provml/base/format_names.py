@@ -1,8 +1,8 @@
 """Lists the export formats, and loads the formats that other packages add.
 
 `BUILT_IN` lists provml's own formats, so provml can name them without importing or searching
-anything, even if provml runs from a zip file. Another package adds a format with an entry point in
-the group ``provml.formats``. `provml.export` describes what a format must define.
+anything, even if provml runs from a zip file. Another package can add a format through an entry
+point in the group ``provml.formats``. `provml.export` describes what a format must define.
 
 Imports only `base.entry_points` and `errors` from provml.
 """
@@ -51,7 +51,7 @@ def format_names() -> tuple[str, ...]:
 
 
 def added_formats() -> dict[str, EntryPoint]:
-    """Return the entry points of the formats that other packages add, by name.
+    """Return the entry points of the formats that other packages add, keyed by name.
 
     Another package can't replace a built-in format.
     """

@@ -18,7 +18,7 @@ _LONGEST_CELL: Final = 200
 
 
 class Html(str):
-    """Text that is HTML already, such as an image, so that it is not escaped."""
+    """Text that is already HTML, such as an ``img`` element. provml does not escape this text."""
 
     __slots__ = ()
 
@@ -44,8 +44,8 @@ def build_table_html(
 
     Args:
         columns: the headings.
-        rows: the rows, of which the first `MOST_ROWS` are shown.
-        total: the number of rows that exist, if `rows` does not contain all of them.
+        rows: the rows. The table shows only the first `MOST_ROWS` of them.
+        total: the total number of rows, if ``rows`` does not contain all of them.
         notes: messages to show below the table.
     """
     total = len(rows) if total is None else total

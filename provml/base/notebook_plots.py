@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from provml.base.text import printable
 
 HUES: Final = ("#2f6fd6", "#d2601f", "#2a9455", "#9a55c4", "#c42f6c", "#158c9c", "#93791a")
-"""The colours of lines, which can be told apart on light and dark backgrounds."""
+"""The colours of the lines in a plot. They can be told apart on light and dark backgrounds."""
 
 _INK: Final = "#808590"
 _GRID: Final = "#80859055"
@@ -28,7 +28,7 @@ _LONGEST_LABEL: Final = 60
 
 
 class PlotLine(NamedTuple):
-    """A line of a plot. Positions and values that are not finite numbers interrupt the line."""
+    """A line in a plot. A position or value that is not a finite number interrupts the line."""
 
     label: str
     x: Sequence[float]
@@ -38,9 +38,10 @@ class PlotLine(NamedTuple):
 def build_plot_image(
     title: str, axis: str, lines: Sequence[PlotLine], width: int = 360, height: int = 180
 ) -> str:
-    """Draw a plot with a title, axes, and a legend if there are several lines, as an HTML image.
+    """Draw a plot with a title and axes, and return it as an HTML image.
 
-    Returns an empty string if no line has a finite point.
+    If there are several lines, the plot also has a legend. Returns an empty string if no line has a
+    finite point.
 
     Args:
         title: the title.
@@ -72,7 +73,7 @@ def build_plot_image(
 
 
 def build_spark_image(label: str, y: Sequence[float], width: int = 120, height: int = 24) -> str:
-    """Draw values as a line without axes, as an HTML image; "" if no value is finite."""
+    """Draw a line without axes, and return it as an HTML image; "" if no value is finite."""
     line = PlotLine(label, range(len(y)), y)
     extent = _find_extent([line])
     if extent is None:
@@ -82,10 +83,11 @@ def build_spark_image(label: str, y: Sequence[float], width: int = 120, height: 
 
 
 def keep_extremes(x: Any, y: Any, most: int) -> tuple[list[float], list[float]]:
-    """Return the lowest and the highest value of each of ``most`` stretches of a long line.
+    """Shorten a long line to the lowest and the highest value of each of ``most`` stretches.
 
-    A stretch without a finite value stays as a gap. A line with at most ``2 * most`` points is
-    returned as it is. Costs about 10 ms for a million points.
+    Returns the positions and the values of the shortened line. A stretch without a finite value
+    becomes a gap. A line with at most ``2 * most`` points stays unchanged. Costs about 10 ms for a
+    million points.
 
     Args:
         x, y: the positions and values, as numpy arrays of float64.
@@ -102,7 +104,10 @@ def keep_extremes(x: Any, y: Any, most: int) -> tuple[list[float], list[float]]:
 
 
 def _find_extent(lines: Sequence[PlotLine]) -> tuple[float, float, float, float] | None:
-    """Return the lowest and highest position and value; None if there is no finite point."""
+    """Return the lowest and highest position, and the lowest and highest value, of all lines.
+
+    Returns None if no line has a finite point.
+    """
     points = [point for line in lines for point in _finite_points(line)]
     if not points:
         return None
@@ -155,7 +160,7 @@ def _place(value: float, low: float, high: float, room: tuple[float, float]) -> 
 
 
 def _draw_legend(lines: Sequence[PlotLine], width: int, height: int) -> tuple[list[str], int]:
-    """Draw the legend below a plot. Return its parts, and the height with the legend."""
+    """Draw the legend below a plot. Return its SVG elements, and the plot's new height."""
     parts: list[str] = []
     left, top = 4.0, height + 11
     for number, line in enumerate(lines):
@@ -189,7 +194,7 @@ def _format_number(value: float) -> str:
 
 
 def _describe(title: str, lines: Sequence[PlotLine]) -> str:
-    """Return the text that is shown if the image can't be."""
+    """Return the text to show if the image can't be shown."""
     found: list[str] = []
     for line in lines:
         values = [y for _, y in _finite_points(line)]

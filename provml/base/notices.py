@@ -1,4 +1,4 @@
-"""Issues a warning that never raises an exception.
+"""Issues warnings without ever raising an exception.
 
 Imports only `errors` from provml.
 """
@@ -23,5 +23,5 @@ def warn_without_raising(message: str) -> None:
 def _print_warning(message: str) -> None:
     try:
         sys.stderr.write(warnings.formatwarning(message, ProvMLWarning, "provml", 1, line=""))
-    except Exception:  # noqa: BLE001 - standard error may be missing, closed or any object
+    except Exception:  # noqa: BLE001 - standard error may be missing or closed, or be any object
         pass

@@ -32,7 +32,8 @@ TRACE_WAYS = ("auto", "strace", "off")
 PARENT_VARIABLE = "PROVML_PARENT_RUN"
 _ON = ("1", "true", "yes", "on")
 _OFF = ("0", "false", "no", "off")
-# SLURM_PROCID is last: processes that mpirun starts in a batch script inherit the script's rank, 0
+# SLURM_PROCID comes last, because all processes that mpirun starts in a batch script inherit the
+# script's SLURM_PROCID, which is 0
 _RANK_VARIABLES = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 _LOCAL_RANK_VARIABLES = (
     "LOCAL_RANK",
@@ -51,7 +52,7 @@ def default_store() -> str:
 
 
 def store_umask() -> int:
-    """Return the umask of the store: the permissions that its new files and folders do not get.
+    """Return the store's umask: the permissions that its new files and folders do not get.
 
     ``PROVML_UMASK`` sets the umask in octal digits, as in the shell's ``umask`` command. ``007``
     shares the store with the group. The default, ``077``, keeps the store private. A value that is
@@ -104,17 +105,17 @@ class Settings(NamedTuple):
     """``PROVML_SYNC_INTERVAL_S``: the number of seconds between two fdatasync calls. A power loss
     costs at most the records of this period. 0 means to sync only at the end of the run."""
     disabled: bool
-    """Whether every run is disabled and records nothing; ``PROVML_DISABLED=1`` sets this."""
+    """Whether all runs are disabled and record nothing; ``PROVML_DISABLED=1`` sets this to True."""
     run_id: str | None
-    """``PROVML_RUN_ID``: the default run id, such as an id that all ranks of a job share."""
+    """``PROVML_RUN_ID``: the default run id, for example an id that all ranks of a job share."""
     joined_run: str | None
     """``PROVML_JOINED_RUN``: the folder of the run that ``provml run`` started."""
     command: str
     """``PROVML_COMMAND``: identifies the ``provml run`` command that started this process; empty if
     the process was started in another way."""
     capture: tuple[str, ...] | None
-    """``PROVML_CAPTURE``: the names of the things that ``provml run`` records in the script's
-    process; None means all of them."""
+    """``PROVML_CAPTURE``: the names of the parts of capture that ``provml run`` turns on in the
+    script's process; None turns on all parts."""
     rank: int | None
     """The rank of this process in a distributed job, as the launcher set it in the environment."""
     local_rank: int | None
@@ -130,12 +131,13 @@ class Settings(NamedTuple):
     """``PROVML_TRACE``: whether ``provml run`` traces the command with strace: ``auto``, ``strace``
     or ``off``."""
     include: tuple[str, ...] = ()
-    """``PROVML_INCLUDE``: patterns of the files to record in any case."""
+    """``PROVML_INCLUDE``: patterns for the paths of files that ``provml run`` always records,
+    unless a pattern in ``PROVML_EXCLUDE`` also matches."""
     exclude: tuple[str, ...] = ()
-    """``PROVML_EXCLUDE``: patterns of the files to leave out in any case."""
+    """``PROVML_EXCLUDE``: patterns for the paths of files that ``provml run`` never records."""
     parent_run: str | None = None
-    """``PROVML_PARENT_RUN``: the parent of each run that has no other parent, as a folder or name.
-    """
+    """``PROVML_PARENT_RUN``: the folder or name of the parent run, for runs that have no other
+    parent."""
     store: str | None = None
     """``PROVML_STORE``: the folder that contains the runs; None if the variable is not set."""
     code: bool = True
@@ -192,7 +194,7 @@ def may_record_code() -> bool:
 
 
 def _read_switch(variable: str) -> bool:
-    """Return whether a variable is on, which is the default."""
+    """Return whether a variable is set to on. A variable that is not set counts as on."""
     text = os.environ.get(variable, "").lower()
     if text not in ("", *_ON, *_OFF):
         raise InvalidArgumentError(f"{variable} must be on or off, not {text!r}")
@@ -207,7 +209,7 @@ def _read_trace_way() -> str:
 
 
 def _read_patterns(variable: str) -> tuple[str, ...]:
-    """Return the patterns in a variable, which are separated like the folders in ``PATH``."""
+    """Return the patterns in a variable. They are separated like the folders in ``PATH``."""
     text = os.environ.get(variable, "")
     return tuple(pattern for pattern in text.split(os.pathsep) if pattern) if text else ()
 

@@ -12,7 +12,7 @@ _PIECE_BYTES: Final = 2**16
 
 
 def is_sparse(file: BinaryIO) -> bool:
-    """Return whether a file has holes. Preallocated files have none, and are read in full."""
+    """Return whether a file has holes. A preallocated file has no holes, so it is read in full."""
     status = os.fstat(file.fileno())
     return hasattr(os, "SEEK_DATA") and status.st_blocks * 512 < status.st_size - _PIECE_BYTES
 

@@ -55,7 +55,10 @@ class FolderEntry(NamedTuple):
 
 
 def store_root(run_folder: str | os.PathLike[str]) -> Path:
-    """Return a run's store as an absolute path; a run's folder is ``<store>/<experiment>/<id>``."""
+    """Return the absolute path of the store that contains a run.
+
+    A run's folder is ``<store>/<experiment>/<id>``.
+    """
     return Path(os.path.abspath(run_folder)).parent.parent
 
 
@@ -86,7 +89,7 @@ def read_file(root: Path, path: Path, limit: int) -> bytes:
 
 
 class OpenFolder:
-    """An open folder below the root. Its entries are opened without looking up its path again.
+    """An open folder below a store's root. Opening an entry does not look up the folder's path.
 
     Use the object in a ``with`` block. Each method costs one to four system calls.
 
@@ -121,7 +124,7 @@ class OpenFolder:
         os.close(self._fd)
 
     def open_folder(self, name: str) -> OpenFolder:
-        """Open a folder in this folder."""
+        """Open a subfolder of this folder."""
         child = object.__new__(OpenFolder)
         child.place, child._path = f"{self.place}/{name}", None
         child._fd = open_folder_in(self._fd, name, child.place)
@@ -271,7 +274,7 @@ def replacing(root: Path, path: Path, sync: bool = True) -> Iterator[BinaryIO]:
 
     If the ``with`` block raises an exception, the file stays unchanged and the temporary file is
     removed. If the path is a link, the link itself is replaced, and its target stays unchanged. If
-    the file exists, the new version keeps its permissions.
+    the file already exists, its permissions are kept.
 
     Args:
         root: the store's root.
@@ -315,7 +318,7 @@ def create_file(root: Path, path: Path, content: bytes) -> bool:
 
 
 def sweep_temporaries(root: Path, path: Path) -> list[Path]:
-    """Remove the temporary files and folders that ended processes left in a folder.
+    """Remove the temporary files and folders left in a folder by processes that have ended.
 
     Returns the paths of the removed files and folders.
 
@@ -512,7 +515,7 @@ def _name_file(parent: int, temporary: str, name: str) -> bool:
         os.link(temporary, name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
     except FileExistsError:
         return False
-    except OSError:  # without hard links, only a lock can reserve the name
+    except OSError:  # if the file system has no hard links, only a lock can reserve the name
         fcntl.flock(parent, fcntl.LOCK_EX)  # closing the folder's descriptor releases the lock
         if exists_in(parent, name):
             return False

@@ -11,22 +11,23 @@ from typing import Final
 HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """The Unicode categories of control, direction and line-ending characters."""
 _JOINERS: Final = "\u200c\u200d\ufe0e\ufe0f"
-"""The characters that change the form of the characters beside them, in many scripts and in emoji.
+"""Characters that change the form of the characters beside them, in many scripts and in emoji.
 
-They are shown as they are after a character that is not ASCII, and elsewhere escaped.
+`printable` keeps such a character if it follows a character that is not ASCII, and escapes it
+otherwise.
 """
 _BLANKS: Final = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
     + "".join(map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
 )
-"""The characters that Unicode counts as letters, marks or symbols, but that nobody can see."""
+"""The invisible characters that Unicode counts as letters, marks or symbols."""
 _LARGEST_SIZE: Final = 10**18
 
 
 def printable(text: object, hidden: frozenset[str] = HIDDEN_CATEGORIES) -> str:
     r"""Replace hidden characters in a text with escapes: an ESC character becomes ``\x1b``.
 
-    So two names that differ only in hidden characters look different.
+    Names that differ only in hidden characters then look different.
     """
     own = str(text)
     if own.isascii() and own.isprintable():

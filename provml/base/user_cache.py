@@ -16,7 +16,7 @@ from provml.errors import StoreError
 
 
 def open_cache_of_store(store: Path, kind: str) -> tuple[Path, Path]:
-    """Create a folder in the user's cache, for the files of one kind that belong to one store.
+    """Create a folder in the user's cache for one store's files of one kind.
 
     Args:
         store: the store's folder.

@@ -28,13 +28,14 @@ class _AnnouncementTexts:
 
 
 def load_announced_tools(group: str, kind: str) -> list[Tool]:
-    """Load and return the tools in an entry point group. The run notes each tool that fails.
+    """Load and return the tools in an entry point group. Skip tools that can't be loaded.
 
-    The first call in a process costs a few milliseconds, to search ``sys.path``.
+    An event in the run names each tool that can't be loaded. The first call in a process searches
+    ``sys.path``, which takes a few milliseconds.
 
     Args:
         group: the entry point group, such as ``provml.trackers``.
-        kind: the kind of the tools, such as ``tracker``, to name in the note about a failure.
+        kind: what the tools are, such as ``tracker``. The event about a failure contains this word.
     """
     known = STATE.part(_AnnouncementTexts)
     if known.texts is None:
@@ -51,7 +52,10 @@ def load_announced_tools(group: str, kind: str) -> list[Tool]:
 
 
 def _read_announcements() -> list[bytes]:
-    """Return each ``entry_points.txt`` on ``sys.path`` that has entry points for provml."""
+    """Return the contents of the ``entry_points.txt`` files that register something for provml.
+
+    Searches the folders in ``sys.path``.
+    """
     texts = []
     for folder in sys.path:
         try:

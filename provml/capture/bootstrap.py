@@ -1,7 +1,7 @@
 """Sets up capture in each Python process that ``provml run`` starts, before the script runs.
 
-Most of the time goes into importing provml. A part of capture, such as the recording of opened
-files, is imported only if the settings ask for it.
+The setup spends most of its time on importing provml. So each part of capture, such as the
+recording of opened files, is imported only if the settings ask for this part.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ PARTS: Final[dict[str, str]] = {
 }
 """Each part of capture, with the package whose ``install()`` installs the part."""
 SITE: Final = Path(__file__).with_name("site")
-"""The folder of provml's ``sitecustomize.py``, to put first in PYTHONPATH. Python runs that file at
-startup."""
+"""The folder that contains provml's ``sitecustomize.py``. Python runs this file at startup if the
+folder comes first in PYTHONPATH."""
 
 _MARKER: Final = ".inside"
 
 
 def install() -> None:
-    """Install the parts of capture that the settings ask for. The run notes each part that fails.
+    """Install the parts of capture that the settings ask for. Note failures in the run.
 
     Does nothing in a process that ``provml run`` did not start.
     """

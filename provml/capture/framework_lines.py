@@ -61,7 +61,7 @@ class _RecordedFrameworks:
 
 
 def announce(run_folder: str | os.PathLike[str] | None, framework: str) -> None:
-    """Announce that an integration records a framework, whose printed lines are then ignored.
+    """Announce that an integration records a framework, so that lines printed by it are ignored.
 
     Remembers the framework in this process, and creates a mark in the run's folder. Idempotent.
 
@@ -89,7 +89,7 @@ def _match_any() -> Callable[[str], object]:
 
 
 class FrameworkLines:
-    """Finds the lines that a framework prints and whose values an integration records."""
+    """Finds the printed lines whose values are already recorded by an integration."""
 
     def __init__(self, run_folder: Path | None) -> None:
         """Prepare to check the lines of a text. The first check compiles the patterns.
@@ -148,8 +148,8 @@ class FrameworkLines:
 def _read_last_change(folder: Path) -> int | None:
     """Return when a file was last created in a folder, in nanoseconds since the epoch.
 
-    Returns None if that time is unknown or less than 0.1 s ago: another file that is created so
-    soon may not change the time of the folder.
+    Returns None if that time is unknown or less than 0.1 s ago. A file that is created less than
+    0.1 s after another file may leave the folder's time unchanged.
     """
     try:
         change = os.stat(folder).st_mtime_ns

@@ -84,8 +84,8 @@ def read_text(
         pass_on: a descriptor to which each block is copied, unchanged, before the reader gets the
             block. If nobody reads the copies any more, copying stops and reading continues.
         goes_on: a function to call at the end of the file; it returns True to wait for more text,
-            or False to stop. If the file is truncated during the wait, it is read again from the
-            start. None to stop at the end of the file.
+            or False to stop. If the file is truncated during the wait, the file is read again from
+            the start. None means to stop at the end of the file.
         path: the path of the file, to follow log rotation. Once a new file has taken over the path,
             the new file is read next. If other files had the path in between and have been rotated
             away (``train.log.1``), they are read before the new file.
@@ -191,7 +191,7 @@ def _file_identity(status: os.stat_result) -> tuple[int, int, int]:
 
 
 def _write_if_read(fd: int, block: bytes) -> bool:
-    """Write a whole block. Return False if the block can't be written, as when nobody reads it."""
+    """Write a whole block. Return False if that fails, for example because nobody reads it."""
     rest = memoryview(block)
     while rest:
         try:

@@ -1,8 +1,8 @@
 """Guesses the context of a metric from its name, for tools that have no contexts.
 
 The name is split at ``/``, ``.``, ``_``, ``-`` and spaces. If there are at least two parts, the
-first part may name the context. If the first part names none, the last part may. Case does not
-matter:
+first part may name the context. If the first part names none, the last part may. These words, in
+upper or lower case, name a context:
 
 - training: ``train``, ``training``
 - validation: ``val``, ``valid``, ``validation``

@@ -22,7 +22,7 @@ MISSED: Final = "capture missed"
 """The name of the event that reports the first recording failure of each kind."""
 
 MISSED_IN_ALL: Final = "capture missed in all"
-"""The name of the event that reports the number of failures of each kind when a process ends.
+"""The name of the event that reports, when a process ends, the number of failures of each kind.
 
 The event is logged only if failures of the same kind happened more than once.
 """
@@ -68,7 +68,7 @@ class _OuterRun(Run):
     ) -> None:
         """Close this process's journal files.
 
-        If something could not be recorded more than once, first log how often that happened.
+        If any failure has happened more than once, first log the number of failures of each kind.
         """
         misses = STATE.part(_OuterRunState).misses
         counts = {f"{what}: {kind}": count for (what, kind), count in misses.items()}

@@ -1,8 +1,8 @@
 r"""Reads metrics from the text that Python code prints in a ``with`` block.
 
-During the block, ``sys.stdout`` and ``sys.stderr`` are objects that have the attributes and methods
-of the original streams, and pass everything on to them. The file descriptors do not change, so this
-module does not see:
+During the block, ``sys.stdout`` and ``sys.stderr`` are replacements that have the attributes and
+methods of the original streams, and that pass everything on to the original streams. The file
+descriptors do not change, so this module does not see:
 
 - the output of other programs and of C code,
 - text written to a stream that the script took from ``sys`` before the block.

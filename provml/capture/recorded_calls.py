@@ -64,14 +64,14 @@ class RecordedCalls:
         """Wrap a function, method or class method, so that its calls are recorded.
 
         Costs half a microsecond per call (a third of a microsecond if ``leaf``), plus the time that
-        ``after`` takes. If the installed version of the package lacks the function, the run
-        notes that.
+        ``after`` takes. If the installed version of the package lacks the function, an
+        event in the run says so.
 
         Args:
             owner: the class or module that contains the function.
             name: the name of the function in ``owner``.
-            after: the function that records a call. If it fails, the run notes the error.
-            nested: whether to record also the calls that happen during another recorded call in the
+            after: the function that records a call. If it fails, the error is noted in the run.
+            nested: whether to also record the calls that happen during another recorded call in the
                 same thread.
             leaf: True if the function never calls a recorded function. The wrapper is then faster.
         """
@@ -95,7 +95,7 @@ class RecordedCalls:
             owner: the class or module that contains the function.
             name: the name of the function in ``owner``.
             before: the function that records a call; it gets the arguments of the call. If it
-                fails, the run notes the error.
+                fails, the error is noted in the run.
         """
         original = self._find_original(owner, name)
         if original is not None:
@@ -111,7 +111,7 @@ class RecordedCalls:
             owner: the class or module that contains the function.
             name: the name of the function in ``owner``.
             before: the function to call first. It returns the function to call afterwards, or None.
-                If one of these functions fails, the run notes the error.
+                If one of these functions fails, the error is noted in the run.
         """
         original = self._find_original(owner, name)
         if original is not None:

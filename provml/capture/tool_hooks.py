@@ -1,4 +1,4 @@
-"""Installs hooks into the packages that a script imports, in order to record its calls to them.
+"""Installs hooks into the packages that a script imports, to record the script's calls to them.
 
 A *tool* is a module or object that implements the `Tool` protocol. A tool never imports the package
 whose calls it records: an import hook waits until the script imports that package.
@@ -51,7 +51,7 @@ class ToolHooks:
         return bool(self._waits)
 
     def install(self, tools: Iterable[Tool]) -> None:
-        """Patch each module of the tools: now, or when the script imports the module."""
+        """Patch each module of the tools, as soon as the script has imported the module."""
         # register the run's exit handler first: exit handlers run in reverse order, and the run
         # must end after the tools have finished
         process_hooks.install()

@@ -5,7 +5,8 @@ A curve with too many points to draw is thinned. Imports numpy only when needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from math import nan
 from typing import TYPE_CHECKING, Any, Final
@@ -37,7 +38,8 @@ class Curve:
 
     Attributes:
         count: the number of samples in the series. The columns of a thinned curve are shorter.
-        step, epoch, time: the position of each sample on this axis; NaN if it has no position.
+        step, epoch, time: the position of each sample on the axis of this name; NaN if the sample
+            has no position on this axis.
         value: the value of each sample; NaN if the value is not a finite number.
         unplaced: for each axis, the number of samples that have no position on the axis.
     """
@@ -111,7 +113,7 @@ class CurveBuilder:
             self._pending = 0
 
     def complete(self, completion: Completion, started_ns: int) -> None:
-        """Fill in the step or epoch of samples that were added before."""
+        """Fill in the step or epoch of samples that were added earlier."""
         import numpy as np
 
         new = _block_columns(completion.block, started_ns)
@@ -171,6 +173,36 @@ def read_curves(
         if own is not None:
             own.take(block, started_ns)
     return [gathered[series.index].build(series) for series in wanted]
+
+
+def join_readings(curves: Iterable[Curve], readings: Collection[str]) -> list[Curve]:
+    """Join the curves that a reading has in several contexts into one curve, ordered by time.
+
+    Args:
+        readings: the kinds of series that contain readings. Other curves stay as they are.
+    """
+    import numpy as np
+
+    found: dict[Any, list[Curve]] = defaultdict(list)
+    for curve in curves:
+        series = curve.series
+        is_reading = series.kind in readings
+        key = (series.kind, series.name, series.rank, series.of) if is_reading else id(curve)
+        found[key].append(curve)
+    joined: list[Curve] = []
+    for own in found.values():
+        first = own[0]
+        if len(own) > 1:
+            order = np.argsort(np.concatenate([curve.time for curve in own]), kind="stable")
+            columns = (
+                np.concatenate([getattr(curve, name) for curve in own])[order]
+                for name in (*AXES, "value")
+            )
+            unplaced = {axis: sum(curve.unplaced[axis] for curve in own) for axis in AXES}
+            count = sum(curve.count for curve in own)
+            first = Curve(first.series, count, unplaced, *columns)
+        joined.append(first)
+    return joined
 
 
 def _block_columns(block: Block, started_ns: int) -> Any:

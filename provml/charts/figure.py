@@ -93,7 +93,7 @@ def write_figure(charts: Charts, sink: BinaryIO, form: str) -> None:
 
 
 def _set_text(artist: Any, content: str) -> Any:
-    """Set the text of a matplotlib artist. Dollar signs in the text do not enclose formulas."""
+    """Set the text of a matplotlib artist. Dollar signs are shown, not read as formulas."""
     artist.set_parse_math(False)
     artist.set_text(content)
     return artist

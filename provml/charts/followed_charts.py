@@ -1,4 +1,4 @@
-"""Draws charts of runs that are being recorded, and reads only what is new for each redraw."""
+"""Draws charts of runs that are being recorded. Each redraw reads only what was added."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _FEWEST_POINTS: Final = 200
 class FollowedCharts:
     """The charts of one or more runs that are being recorded.
 
-    A read costs only as much as what was added to the runs. The cost of building the charts does
-    not grow with the number of samples. Close the charts when you no longer need them.
+    The cost of a read depends only on how much was added to the runs. The cost of building the
+    charts does not grow with the number of samples. Close the charts when you no longer need them.
     """
 
     def __init__(
@@ -41,19 +41,19 @@ class FollowedCharts:
         log: bool = False,
         points: int = 2_000,
     ) -> None:
-        """Prepare to follow the runs. Takes the same arguments as `draw` and `read_charts`."""
+        """Prepare to follow the runs. The arguments after the folders are as for `read_charts`."""
         self._names, self._contexts, self._by, self._log = names, contexts, by, log
         self._runs = [
             _FollowedCurves(folder, names, max(_FEWEST_POINTS, points)) for folder in run_folders
         ]
 
     def read_new(self) -> bool:
-        """Read what was added to the runs. Return whether anything was."""
+        """Read what was added to the runs. Return whether there was anything new."""
         are_changed = [run.read_new() for run in self._runs]
         return any(are_changed)
 
     def build(self) -> Charts:
-        """Return the charts of what was read so far.
+        """Return the charts of the samples that were read so far.
 
         Raises SeriesNotFoundError if no run has yet logged a series that can be drawn.
         """
@@ -86,7 +86,7 @@ class _FollowedCurves:
         self._run.close()
 
     def read_new(self) -> bool:
-        """Read what was added to the run. Return whether anything was."""
+        """Read what was added to the run. Return whether there was anything new."""
         is_changed = False
         for part in self._run.read_new():
             is_changed = True

@@ -1,4 +1,4 @@
-"""Reads curves for a screen: the points of a series that matter at a given number of pixels.
+"""Reads the points of a series that are needed to draw a curve on a given number of pixels.
 
 Imports only other modules of `charts` from provml; imports numpy only when needed.
 """
@@ -30,7 +30,7 @@ _NS_PER_S: Final = 1_000_000_000
 _MISSING: Final = {"step": layout.NO_STEP, "epoch": layout.NO_EPOCH}
 
 Part = tuple[WriterSamples, WriterSeries]
-"""A series of one writer."""
+"""A series in the files of one writer: the writer's samples, and the summaries of the series."""
 
 
 class Scale(NamedTuple):
@@ -46,7 +46,7 @@ class Scale(NamedTuple):
 
     @property
     def column(self) -> str:
-        """The name of the field that holds the positions."""
+        """The name of the field that contains the positions of a sample."""
         return self.name if self.name in _MISSING else "time"
 
     @property
@@ -66,13 +66,13 @@ class Scale(NamedTuple):
 
 
 class ReadBudget:
-    """Limits how many records an answer may read to separate samples at the edges of pixels."""
+    """Limits how many records may be read to find the pixels of the samples in a stretch."""
 
     def __init__(self, records: int) -> None:
         self._left = records
 
     def spend(self, records: int) -> bool:
-        """Return whether the budget suffices for so many records; if so, spend it."""
+        """Return whether this many records may still be read, and if so, subtract their number."""
         if records > self._left:
             return False
         self._left -= records
@@ -81,7 +81,7 @@ class ReadBudget:
 
 @dataclass(slots=True, eq=False)
 class PixelCurve:
-    """The points of a curve that matter at a given number of pixels.
+    """The points that are needed to draw a curve on a grid of pixels.
 
     Attributes:
         x, y: the positions and values; a NaN value interrupts the line.
@@ -91,8 +91,8 @@ class PixelCurve:
         marks: the positions and values of points that are NaN or infinite.
         mark_count: the number of samples on the grid that are NaN or infinite.
         is_thinned: whether samples on the grid were left out.
-        is_scattered: whether the points are in the order of their positions, because the
-            positions go back too often.
+        is_scattered: whether the points are sorted by position, because the positions go back too
+            often to draw the points in the order of recording.
         sums, numbers: for each pixel, the sum and the number of the finite values.
     """
 
@@ -110,7 +110,7 @@ class PixelCurve:
 
 
 def find_extent(parts: Iterable[Part], scale: Scale) -> tuple[float, float] | None:
-    """Return the lowest and highest position of series on an axis; None if there is no position."""
+    """Return the lowest and highest position of series on an axis; None if no sample has one."""
     import numpy as np
 
     found: list[float] = []
@@ -135,12 +135,13 @@ def _placed(samples: Any, scale: Scale) -> Any:
 def read_pixel_curve(
     parts: Iterable[Part], scale: Scale, grid: PixelGrid, budget: ReadBudget
 ) -> PixelCurve:
-    """Read the points of a series that matter on a grid of pixels.
+    """Read the points of a series that are needed to draw a curve on a grid of pixels.
 
-    Each pixel keeps its first, last, lowest and highest sample, and one NaN and infinity of each
-    sign. A stretch within one pixel needs only its summary. The samples of other stretches are
-    read from the samples file, as far as the budget goes. Beyond that, the points of their
-    summaries are used at their exact positions, so that no extreme of a stretch is lost.
+    Each pixel keeps its first, last, lowest and highest sample, and one NaN, infinity and negative
+    infinity. If a stretch lies within one pixel, its summary is enough. The samples of other
+    stretches are read from the samples file, as long as the budget allows. After that, the
+    summaries of these stretches are used. The points in a summary have exact positions, so the
+    lowest and highest sample of a stretch are never lost.
 
     Args:
         parts: the parts of the series from all writers, in the order in which the writers started.
@@ -194,12 +195,12 @@ class _CurveReader:
         blank = lacking == STRETCH
         whole = (pixel == last_pixel) & (lacking == 0)
         if STRETCH * int(np.count_nonzero(~is_outside & ~blank)) <= 2 * count:
-            whole &= is_outside  # so few samples that all of them are drawn
+            whole &= is_outside  # there are so few samples that all are drawn
         divided = ~blank & ~whole
         read = self._choose_rows(rows, divided, is_inside)
         used = ~blank & ~read
         side = np.where(used & ~is_inside & (pixel == last_pixel), pixel, 0)
-        # of the stretches on one side of the grid, the first and the last are enough
+        # of consecutive stretches on the same side of the grid, only the first and last are needed
         used[1:-1] &= (side[1:-1] >= 0) | (side[1:-1] != side[:-2]) | (side[1:-1] != side[2:])
         inside = used & is_inside
         self._in_range += int((STRETCH - lacking)[inside].sum())
@@ -218,18 +219,18 @@ class _CurveReader:
             self._count_samples(own_x, own_y)
             keys = np.concatenate([keys, read_keys[placed]])
             x, y = np.concatenate([x, own_x]), np.concatenate([y, own_y])
-        order = np.argsort(keys, kind="stable")  # fast, because the keys are in ascending runs
+        order = np.argsort(keys, kind="stable")  # fast: the keys are few ascending runs
         keys = keys[order]
-        # a sample may be two points of a stretch, for example the first and the lowest
+        # one sample may be two points of a stretch, for example both the first and the lowest
         order = order[np.append(True, keys[1:] != keys[:-1])] if len(keys) else order
         self._thinner.add(x[order], y[order])
 
     def _choose_rows(self, rows: Any, divided: Any, is_inside: Any) -> Any:
-        """Return which stretches to read sample by sample."""
+        """Return a mask of the stretches to read sample by sample."""
         import numpy as np
 
         kept = divided & (rows["kept"] >= 0)
-        at_edge = divided & ~is_inside  # read always, so that the numbers of samples are exact
+        at_edge = divided & ~is_inside  # always read these, so that samples are counted exactly
         optional = divided & ~kept & ~at_edge
         spans = rows["last_slot"] - rows["first_slot"] + 1
         read = kept | at_edge
@@ -315,7 +316,7 @@ def _read_samples(
         found.append(samples)
         keys.append((first + place) * STRETCH + np.arange(len(samples)))
     if len(places):
-        # stretches that follow each other are read at once
+        # consecutive stretches are read together
         breaks = np.flatnonzero(np.diff(places) > 1)
         begins = places[np.append(0, breaks + 1)]
         ends = places[np.append(breaks, len(places) - 1)]

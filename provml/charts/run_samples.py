@@ -32,11 +32,12 @@ class RunSamples:
 
     Attributes:
         folder: the run's folder.
-        lock: a lock that belongs to this object.
+        lock: the lock for these summaries.
         writers: the summaries of each writer's samples, ordered by start time.
         state: the run's state at the last refresh; None if the run can't be read.
-        problem: why the run can't be read; None if it can.
-        kept_answers: what callers derive from the run and want to keep as long as these summaries.
+        problem: why the run can't be read; None if the run can be read.
+        kept_answers: results that callers have derived from the run, by name. They are kept as long
+            as this object exists.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -51,10 +52,11 @@ class RunSamples:
         self._stamp: object = None
 
     def refresh(self) -> None:
-        """Read what is new.
+        """Bring the summaries up to date.
 
-        If the run is being recorded, reads only the new samples. When it has ended, all samples
-        are read again and compared with their checksums. Costs about 80 ms for a million samples.
+        If the run is being recorded, reads only the new samples. When the run has ended, reads all
+        samples again and compares them with their checksums. Costs about 80 ms for a million
+        samples.
 
         Raises RunNotFoundError if the folder no longer contains a run.
         """
@@ -112,7 +114,7 @@ class RunSamples:
                     own.update(content.changed, content.changed_slots)
                 if content.samples is not None and content.slots is not None:
                     own.add(content.samples.copy(), content.slots)
-        self._follower.close()  # a page can show more runs than a process may open files
+        self._follower.close()  # a page may show more runs than a process may keep open
 
     def _find_writer(self, name: str, rank: int | None) -> WriterSamples:
         for writer in self.writers:
@@ -127,7 +129,8 @@ class RunSamples:
 def read_writer(files: WriterFiles, stamp: Stamp) -> WriterSamples:
     """Return the summaries of the samples of a writer that has ended.
 
-    Leaves out damaged samples. Takes the summaries of a long file from the user's cache.
+    Leaves out damaged samples. For a long file, uses the summaries in the user's cache if there are
+    any.
     """
     is_long = max((size for _, size, _ in stamp), default=0) >= LEAST_BYTES
     cached = load_summaries(files, stamp) if is_long else None
@@ -152,7 +155,7 @@ def _summarize(files: WriterFiles) -> WriterSamples:
 
 
 def refresh_all(runs: Sequence[RunSamples]) -> None:
-    """Refresh several runs. Reads in two threads, because numpy lets other threads go on."""
+    """Refresh several runs. Uses two threads, because other threads can run while numpy works."""
     if len(runs) < 2:
         for run in runs:
             run.refresh()

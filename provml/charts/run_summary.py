@@ -70,7 +70,7 @@ def build_run_summary(journal: Journal) -> str:
 
 
 def _build_plots(journal: Journal, table: SeriesTable, metrics: list[RunSeries]) -> list[str]:
-    """Build a plot for each of the first metrics that have more than one sample."""
+    """Build plots of the first few metrics that have more than one sample."""
     names = list(dict.fromkeys(series.name for series in metrics if series.count > 1))
     chosen = [series for series in metrics if series.name in names[:_MOST_PLOTS]]
     started_ns = journal.state().started_ns

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from provml.base.context import context_from_word
-from provml.charts.curves import AXES, Curve, read_curves
+from provml.charts.curves import AXES, Curve, join_readings, read_curves
 from provml.errors import InvalidArgumentError, SeriesNotFoundError
 from provml.journal.history import LastValues
 from provml.journal.reader import Journal
@@ -206,7 +205,7 @@ def read_charts(
 
     Costs one pass over the samples of each run.
 
-    Series of the same name share a chart. The time axis of each curve begins when its run started.
+    Series of the same name share a chart. On a time axis, the start of a curve's run is at 0.
 
     The charts of readings come last. A reading has one curve over time for the whole run, whatever
     the contexts were. If `names` are given, `by` also applies to readings. In `names`, a reading
@@ -261,7 +260,7 @@ def choose_series(
     contexts: Collection[str] = (),
     by: str | None = None,
 ) -> list[list[RunSeries]]:
-    """Return the series to draw for each run. Takes and raises the same as `read_charts`."""
+    """Return the series to draw for each run. Raises the same errors as `read_charts`."""
     if by is not None and by not in AXES:
         raise InvalidArgumentError(f"by= must be one of {', '.join(AXES)}, not {by!r}")
     return _select_series(runs, [_list_series(run.table, names) for run in runs], names, contexts)
@@ -286,7 +285,7 @@ def arrange_charts(
     styles = _LineStyles(_name_runs(runs), ", ".join(contexts) or _WHOLE_RUN)
     found: dict[tuple[bool, str, str], list[Line]] = {}
     for place, own in enumerate(curves):
-        for curve in _join_readings(own, readings):
+        for curve in join_readings(own, readings):
             kind, name = curve.series.kind, curve.series.name
             line = styles.build_line(place, curve, kind in readings)
             found.setdefault((kind in readings, kind, name), []).append(line)
@@ -301,32 +300,6 @@ def _sort_kind(key: tuple[bool, str, str]) -> tuple[bool, bool]:
     """Return the sort key of a chart: metrics come first, then FLOPs and others, then readings."""
     apart, kind, _ = key
     return apart, kind != "metric"
-
-
-def _join_readings(curves: Iterable[Curve], readings: Collection[str]) -> list[Curve]:
-    """Join the curves of the same reading in different contexts to one curve, ordered by time."""
-    import numpy as np
-
-    found: dict[Any, list[Curve]] = defaultdict(list)
-    for curve in curves:
-        series = curve.series
-        is_reading = series.kind in readings
-        key = (series.kind, series.name, series.rank, series.of) if is_reading else id(curve)
-        found[key].append(curve)
-    joined: list[Curve] = []
-    for own in found.values():
-        first = own[0]
-        if len(own) > 1:
-            order = np.argsort(np.concatenate([curve.time for curve in own]), kind="stable")
-            columns = (
-                np.concatenate([getattr(curve, name) for curve in own])[order]
-                for name in (*AXES, "value")
-            )
-            unplaced = {axis: sum(curve.unplaced[axis] for curve in own) for axis in AXES}
-            count = sum(curve.count for curve in own)
-            first = Curve(first.series, count, unplaced, *columns)
-        joined.append(first)
-    return joined
 
 
 def _list_series(table: SeriesTable, names: Collection[str]) -> list[RunSeries]:
@@ -408,7 +381,7 @@ class _LineStyles:
         self._numbers: dict[str, int] = {}
 
     def build_line(self, place: int, curve: Curve, is_reading: bool = False) -> Line:
-        """Build the line for a curve of the run that has this place in the list of runs."""
+        """Build the line for a curve. ``place`` is the index of the curve's run."""
         run = self._runs[place]
         if is_reading:
             rank = curve.series.rank

@@ -1,9 +1,10 @@
 """Keeps the summaries of long samples files in the user's cache folder.
 
-Each file belongs to one writer that has ended, and is about 1.5 % to 5 % as large as the samples
-file. It is used as long as the writer's files have the same size and time. The user's cache is
-private, so its content can be trusted as far as the user can; even so, a file that provml would not
-write is ignored. You can delete the files at any time.
+Each cache file belongs to one writer that has ended. A cache file is about 1.5 % to 5 % as large as
+the samples file, and is used as long as the writer's files keep their sizes and modification times.
+Only the user can write to the cache folder, so provml trusts the cache files as far as it trusts
+the user. Even so, provml ignores a file that it would not have written itself. You can delete the
+cache files at any time.
 
 Imports only `base`, `journal` and other modules of `charts` from provml; imports numpy only when
 needed.
@@ -43,7 +44,7 @@ Stamp = Sequence[tuple[str, int, int]]
 """The name, size and modification time of each of a writer's files."""
 
 LEAST_BYTES: Final = 2**21
-"""The size of a samples file from which its summaries are worth keeping."""
+"""The smallest samples file, in bytes, whose summaries are worth keeping."""
 
 _KIND: Final = "curves"
 _MAGIC: Final = b"provml curves 1\n"
@@ -115,14 +116,17 @@ class CachedSeries(WriterSeries):
 
 
 class _CacheFile:
-    """A cache file, which is opened for each read: a page can show very many runs."""
+    """A cache file. Opened anew for each read, because a page may show very many runs."""
 
     def __init__(self, root: Path, path: Path) -> None:
         self._root = root
         self._path = path
 
     def read(self, offset: int, count: int, dtype: Any) -> Any:
-        """Read an array. Raises OSError if the file was removed or changed."""
+        """Read an array.
+
+        Raises OSError if the file was removed, and StoreError if the file is too short.
+        """
         import numpy as np
 
         if count <= 0:
@@ -176,7 +180,7 @@ def _parse_file(
 
 
 def save_summaries(writer: WriterSamples, stamp: Stamp) -> bool:
-    """Keep the summaries of a writer that has ended; return False if the cache can't be used."""
+    """Save the summaries of a writer that has ended. Returns False if the cache can't be used."""
     tails, slots = writer.tails
     header = {
         "stamp": stamp,
@@ -238,7 +242,7 @@ def _kept_bytes() -> int:
 
 
 def _find_file(files: WriterFiles) -> tuple[Path, Path]:
-    """Return the cache folder, and the path of the file for a writer."""
+    """Return the root of the cache, and the path of the cache file for a writer."""
     run = files.folder.parent
     root, folder = open_cache_of_store(store_root(run), _KIND)
     own = f"{run.parent.name}/{run.name}/{files.name}"
@@ -246,7 +250,7 @@ def _find_file(files: WriterFiles) -> tuple[Path, Path]:
 
 
 def _remove_oldest(root: Path) -> None:
-    """Remove the oldest files if the files of all stores are larger than 2 GiB together."""
+    """Remove the oldest files until the files of all stores together take at most 2 GiB."""
     found: list[tuple[int, int, Path]] = []
     for entry in store_files.list_folder(root, root / _KIND):
         if not entry.is_folder:

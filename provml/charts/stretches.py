@@ -24,7 +24,8 @@ STRETCH: Final = 128
 POINTS: Final = 4
 """The number of points that a summary holds: the first, lowest, highest and last sample.
 
-They are in the order of recording. A sample that is two of them occurs twice.
+The points are in the order of recording. A sample that is both the first and the lowest occurs
+twice.
 """
 
 _AXES: Final = (("step", layout.NO_STEP), ("epoch", layout.NO_EPOCH))
@@ -36,8 +37,10 @@ def summary_dtype() -> np.dtype[np.void]:
 
     The fields are:
         first_slot, last_slot: the places of the first and last sample in the samples file.
-        kept: the index of the stretch among those whose samples are kept; -1 if they are not.
-        time, step, epoch, value, place: the points; ``place`` is the index in the stretch.
+        kept: the index of the stretch among the stretches whose samples are kept; -1 if the samples
+            of this stretch are not kept.
+        time, step, epoch, value, place: the points; ``place`` is the index of the sample in the
+            stretch.
         time_low, time_high, and so on: the range of the positions that are present.
         stepless, epochless: the number of samples without a step or epoch.
         total: the sum of the finite values.
@@ -71,9 +74,10 @@ def summary_dtype() -> np.dtype[np.void]:
 
 @cache
 def mark_dtype() -> np.dtype[np.void]:
-    """Return the numpy type of a mark, the first sample of a stretch with a value of its kind.
+    """Return the numpy type of a mark.
 
-    The kinds are NaN, infinity and negative infinity. ``row`` is the index of the stretch.
+    The marks of a stretch are its first NaN, its first infinity and its first negative infinity, if
+    the stretch has such values. ``row`` is the index of the stretch.
     """
     import numpy as np
 
@@ -90,7 +94,7 @@ def mark_dtype() -> np.dtype[np.void]:
 
 
 def take_records(records: NDArray[np.void], places: Any) -> NDArray[np.void]:
-    """Return the records at the given places. Much faster than indexing the array itself."""
+    """Return ``records[places]``, but much faster than numpy's indexing of such an array."""
     import numpy as np
 
     numbers = np.ascontiguousarray(records).view(np.int64).reshape(-1, layout.RECORD_SIZE // 8)

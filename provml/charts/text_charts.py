@@ -99,7 +99,7 @@ def _extent(columns: list[Any]) -> tuple[float, float]:
 
 
 def _fraction(value: float, low: float, high: float) -> float:
-    """Return a value's position between two limits, from 0 to 1; 0.5 if they are equal."""
+    """Return a value's position between two limits, from 0 to 1; 0.5 if the limits are equal."""
     return 0.5 if low == high else (value - low) / (high - low)
 
 

@@ -1,7 +1,7 @@
-"""Thins curves: keeps the points that make a thinned curve look like the whole one.
+"""Thins curves: keeps the points that make a thinned curve look like the whole curve.
 
 A curve is divided into stretches, such as the samples that fall on one pixel. Each stretch keeps
-its first, last, lowest and highest sample, and one sample of each kind that is not a finite number.
+its first, last, lowest and highest sample, and its first NaN, infinity and negative infinity.
 A line through these points covers the same pixels as a line through all samples.
 
 Imports nothing else from provml; imports numpy only when needed.
@@ -30,7 +30,7 @@ def select_points(values: Numbers, starts: Places) -> Places:
 
     Args:
         values: the values of all stretches, one stretch after another.
-        starts: the index at which each stretch begins, in ascending order. The first is 0.
+        starts: the index at which each stretch begins, in ascending order. The first index is 0.
     """
     import numpy as np
 
@@ -54,7 +54,7 @@ def select_points(values: Numbers, starts: Places) -> Places:
 
 
 def find_starts(*columns: NDArray[np.generic]) -> Places:
-    """Return the indices at which stretches begin: 0, and each row where a column changes."""
+    """Return the indices at which stretches begin: 0, and each row at which any column changes."""
     import numpy as np
 
     turns = [np.flatnonzero(column[1:] != column[:-1]) + 1 for column in columns]
@@ -77,7 +77,7 @@ class PixelGrid(NamedTuple):
 
     Attributes:
         start: the position at which the first pixel begins.
-        end: the position at which the last pixel ends. The position belongs to the last pixel.
+        end: the position at which the last pixel ends. This position belongs to the last pixel.
         pixels: the number of pixels.
     """
 
@@ -109,7 +109,7 @@ class CurveThinner:
 
     Attributes:
         is_scattered: whether the positions go back so often that the points can't be drawn in the
-            order of recording. They are then returned in the order of their positions.
+            order of recording. If so, the points are returned in the order of their positions.
     """
 
     def __init__(self, grid: PixelGrid, keep_all_up_to: int = 0) -> None:
@@ -138,9 +138,10 @@ class CurveThinner:
             self._limit = max(_PENDING, 2 * len(x))
 
     def finish(self) -> tuple[Numbers, Numbers]:
-        """Return the positions and values of the thinned curve, without gaps at restarts.
+        """Return the positions and values of the thinned curve.
 
-        On each side of the grid, keeps the point next to it, so that the line reaches the edge.
+        The curve includes the neighbouring points outside the grid, so that the line reaches the
+        edges of the chart. Call `insert_gaps` to interrupt the line where the position goes back.
         """
         import numpy as np
 
@@ -180,11 +181,12 @@ class CurveThinner:
 
 
 def _find_shown(x: Numbers, grid: PixelGrid) -> NDArray[np.bool_]:
-    """Return which points to draw: those on the grid, and their neighbours outside."""
+    """Return a mask of the points to draw: the points on the grid, and their neighbours outside."""
     inside: NDArray[np.bool_] = (x >= grid.start) & (x <= grid.end)
     if inside.all():
         return inside
-    # a line from one point to the next is seen if it touches the grid, unless it goes back
+    # the line between two points is visible if it touches the grid and its position does not go
+    # back
     ahead = x[1:] >= x[:-1]
     crosses = (x[:-1] < grid.start) & (x[1:] > grid.end)
     seen = ahead & (inside[1:] | inside[:-1] | crosses)

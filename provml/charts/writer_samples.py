@@ -1,8 +1,9 @@
 """Summarizes the samples of one writer, series by series, and reads single stretches again.
 
-`WriterSamples` takes the samples in the order of writing. It keeps a summary of each full stretch
-and the few samples after the last one, so memory is about 5 % of the samples file. If a stretch of
-a rare series is spread over much of the file, its samples are kept as well.
+`WriterSamples` takes the samples in the order of writing. It keeps a summary of each full stretch,
+and the few samples after the last full stretch of each series, so memory is about 5 % of the
+samples file. If a stretch of a rare series is spread over much of the file, the samples of the
+stretch are kept as well.
 
 Imports only `journal`, `model` and other modules of `charts` from provml; imports numpy only when
 needed.
@@ -87,7 +88,7 @@ class WriterSamples:
         tails: tuple[Samples, Slots],
         left_out: list[tuple[int, int]],
     ) -> None:
-        """Take over what another object of this class had found in the same files."""
+        """Restore what an earlier object of this class found in the same files."""
         self.series = series
         for index, own in enumerate(series):
             self._by_identity[own.identity] = index
@@ -97,7 +98,7 @@ class WriterSamples:
         self._lookup = None
 
     def declare(self, declared: Series) -> None:
-        """Add a declaration of a series. Ignores a number that is already in use."""
+        """Add a declaration of a series. Ignored if the series number is already in use."""
         if declared.number in self._by_number:
             return
         of = history.parse_target(declared.target)
@@ -151,7 +152,7 @@ class WriterSamples:
         self._summarize(records, slots, owners[starts], lengths, order)
 
     def _add_one(self, number: int, records: Samples, slots: Slots) -> None:
-        """Add samples that all belong to one series, which need not be sorted."""
+        """Add samples that all belong to one series, so that they need not be sorted."""
         import numpy as np
 
         owner = self._by_number[number]
@@ -178,13 +179,13 @@ class WriterSamples:
     def _summarize(
         self, records: Samples, slots: Slots, present: Any, lengths: Any, order: Any
     ) -> None:
-        """Summarize all full stretches.
+        """Summarize all full stretches, and keep the samples after the last one of each series.
 
         Args:
             records, slots: the samples.
             present: the indices of the series that have samples, in ascending order.
             lengths: the number of samples of each of these series.
-            order: the indices of the samples, sorted by series; None if there is one series.
+            order: the indices of the samples, sorted by series; None if there is only one series.
         """
         import numpy as np
 
@@ -255,9 +256,10 @@ class WriterSamples:
     def read_slots(
         self, series: WriterSeries, ranges: list[tuple[int, int]]
     ) -> tuple[Samples, Slots]:
-        """Read the samples of a series in ranges of slots, each from its first to its last slot.
+        """Read the samples of a series that are in the given ranges of slots.
 
-        Costs a read for each range. Returns the samples and their slots.
+        Each range is a pair of its first and its last slot, and costs one read. Returns the samples
+        and their slots.
         """
         import numpy as np
 
@@ -285,7 +287,11 @@ class WriterSamples:
         )
 
     def _read(self, fd: int, pieces: list[tuple[int, int]], numbers: Any) -> tuple[Samples, Slots]:
-        """Read pieces of the samples file, each from a slot on, and select samples by series."""
+        """Read pieces of the samples file, and return the samples of the chosen series.
+
+        Each piece is a pair: its first slot and its number of slots. ``numbers`` are series
+        numbers.
+        """
         import numpy as np
 
         size = layout.RECORD_SIZE
@@ -313,7 +319,7 @@ class WriterSamples:
         return records, slots
 
     def _find_owners(self, numbers: Any) -> Any:
-        """Return the index of the series of each number; -1 if it is not declared."""
+        """For each number, return the index of its series, or -1 if the series is not declared."""
         import numpy as np
 
         known, owners, _, table = self._look_up()
@@ -323,9 +329,10 @@ class WriterSamples:
         return np.where(known[places] == numbers, owners[places], -1)
 
     def _look_up(self) -> tuple[Any, Any, Any, Any]:
-        """Return the declared numbers in ascending order, and their series and storages.
+        """Return the declared numbers in ascending order, with their series and storage types.
 
-        The fourth item is a table of the series by number, or None if a number is very large.
+        The series are indices. The fourth item is an array that contains the index of the series
+        for each number, or None if a number is too large for such an array.
         """
         import numpy as np
 
@@ -345,7 +352,7 @@ class WriterSamples:
         return ("f64", "i64", "text").index(declared.storage)
 
     def _note_last(self, records: Samples, owners: Any) -> None:
-        """Count the samples of each series, and remember the last one."""
+        """Count the samples of each series, and remember its last sample."""
         import numpy as np
 
         counts = np.bincount(owners, minlength=len(self.series))
@@ -356,7 +363,11 @@ class WriterSamples:
             self.series[index].last = records[int(lasts[index])].copy()
 
     def _convert(self, records: Samples, slots: Slots, owners: Any) -> tuple[Samples, Slots, Any]:
-        """Convert all values to float64, in place. Leaves out text values that can't be read."""
+        """Convert all values to float64, in place.
+
+        Leaves out text values that can't be read or are not numbers. Returns the remaining records,
+        slots and owners.
+        """
         import numpy as np
 
         known, _, storages, _ = self._look_up()

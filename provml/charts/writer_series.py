@@ -31,7 +31,7 @@ class WriterSeries:
         units: the units of the series, in the order in which they were declared.
         declared: the declarations of the series, keyed by the number in the samples file.
         count: the number of samples.
-        last: the last sample, as in the samples file; None if there is none.
+        last: the last sample, as in the samples file; None if there are no samples.
     """
 
     def __init__(self, identity: SeriesIdentity) -> None:
@@ -78,9 +78,10 @@ class WriterSeries:
         return len(self._kept)
 
     def find_range(self, column: str) -> tuple[int, int] | None:
-        """Return the lowest and highest step, epoch or time of all stretches.
+        """Return the lowest and highest step, epoch or time in all stretches.
 
-        Returns None if no sample has this position. Looks only at stretches that are new.
+        Returns None if no sample has a value in this column. Reads only the stretches that were
+        added since the last call.
         """
         seen, low, high = self._ranges.get(column, (0, _LARGEST, -_LARGEST))
         while seen < self.row_count:
@@ -95,9 +96,10 @@ class WriterSeries:
         return None if low > high else (low, high)
 
     def add(self, rows: Samples, marks: Samples, samples: Samples, slots: Slots, room: int) -> int:
-        """Add stretches, and keep the samples of up to ``room`` stretches that are spread out.
+        """Add stretches. Keep the samples of a stretch if they are spread over much of the file.
 
-        Returns the number of stretches whose samples were kept.
+        Keeps the samples of at most ``room`` stretches. Returns the number of stretches whose
+        samples were kept.
         """
         import numpy as np
 
@@ -131,7 +133,7 @@ class WriterSeries:
             self._marks = [joined[np.argsort(joined["row"], kind="stable")]]
 
     def find_row(self, slot: int) -> int | None:
-        """Return the stretch that contains a slot; None if the slot follows the last stretch."""
+        """Return the index of the stretch with this slot; None if the slot follows them all."""
         rows = self._join_rows()
         row = int(rows["last_slot"].searchsorted(slot))
         return row if row < len(rows) else None

@@ -42,13 +42,13 @@ _OBJECTS_PER_COLLECTION = 50_000
 
 
 def main() -> None:
-    """Run the ``provml`` command line, and exit the process with its exit status."""
+    """Run the ``provml`` command, and exit the process with the command's exit status."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # the process was started without this stream
             setattr(sys, name, open(os.devnull, "w"))
         getattr(sys, name).reconfigure(errors="backslashreplace")
     warnings.formatwarning = _warning_text
-    # most objects that a command creates live as long as the process, so collect rarely
+    # most objects that a command creates live as long as the process, so collect garbage rarely
     gc.set_threshold(_OBJECTS_PER_COLLECTION)
     sys.exit(execute(sys.argv[1:]))
 

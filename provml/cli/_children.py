@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MOST_READ: Final = 200
 _LOWER_IS_BETTER_TAG: Final = "lower_is_better"
-"""A tag of the run. Its value lists the metrics whose lowest value is best, separated by commas."""
+"""The tag that lists the metrics whose lowest value is best, separated by commas."""
 _MOST_SHOWN: Final = 20
 _MOST_PARAMS: Final = 4
 _MOST_METRICS: Final = 3
@@ -45,7 +45,7 @@ _DETAIL: Final = re.compile(r"std_|rank_|split\d+_")
 
 
 class Metric(NamedTuple):
-    """A metric of the children, and whether its lowest value is the best one."""
+    """A metric of the children, and whether lower values of the metric are better."""
 
     name: str
     context: tuple[str, ...] | None
@@ -74,7 +74,10 @@ class SeenChild:
         return terminal.duration_s(self.started_ns, self.ended_ns)
 
     def find_best(self, metric: Metric) -> Any:
-        """Return the best value of a metric; None if the child has no such value."""
+        """Return the best value of a metric, or the last value if no value is a number.
+
+        Returns None if the child has no such metric.
+        """
         found = [s for s in self.series if (s.name, s.context) == (metric.name, metric.context)]
         lowest = metric.is_lower_better
         values = [s.minimum if lowest else s.maximum for s in found]
@@ -113,7 +116,7 @@ class SeenChildren:
 
     Attributes:
         seen: the children that were read: at most the first `MOST_READ`.
-        count: the number of children.
+        count: the number of all children, including children that were not read.
     """
 
     seen: list[SeenChild]
@@ -121,7 +124,7 @@ class SeenChildren:
 
 
 def is_lower_better(name: str) -> bool:
-    """Return whether the lowest value of a metric is its best one, judging by the metric's name."""
+    """Guess from a metric's name whether lower values of the metric are better."""
     own = name.lower()
     is_negated = own.startswith("neg")  # such as scikit-learn's neg_mean_squared_error
     return not is_negated and _LOWER_IS_BETTER.search(own) is not None
@@ -157,7 +160,7 @@ def _read_child(folder: Path) -> SeenChild:
 
 
 class FollowedChildren:
-    """The children of a run that is being recorded. Each read costs only as much as what is new."""
+    """The children of a run that is being recorded. Each read processes only new data."""
 
     def __init__(self, folder: Path, description: dict[str, Any]) -> None:
         self._folder = folder
@@ -172,7 +175,7 @@ class FollowedChildren:
             child.run.close()
 
     def read_new(self) -> bool:
-        """Read what was added to the children. Return whether anything was."""
+        """Read the children's new data. Return True if there was any."""
         stamp = read_store_stamp(store_root(self._folder))
         if stamp != self._stamp or stamp is None:
             self._folders = list_child_folders(self._folder, self._description)
@@ -194,7 +197,7 @@ class FollowedChildren:
 
 
 class _FollowedChild:
-    """A child, and what has been read of it so far."""
+    """A child run, and the data that has been read from its files so far."""
 
     def __init__(self, folder: Path) -> None:
         description, state = Journal(folder).description, read_run_state(folder)
@@ -209,10 +212,11 @@ class _FollowedChild:
         self._end_stamp: object = None
 
     def read_new(self) -> bool:
-        """Read what was added. Return whether anything was."""
+        """Read the child's new data. Return True if there was any."""
         if self._end_stamp is not None and self._end_stamp == read_events_stamp(self.run.folder):
-            return False  # the child has ended, and was not resumed
-        state = read_run_state(self.run.folder)  # first, so that an ended child is read completely
+            return False  # the child has ended, and has not been resumed since
+        # read the state before the data, so that the data of an ended child is complete
+        state = read_run_state(self.run.folder)
         is_changed = state.status != self.seen.status
         for part in self.run.read_new():
             is_changed = True
@@ -236,7 +240,7 @@ class _FollowedChild:
 def build_section(
     children: SeenChildren, own_id: str, tags: Mapping[str, Any]
 ) -> list[RenderableType]:
-    """Build the table of a run's children, and a line about the children that it leaves out.
+    """Build the table of a run's children, and a line about children that the table leaves out.
 
     The columns are the parameters that differ between the children, and the metrics that most of
     the children have. The best value of each metric is bold.
@@ -245,7 +249,7 @@ def build_section(
         children: the children.
         own_id: the id of the run.
         tags: the tags of the run. The tag ``lower_is_better`` names the metrics whose lowest value
-            is the best one, in addition to those that have a name such as ``loss``.
+            is the best one, in addition to metrics with names such as ``loss``.
     """
     lower = [name.strip() for name in str(tags.get(_LOWER_IS_BETTER_TAG, "")).split(",")]
     shown = children.seen[:_MOST_SHOWN]
@@ -297,7 +301,7 @@ def _find_differing_params(children: Sequence[SeenChild]) -> list[str]:
 
 
 def _find_common_metrics(children: Sequence[SeenChild], lower: Collection[str]) -> list[Metric]:
-    """Return the metrics that most of the children have.
+    """Return the few metrics that the largest number of children have.
 
     Metrics that measure a time, or only give details of another metric, come last.
     """

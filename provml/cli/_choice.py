@@ -37,7 +37,11 @@ def choose_run(name: str, store: str | None) -> Path:
 
 
 def choose_runs(name: str, store: str | None) -> tuple[list[Path], bool]:
-    """Return what `find_runs` returns. If several runs match the name, ask which one."""
+    """Find the runs that a name refers to. If several runs match, ask which one is meant.
+
+    Returns:
+        The folders of the runs, and whether the name refers to a store.
+    """
     try:
         return find_runs(name, store)
     except RunNotFoundError as error:
@@ -64,7 +68,7 @@ def _describe_run(folder: Path) -> str:
 
 
 def ask(question: str, choices: Sequence[str]) -> int:
-    """Print a numbered list of choices, and return the position of the one that the user chooses.
+    """Print a numbered list of choices, and return the index of the user's choice.
 
     Prints to standard error. Raises click.Abort if the user presses Ctrl-C.
     """

@@ -1,4 +1,4 @@
-"""Redraws what a command shows until the runs have ended.
+"""Redraws the output of a command until the runs that the command shows have ended.
 
 Imports only `journal.status` from provml.
 """
@@ -29,29 +29,30 @@ follow_option = click.option(
 
 
 class LiveView(Protocol):
-    """What a command shows of runs that are being recorded."""
+    """The output of a command about runs that are being recorded."""
 
     def read_new(self) -> bool:
-        """Read what was added to the runs. Return whether anything was."""
+        """Read the runs' new data. Return True if there was any."""
 
     def build(self, states: Sequence[RunState]) -> list[RenderableType]:
-        """Return tables and texts that show what was read so far.
+        """Return tables and texts that show the data that was read so far.
 
         Args:
             states: the current states of the runs.
         """
 
     def show_end(self) -> None:
-        """Print what the command shows of runs that have ended."""
+        """Print the command's output about the runs after all of them have ended."""
 
     def close(self) -> None:
         """Close all files."""
 
 
 def redraw_until_end(folders: Sequence[Path], view: LiveView) -> None:
-    """Draw now, again whenever the runs record something, and everything after all runs have ended.
+    """Draw a view of runs, and redraw it whenever the runs record something.
 
-    A redraw costs only as much as what is new, and leaves out what does not fit the terminal.
+    Each redraw processes only new data, and leaves out lines that do not fit the terminal. When all
+    runs have ended, clears the terminal and prints the complete view with `LiveView.show_end`.
 
     Returns when all runs have ended or Ctrl-C is pressed, and closes the view. Looks for changes
     once a second, or less often if drawing is slow: drawing takes at most a twentieth of the time,
@@ -67,7 +68,7 @@ def redraw_until_end(folders: Sequence[Path], view: LiveView) -> None:
     try:
         while True:
             begun = time.perf_counter()
-            # read the states first: a run that ends after this is drawn once more
+            # read the states before the data: a run that ends in between is drawn once more
             states = [read_run_state(folder) for folder in folders]
             have_ended = all(state.status != "running" for state in states)
             is_changed = view.read_new()

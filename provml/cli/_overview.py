@@ -1,7 +1,7 @@
 """The overview of a run that ``provml show`` prints.
 
-`_overview_reading` reads it from a journal. Imports only `base`, `journal`, `model`, `_children`
-and `_terminal` from provml.
+`_overview_reading` reads the overview from a journal. Imports only `base`, `journal`, `model`,
+`_children` and `_terminal` from provml.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class SeenContent:
         return max(1, len(self.digests))
 
     def add(self, time_ns: int, record: Record) -> None:
-        """Update the facts and contexts from another record that logs this content."""
+        """Update the description and the contexts from another record that logs this content."""
         facts, context = record.get("content"), record_context(record)
         self.time_ns = time_ns
         self.step = int_or_none(record.get("step"))
@@ -110,13 +110,13 @@ class Overview:
         code: the files of code and configuration that the run used.
         collectors: the names of the collectors that recorded system readings.
         children: the runs that are a part of this run.
-        last_events: the last events in order of time.
+        last_events: the last few events, in order of time.
         command: the command line of the process that started the run or last resumed it.
         script: the description of that process's script; empty if the process had no script.
         git: the description of the script's git repository; empty if there is none.
         output: the name of the kept output that `output_lines` come from, such as ``stderr``.
         output_lines: the last lines of that output; empty unless the run failed.
-        files: the metadata of the events about the files of a command, by the event's name.
+        files: the metadata of the events about the command's files, by the name of the event.
         damage: the number of unreadable records, by the reason why they are unreadable.
         unsummarised: the number of summaries that are missing although the values to summarise
             were stored.

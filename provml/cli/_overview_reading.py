@@ -1,4 +1,4 @@
-"""Reads the overview of a run that ``provml show`` prints, at once or while the run is recorded.
+"""Reads the overview of a run for ``provml show``, at once or while the run is being recorded.
 
 Memory use grows with the number of names and digests, not with the number of samples. Imports only
 `base`, `export`, `journal`, `model`, `_children` and `_overview` from provml.
@@ -40,7 +40,7 @@ def read_overview(journal: Journal) -> Overview:
 
     Takes about 20 ms per million samples, and about 10 µs for each record of any other kind. Also
     reads the run's children, which takes a few milliseconds for each child, and the ``run.json`` of
-    each run in the store, which takes about 50 µs.
+    each run in the store, which takes about 50 µs per run.
     """
     builder = OverviewBuilder(journal.folder, journal.description)
     old_summaries = find_old_summaries(journal)
@@ -57,7 +57,7 @@ def read_overview(journal: Journal) -> Overview:
 
 
 class FollowedOverview:
-    """The overview of a run that is being recorded. Each read costs only as much as what is new.
+    """The overview of a run that is being recorded. Each read processes only new data.
 
     Close the overview when you no longer need it.
     """
@@ -77,7 +77,7 @@ class FollowedOverview:
         self._children.close()
 
     def read_new(self) -> bool:
-        """Read what was added to the run and its children. Return whether anything was."""
+        """Read the new data of the run and its children. Return True if there was any."""
         is_changed = self._children.read_new()
         for part in self._run.read_new():
             is_changed = True
@@ -89,7 +89,7 @@ class FollowedOverview:
         return is_changed
 
     def build(self, state: RunState) -> Overview:
-        """Return the overview of what was read so far. The cost does not grow with the samples."""
+        """Return the overview of the data read so far. The number of samples does not matter."""
         found = self._builder.build(state, self._run.table)
         found.damage = dict(Counter({"damaged line": self._skipped}) if self._skipped else {})
         found.children = self._children.list()
@@ -97,7 +97,7 @@ class FollowedOverview:
 
 
 class OverviewBuilder:
-    """Collects the records of a run for its overview."""
+    """Builds the overview of a run from the run's records."""
 
     def __init__(self, folder: Path, description: dict[str, Any]) -> None:
         self._found = Overview(folder, description)
@@ -168,7 +168,7 @@ class OverviewBuilder:
                     heapq.heappop(self._spans)
 
     def build(self, state: RunState, table: SeriesTable) -> Overview:
-        """Return the overview, without the damage and the children.
+        """Return the overview. The caller must add the damage and the children.
 
         Args:
             state: the state of the run.
@@ -197,7 +197,7 @@ def _add_start(found: Overview, record: Record) -> None:
 
 
 def _add_file_event(found: Overview, name: str, record: Record) -> None:
-    """Add an event about the files of a command. Numbers with the same key are added up."""
+    """Add an event about a command's files. Numbers with the same key are added up."""
     if name not in _FILE_EVENTS:
         return
     metadata = _decode_or(record.get("metadata"))
@@ -208,7 +208,7 @@ def _add_file_event(found: Overview, name: str, record: Record) -> None:
 
 
 def _add_output(found: Overview, contents: dict[tuple[str, str], SeenContent]) -> None:
-    """Add the last lines of the output that the run kept, or else of the recorded traceback."""
+    """Add the last lines of the kept output or, without output, of the recorded traceback."""
     for name in OUTPUT_NAMES:
         seen = contents.get(("artifact", name))
         path = None if seen is None else copy_path(found.folder, seen.facts)

@@ -32,7 +32,7 @@ def build_sections(found: Overview, first: Collection[str] = ()) -> list[Rendera
 
     Args:
         found: the overview.
-        first: the titles of the sections that come before the others.
+        first: the titles of the sections that come before all other sections.
     """
     sections: list[tuple[str, RenderableType | None]] = [
         ("", _describe_run(found)),
@@ -212,7 +212,7 @@ def _contents_section(found: Overview) -> RenderableType | None:
 
 
 def _files_section(found: Overview) -> RenderableType | None:
-    """Build a table that says how files were found, and how many files the rules left out."""
+    """Build a table of how a command's files were found, and of how many were left out."""
     watched, left_out = found.files.get(FILES_WATCHED, {}), found.files.get(FILES_LEFT_OUT, {})
     rows: list[tuple[str, Text]] = []
     if isinstance(watched.get("method"), str):

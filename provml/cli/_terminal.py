@@ -41,7 +41,7 @@ STYLES: Final = {
 _PIPE_WIDTH: Final = 10_000
 _NARROWEST: Final = 8
 READABLE: Final = 20
-"""The number of characters of a shortened column that usually tell its cells apart."""
+"""The default minimum width of a shortened column. It usually suffices to tell cells apart."""
 EXACT_KEY: Final = "provml.exact"
 """The key in the metadata of click's context under which the option ``--exact`` is stored."""
 GAP: Final = 2
@@ -232,9 +232,9 @@ def cell(text: object, style: str = "") -> Text:
 
 
 def fold_heading(heading: str, width: int = HEADING_WIDTH) -> str:
-    """Break a heading into lines of about ``width`` characters, for example after dots and dashes.
+    """Break a heading into lines of up to ``width`` characters, after dots, slashes and dashes.
 
-    A line is longer than ``width`` only if it contains no character to break after.
+    A line is longer than ``width`` only if it contains no such character to break after.
     """
     lines = [""]
     for part in re.split(r"(?<=[./_[-])", heading):
@@ -262,8 +262,8 @@ def table(
             in which to shorten the columns.
         drop: the headings of the columns that may be left out, in the order in which to leave out
             the columns.
-        readable: the number of characters below which no column is shortened while there are
-            columns to leave out.
+        readable: the minimum width of a shortened column. Columns become even narrower only if no
+            more columns can be left out.
     """
     from rich.table import Table
 
@@ -290,9 +290,9 @@ def table(
 def show_wide_table(
     columns: Sequence[str], rows: Sequence[Sequence[Text]], right: Collection[str] = ()
 ) -> None:
-    """Print a table with any columns. Leaves out the last columns if it is too wide, and says so.
+    """Print a table. Leaves out the last columns if the table is too wide, and says so.
 
-    The columns in ``right`` are aligned to the right. The others may be shortened.
+    The columns in ``right`` are aligned to the right. The other columns may be shortened.
     """
     cut = [name for name in columns if name not in right]
     drop = columns[:0:-1]
@@ -340,7 +340,7 @@ def _kept_columns(
     """Return the indices of the columns to show in a table of width ``room``.
 
     If shortening the columns in ``cut`` to ``readable`` characters is not enough, leaves out the
-    columns in ``drop`` in turn.
+    columns in ``drop``, one after the other, until the table fits.
     """
     kept = list(range(len(columns)))
     for name in drop:
@@ -382,7 +382,7 @@ def show(*parts: RenderableType) -> None:
 
 
 def render(*parts: RenderableType) -> str:
-    """Return tables and texts as `show` prints them."""
+    """Return, as a string, the tables and texts in the form in which `show` prints them."""
     target = console()
     with target.capture() as captured:
         target.print(*parts, sep="\n")
@@ -390,7 +390,7 @@ def render(*parts: RenderableType) -> str:
 
 
 def redraw(*parts: RenderableType) -> None:
-    """Replace what the terminal shows by tables and texts. Leaves out what does not fit."""
+    """Replace the terminal's content with tables and texts. Leaves out lines that do not fit."""
     lines = render(*parts).splitlines()
     room = max(1, console().height - 1)
     if len(lines) > room:

@@ -48,7 +48,10 @@ def check_command(names: tuple[str, ...], as_json: bool, store: str | None) -> N
 
 
 def _check_all(name: str, store: str | None) -> Iterator[RunCheck]:
-    """Check a run, or all runs of a store. Folders that can't be read as runs count as damaged."""
+    """Check a run, or all runs of a store, and yield the results.
+
+    Folders that can't be read as runs count as damaged.
+    """
     from provml.run_check import RunCheck, check_run
 
     folders, is_store = choose_runs(name, store)

@@ -21,7 +21,7 @@ _PICTURES = ("html", "svg", "png", "pdf", "dot")
 
 
 def _picture_format_of(target: str) -> str | None:
-    """Return the picture format of a file's extension, or None if it is the one of a document."""
+    """Return the picture format that a file's extension names, or None for other extensions."""
     ending = os.path.splitext(target)[1].lower().removeprefix(".")
     return ending if ending in _PICTURES else None
 

@@ -167,7 +167,7 @@ def _answer_lineage(
 
 
 def _trace_chosen(store: Store, start: str, direction: str, depth: int | None) -> Lineage:
-    """Trace the lineage of a start. If the start has several meanings, ask which one is meant."""
+    """Trace the lineage of ``start``. If ``start`` matches several things, ask which is meant."""
     try:
         return store.lineage(start, direction, depth)
     except QueryError as error:
@@ -235,8 +235,8 @@ def _tree_lines(lineage: Lineage, way: str) -> Iterator[str]:
 def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tuple[str, str]]]:
     """Return the children of each node.
 
-    The children of content are runs, and the children of a run are content. If content is a folder,
-    files in it can be its children, and the other way round.
+    The children of content are runs, and the children of a run are content. In addition, files can
+    be children of the folder that contains them, and a folder can be a child of a file in it.
     """
     branches: dict[tuple[str, str], list[tuple[str, str]]] = {}
 
@@ -251,7 +251,7 @@ def _tree_branches(lineage: Lineage, way: str) -> dict[tuple[str, str], list[tup
             if getattr(content, way) is not None and place["role"] == role:
                 join(("content", content.key), ("run", place["run"]))
     nearest = "in" if way == "up" else "out"
-    for key in lineage.starts:  # for a start run, the contents that it used or made
+    for key in lineage.starts:  # if the start is a run, add what it used or made
         places = lineage.contents[key].places if key in lineage.contents else []
         for place in places:
             is_step = getattr(lineage.contents[key], way) == 1 and place["kind"] not in _CODE

@@ -35,7 +35,7 @@ _STDOUT = "-"
 _PIPE_WIDTH = 100
 _HEIGHT, _LOWEST = 12, 4
 _LINES_BESIDE_CHART = 5
-"""The lines for a chart's title, axis, table heading and the empty line after it."""
+"""The number of lines for a chart's title, axis and table heading, and for an empty line."""
 _NARROWEST, _WIDEST = 24, 120
 _SPARK, _NARROWEST_SPARK = 32, 8
 _LEAST_TELLING = ("first", "min", "max")
@@ -150,7 +150,7 @@ def plot_command(
 def _resolve_names(names: tuple[str, ...], store: str | None) -> tuple[list[Path], list[str]]:
     """Return the folders of the runs, and the names of the series, that the arguments refer to.
 
-    An argument that is the name of a series and also the beginning of an id is a series.
+    An argument that is both the name of a series and the beginning of an id counts as a series.
 
     Raises:
         SeriesNotFoundError: an argument is neither a run nor a series.
@@ -188,7 +188,7 @@ def _resolve_names(names: tuple[str, ...], store: str | None) -> tuple[list[Path
 
 
 def _suggest(name: str, logged: dict[str, bool]) -> str:
-    """Return the names that are similar to a name, or else the names of all series, as text."""
+    """Return a hint for an unknown series: similar names or, if there are none, known names."""
     close = [known for known in logged if known.startswith(name)]
     close = close or difflib.get_close_matches(name, logged)
     if close:
@@ -198,7 +198,7 @@ def _suggest(name: str, logged: dict[str, bool]) -> str:
 
 
 def _is_full_name(name: str, folder: Path) -> bool:
-    """Return whether a name is more than the beginning of a run's name."""
+    """Return whether a name is a run's full name or path, not only the beginning of a name."""
     return name in (folder.name, f"{folder.parent.name}/{folder.name}") or Path(name).exists()
 
 
@@ -219,9 +219,9 @@ def _means_series(name: str, folder: Path) -> bool:
 
 
 def _list_series_names(journal: Journal) -> dict[str, bool]:
-    """Return the names of a run's series, and whether each is the name of a metric.
+    """Return a dict from the names of a run's series to whether a metric has this name.
 
-    Readings also have the names in the titles of charts.
+    The dict also contains the names of system readings as the titles of charts show them.
     """
     from provml.model.reading_names import name_reading
 
@@ -261,11 +261,11 @@ class _LiveCharts:
         self._charts = FollowedCharts(folders, series, contexts, by, log, points)
 
     def read_new(self) -> bool:
-        """Read what was added to the runs. Return whether anything was."""
+        """Read the runs' new data. Return True if there was any."""
         return self._charts.read_new()
 
     def build(self, states: Sequence[RunState]) -> list[RenderableType]:
-        """Return the charts, or a text that says why there are none yet."""
+        """Return the charts, or a text that says why there are no charts yet."""
         try:
             charts = self._charts.build()
         except SeriesNotFoundError as error:
@@ -309,7 +309,7 @@ def _chart_width() -> int:
 def _build_parts(
     charts: Charts, series: Sequence[str], log: bool, most_lines: int | None = None
 ) -> list[RenderableType]:
-    """Build a large chart for each name in ``series`` or, if it is empty, a row for each series.
+    """Build a large chart for each name in ``series``. Without names, build a row for each series.
 
     Args:
         charts: the charts.

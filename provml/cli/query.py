@@ -226,7 +226,8 @@ def _run_in_child(timeout_s: float | None, output: str | None) -> None:
     waiting, held = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(waiting)  # the other end closes when the child exits, which tells the parent
+        # the child keeps only the writing end; the parent sees this end close when the child exits
+        os.close(waiting)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         return
     os.close(held)
@@ -342,7 +343,8 @@ def _format_term(term: Any, prefixes: dict[str, str]) -> tuple[str, bool]:
     """Format an RDF term for display.
 
     Returns:
-        The text, and whether it belongs in a right-aligned column, as numbers and empty cells do.
+        The text, and whether the text belongs in a right-aligned column. This is the case for
+        numbers and empty cells.
     """
     from provml.model.statements import Iri
     from provml.sparql.answers import python_value

@@ -273,7 +273,7 @@ def _echo_unreadable(runs: Sequence[ListedRun]) -> None:
 
 
 def _echo_damaged(runs: Sequence[ListedRun]) -> None:
-    """Print what is missing from runs with unreadable files, for the first few such runs."""
+    """Print notes about unreadable files, for the first few runs that have such files."""
     damaged = [run for run in runs if run.damage is not None]
     terminal.echo_notes(f"{run.path}: {run.damage}" for run in damaged[:_MOST_REASONS])
     if len(damaged) > _MOST_REASONS:
@@ -329,9 +329,9 @@ class _TreeLine:
     """A line of the table of runs: a run, or several children that the table leaves out.
 
     Attributes:
-        depth: the number of listed runs that the run is a part of.
+        depth: the number of the run's ancestors in the table, which sets the indentation.
         run: the run; None for a line about several children.
-        left_out: the number of children in each status that this line stands for.
+        left_out: for a line about several children, the number of children in each status.
     """
 
     depth: int
@@ -345,7 +345,10 @@ class _TreeLine:
 
 
 def _build_tree(runs: Sequence[ListedRun]) -> list[_TreeLine]:
-    """Put each run below its parent. If a run has many children, only the first ones are listed."""
+    """Return the lines of the table of runs, with each run below its parent.
+
+    If a run has many children, the table lists only the first few.
+    """
     children: dict[str, list[ListedRun]] = {}
     names = {run.folder_name for run in runs}
     for run in runs:

@@ -117,11 +117,11 @@ class _LiveOverview:
         self._overview = FollowedOverview(folder)
 
     def read_new(self) -> bool:
-        """Read what was added to the run. Return whether anything was."""
+        """Read the run's new data. Return True if there was any."""
         return self._overview.read_new()
 
     def build(self, states: Sequence[RunState]) -> list[RenderableType]:
-        """Return the sections of the overview. Those that grow come first."""
+        """Return the sections of the overview. The sections that grow come first."""
         from provml.cli._overview_tables import build_sections
 
         return build_sections(self._overview.build(states[0]), _LIVE_SECTIONS)
@@ -150,7 +150,7 @@ class _LiveResources:
         self._summary = ResourceSummary()
 
     def read_new(self) -> bool:
-        """Read what was added to the run. Return whether anything was."""
+        """Read the run's new data. Return True if there was any."""
         is_changed = False
         for part in self._run.read_new():
             is_changed = True
@@ -178,7 +178,7 @@ class _LiveResources:
 def _print_output(found: Overview) -> None:
     """Print the kept output of the run's command, each stream to the stream of the same name.
 
-    Also prints what a command that is still running, or was killed, has printed so far.
+    If the command is still running or was killed, prints its output so far.
     """
     copies = _find_copies(found)
     logs: dict[str, list[Path]] = {name: [copies[name]] for name in OUTPUT_NAMES if name in copies}
@@ -215,7 +215,7 @@ def _print_copy(found: Overview, name: str) -> None:
 
 
 def _print_file(run_folder: Path, path: Path, stream: TextIO) -> None:
-    """Print a kept file to a stream: exactly in a pipe, and with escapes on a terminal."""
+    """Print a kept file: unchanged to a pipe, with control characters escaped to a terminal."""
     with open_copy(run_folder, path) as file:
         if stream.isatty():
             for line in file:

@@ -1,6 +1,6 @@
 """Collects facts about a training run: digests, code, environment, FLOPs and machine load.
 
-Each collector has its own module. This package never imports a module that derives documents. The
+Each collector has its own module. This package never imports a module that builds documents. The
 names below are loaded only on first use, so ``import provml.collect`` is cheap.
 """
 

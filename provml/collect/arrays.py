@@ -3,15 +3,15 @@ r"""Describes numpy arrays, tensors and sparse matrices by their digests, shapes
 Digests
 -------
 The digest of an array or tensor is the SHA-256 of the line ``<type> <shape>\n``, followed by the
-elements as bytes, in C order and little-endian. The type is numpy's ``dtype.str``, such as
-``<f4``, or the name of a type that numpy lacks, such as ``bfloat16``. The digest does not depend on
+elements as little-endian bytes in C order. The type is numpy's ``dtype.str``, such as ``<f4``, or
+the name of a type that numpy lacks, such as ``bfloat16``. The digest does not depend on
 the array's own byte order, strides, device or ``requires_grad``.
 
 Some arrays are not a single block of bytes. Their digests cover several parts:
 
 - structured array: the names, offsets and digests of the fields;
-- masked array: the mask, and the elements, with the masked elements set to zero;
-- text of variable width: the lengths of the elements, and their text in UTF-8;
+- masked array: the mask, and the elements with the masked elements set to zero;
+- text of variable width: the lengths of the elements, and the elements in UTF-8;
 - sparse matrix or tensor: the sorted coordinates, and the values that are not zero;
 - quantized tensor: the scales, the zero points and the stored integers.
 
@@ -36,7 +36,7 @@ from provml.collect.unreadable import UnreadableError, describe_type, explain_fa
 
 _BLOCK_BYTES: Final = 16 * 2**20
 _MAX_REPEATED_BYTES: Final = 16 * 2**30
-"""The maximum size of an array whose elements share memory, such as an expanded tensor."""
+"""The maximum size of a hashed array whose elements share memory, such as an expanded tensor."""
 
 _NUMPY_TENSORS: Final = frozenset(
     {
@@ -51,7 +51,7 @@ _MISSING: Final = object()
 
 
 def is_array(value: object) -> bool:
-    """Return True for a numpy array, a tensor, a sparse matrix or another library's array.
+    """Return True for a numpy array, a tensor, a sparse matrix or an array of another library.
 
     Runs no code of the value's class, so tensors without data and objects whose methods raise
     exceptions are also supported.
@@ -62,7 +62,7 @@ def is_array(value: object) -> bool:
 
 @lru_cache(maxsize=256)
 def _find_library(kind: type) -> str | None:
-    """Return ``torch``, ``scipy`` or ``numpy`` for an array class of that library; else None."""
+    """Return the library of an array class: ``torch``, ``scipy``, ``numpy``, or None for others."""
     if issubclass(kind, _find_classes("torch", "Tensor")):
         return "torch"
     if issubclass(kind, _find_classes("scipy.sparse", "sparray", "spmatrix")):
@@ -71,7 +71,7 @@ def _find_library(kind: type) -> str | None:
 
 
 def _find_classes(module: str, *names: str) -> tuple[type, ...]:
-    """Return a module's classes with these names; an empty tuple if it has not been imported."""
+    """Return a module's classes with these names; () if the module has not been imported."""
     found = sys.modules.get(module)
     classes = [getattr(found, name, None) for name in names]
     return tuple(own for own in classes if isinstance(own, type))
@@ -91,8 +91,8 @@ def describe_array(value: object, summarize: bool = False) -> Facts:
     """Describe an array by its digest, shape and type. Does not change the array.
 
     Reads the elements once, and once more for the summary. Copies a tensor that is not in the CPU's
-    memory. Other arrays that are not contiguous need about 16 MiB of additional memory. If the
-    elements can't be read, the facts contain the reason instead of a digest.
+    memory. An array that is not contiguous needs about 16 MiB of additional memory. If the elements
+    can't be read, the facts contain the reason instead of a digest.
 
     Args:
         value: an object for which `is_array` returns True.
@@ -166,16 +166,16 @@ def digest_array(array: Any) -> str:
 def _name_dtype(dtype: Any) -> str:
     """Return the name of an element type, as it appears in the digest.
 
-    For numpy's own types, this name is the little-endian ``dtype.str``. For types that another
-    library defines, it is ``dtype.name``, because numpy gives all these types the ``dtype.str`` of
-    untyped bytes.
+    For numpy's own types, the name is the little-endian ``dtype.str``. For a type that another
+    library defines, the name is ``dtype.name``, because numpy gives every such type the
+    ``dtype.str`` of untyped bytes.
     """
     name: str = dtype.name if dtype.isbuiltin == 2 else dtype.newbyteorder("<").str
     return name
 
 
 def _update(digest: Any, array: Any) -> None:
-    """Add an array's elements to a digest, as bytes in C order and little-endian."""
+    """Add an array's elements to a digest, as little-endian bytes in C order."""
     import numpy as np
 
     if not array.size or not array.dtype.itemsize:
@@ -194,7 +194,7 @@ def _update(digest: Any, array: Any) -> None:
 
 
 def _split_blocks(array: Any) -> Iterator[Any]:
-    """Split an array into parts, in C order. A part that must be copied has at most 16 MiB."""
+    """Split an array into parts, in C order. A part that must be copied is at most 16 MiB large."""
     is_plain = array.dtype.isbuiltin == 2 or array.dtype == array.dtype.newbyteorder("<")
     is_whole = is_plain and array.flags.c_contiguous and array.dtype.char not in "gG"
     if is_whole or array.nbytes <= _BLOCK_BYTES or not array.ndim:
@@ -251,7 +251,7 @@ def _digest_texts(array: Any) -> str:
 
 
 def _digest_masked(array: Any, mask: Any) -> str:
-    """Return the digest of a masked array. The digest does not depend on the masked elements."""
+    """Return the digest of a masked array. The digest ignores the values of masked elements."""
     filled = digest_array(_fill(array, mask))
     digest = hashlib.sha256(f"masked {array.shape}\n".encode())
     digest.update(f"{digest_array(mask)}\n{filled}\n".encode())

@@ -33,7 +33,7 @@ class Arguments(NamedTuple):
     Attributes:
         args, kwargs: the positional and keyword arguments, with each tensor replaced by a
             `TensorSpec`.
-        data: the same arguments with the tensors themselves; None if they were not kept.
+        data: the same arguments with the tensors themselves; None if the tensors were not kept.
     """
 
     args: tuple[Any, ...]
@@ -67,10 +67,10 @@ class Arguments(NamedTuple):
         return specs[0].shape[0] if specs and specs[0].shape else None
 
     def resize(self, sample_count: int) -> Arguments:
-        """Return the arguments for a different number of samples, without data.
+        """Return a copy of the arguments for a different number of samples, without the data.
 
-        Changes the size of a tensor's first dimension if this size equals the current number of
-        samples.
+        In the copy, the first dimension of each tensor is changed if its size equals the current
+        number of samples.
         """
         count = self.sample_count()
 
@@ -82,7 +82,7 @@ class Arguments(NamedTuple):
         return Arguments(_map_specs(self.args, change), _map_specs(self.kwargs, change))
 
     def build_tensors(self, torch: Any, device: Any, dtype: Any, real: bool) -> tuple[Any, Any]:
-        """Build the arguments with new tensors; return positional and keyword arguments.
+        """Return the positional and the keyword arguments, with a new tensor for each `TensorSpec`.
 
         Args:
             torch: the torch module.
@@ -113,7 +113,7 @@ class Arguments(NamedTuple):
 
 
 def batch_key(batch: object) -> BatchKey:
-    """Return a key for the batch's shapes and types. Takes less than a microsecond per tensor."""
+    """Return a key for the shapes and types in a batch. Takes under a microsecond per tensor."""
     kind = batch.__class__
     if kind is tuple or kind is list:
         members: list[BatchKey] = []
@@ -144,11 +144,11 @@ def _key_of_value(value: object) -> object:
 
 
 def call_arguments(module: Any, batch: object) -> Arguments:
-    """Work out the arguments with which a training loop would call a module for a batch.
+    """Return the arguments that a training loop would pass to a module for a batch.
 
     - A mapping becomes keyword arguments. Keys that ``forward`` does not accept are left out.
     - The first members of a list or tuple become positional arguments, as many as ``forward``
-      requires. The other members are left out, because targets follow the inputs.
+      requires. The other members are left out, because they are usually targets.
     - Any other batch becomes the only argument.
 
     Raises:

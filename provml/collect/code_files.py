@@ -123,8 +123,8 @@ class ProjectFiles:
 
         Args:
             path: an absolute, normalized path.
-            is_named: whether the command line names the file. If so, it may also be a temporary
-                file.
+            is_named: whether the file is named on the command line. If so, a temporary file also
+                counts as local.
         """
         if _is_installed(path):
             return False
@@ -147,10 +147,11 @@ class ProjectFiles:
         return path.startswith(self._python) and not path.startswith(self._project)
 
     def _prefixes_below(self, anchor: str) -> tuple[str, ...]:
-        """Return the left-out folders that are inside an anchor."""
+        """Return the prefixes of the paths inside an anchor that are not local."""
         found = self._accepted.get(anchor)
         if found is None:
-            # no file below an anchor in a folder of Python, such as the standard library, is local
+            # if an anchor is in a folder of Python, such as the standard library, none of the files
+            # below the anchor is local
             python = anchor.startswith(self._python)
             below = (f for f in self._left_out if f.startswith(anchor) and f != anchor)
             is_project = anchor in self._anchors
@@ -159,7 +160,7 @@ class ProjectFiles:
         return found
 
     def leave_out(self, run_folder: str | os.PathLike[str]) -> None:
-        """Also leave out the folder and the store of another run."""
+        """From now on, treat files in the folder and the store of another run as not local."""
         new = set(_list_stores(os.fspath(run_folder))).difference(self._left_out)
         if new:
             self._left_out += tuple(new)
@@ -168,10 +169,10 @@ class ProjectFiles:
     def name_file(self, path: str) -> str:
         """Return the name under which to record a file.
 
-        For a file of the project, this is the path relative to the root or the working folder, so
-        the name stays the same if the project is moved. For any other module, it is the path
-        relative to the folder that contains the outermost package. For other files, it is the
-        absolute path.
+        For a file of the project, the name is the path relative to the root or the working folder,
+        so the name stays the same if the project is moved. For any other Python file, the name is
+        the path relative to the folder that contains the outermost package. For all other files,
+        the name is the absolute path.
         """
         for folder in (self.root, self._working):
             prefix = _with_slash(folder)
@@ -194,9 +195,9 @@ def choose_role(path: str) -> str | None:
 
 
 def read_code_file(path: str, role: str, found_by: str, time_ns: int) -> CodeFile | None:
-    """Read and hash a file. Returns None if it is not a regular file, or if it holds data.
+    """Read and hash a file. Returns None if it is not a regular file, or if it counts as data.
 
-    A JSON file holds data if it is larger than 256 KiB or if its outermost value is a list.
+    A JSON file counts as data if it is larger than 256 KiB or if its outermost value is a list.
     """
     facts: Facts = {}
     content: bytes | None = None
@@ -236,7 +237,7 @@ def read_code_file(path: str, role: str, found_by: str, time_ns: int) -> CodeFil
 
 
 class CodeFolder:
-    """The folder with the copies of code in a run's folder. Use it in a ``with`` block.
+    """The folder for the copies of code files, inside a run's folder. Use it in a ``with`` block.
 
     The folder is created when the first file is copied.
     """
@@ -256,10 +257,10 @@ class CodeFolder:
         KNOWN_CONTENTS.save()
 
     def keep(self, file: CodeFile) -> Facts:
-        """Copy a file with its secrets masked, and describe it.
+        """Copy a file with its secrets masked, and return the facts about the file and the copy.
 
-        If the copy can't be written, the description contains the reason. Does not write a copy
-        that already exists.
+        If the copy can't be written, the facts contain the reason. If the copy already exists, this
+        method does not write it again.
         """
         facts: Facts = {"kind": "file", "path": printable_path(file.path), **file.facts}
         if file.content is None:
@@ -276,13 +277,13 @@ class CodeFolder:
         return facts | {"copy": relative}
 
     def has_copy_of(self, file: CodeFile) -> bool:
-        """Return whether the run has a copy of a file with this content."""
+        """Return whether the run already has a copy of a file with this name and content."""
         if file.content is None:
             return False
         return self.has_copy(find_copy_path(file.path, mask_copy(file)[1]))
 
     def has_copy(self, relative: str) -> bool:
-        """Return whether the run has a copy with this path."""
+        """Return whether a copy exists at this path, which is relative to the run's folder."""
         return store_files.is_file(self._root, self._run_folder / relative)
 
     def _write(self, name: str, content: bytes) -> None:
@@ -332,9 +333,9 @@ def mask_env_values(content: bytes) -> bytes:
 
 
 def list_named_files(words: Iterable[str]) -> list[str]:
-    """List the existing files that a command line names, as ``config.yaml`` or ``--config=a.yaml``.
+    """List the code and configuration files that are named on a command line and exist.
 
-    Leaves out names without the suffix of a code or configuration file.
+    An argument can name a file in three ways: ``a.yaml``, ``--config=a.yaml`` and ``@a.yaml``.
     """
     found: list[str] = []
     for word in words:

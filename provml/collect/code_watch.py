@@ -5,8 +5,8 @@ a run. Until then, the hook only notes the paths of opened files that have the s
 configuration. Once a run has set a listener, the hook calls the listener at once for each such
 file, and also for each file that Python executes, which includes imported modules.
 
-An event that is not noted costs about 0.2 microseconds. The hook raises no exceptions of its own,
-but exceptions from signal handlers pass through it. Imports nothing else from provml.
+An event that the hook ignores costs about 0.2 microseconds. The hook raises no exceptions of its
+own, but exceptions from signal handlers pass through it. Imports nothing else from provml.
 """
 
 from __future__ import annotations
@@ -54,13 +54,14 @@ class UsedFile(NamedTuple):
 
 
 class CodeWatch:
-    """The files with the suffix of code or configuration that this process has used.
+    """Notices the code and configuration files that this process uses, by their suffixes.
 
     Attributes:
         opened: the files opened so far, in order; at most 20,000.
         written: the paths of the files that the process opened for writing.
-        listener: a function that receives each file from now on; None to collect them in `opened`.
-            The hook calls it in any thread and at any point of the program, so it must not wait.
+        listener: a function that receives each file that is used from now on; None to collect the
+            files in `opened`. The hook calls the function in any thread and at any point of the
+            program, so the function must not wait.
     """
 
     def __init__(self) -> None:
@@ -80,7 +81,7 @@ class CodeWatch:
             self._is_installed = True
             try:
                 sys.addaudithook(self._build_hook())
-            except Exception:  # noqa: BLE001 - another audit hook may refuse it with any error
+            except Exception:  # noqa: BLE001 - an existing audit hook may refuse new hooks
                 pass  # provml still finds the imported modules, without the hook
 
     def _build_hook(self) -> Callable[[str, tuple[Any, ...]], None]:
@@ -144,9 +145,9 @@ class CodeWatch:
 
 
 def _find_opener() -> str:
-    """Return the name of the module that opens the file.
+    """Return the name of the module that is opening a file while the audit hook runs.
 
-    Returns an empty string if the interpreter itself opens the file.
+    Returns an empty string if the interpreter itself is opening the file.
     """
     frame: Any = sys._getframe(1)
     while frame is not None and frame.f_globals is globals():
@@ -160,10 +161,10 @@ def find_suffix(path: str) -> str:
 
 
 def is_env_file(path: str) -> bool:
-    """Return whether a path has the name of a ``.env`` file, as ``.env.local`` or ``dev.env``."""
+    """Return whether a path names a ``.env`` file, for example ``.env.local`` or ``dev.env``."""
     name = path.rpartition("/")[2]
     return name.startswith(".env") or name.endswith(".env")
 
 
 WATCH: Final = CodeWatch()
-"""The only watch of this process, which ``import provml`` installs."""
+"""The only `CodeWatch` of this process. ``import provml`` installs its hook."""

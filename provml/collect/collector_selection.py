@@ -25,7 +25,7 @@ _PROCESS_COLLECTORS: Final = ("process",)
 _FIRST_READING_DELAY_S: Final = 0.05
 """The delay before provml creates a collector, and again before the collector's first reading.
 
-Runs that end earlier have no readings, because a reading would take longer than the run itself.
+A run that ends earlier has no readings, because a reading would take longer than the run itself.
 """
 COLLECTOR_ENTRY_POINTS: Final = "provml.collectors"
 
@@ -71,8 +71,8 @@ def plan_collectors(
     Args:
         chosen: names and collector objects, as `check_collectors` returns them.
         interval_s: the number of seconds between readings.
-        machine_wide: False if another process of the job already reads the machine. Collector
-            names other than ``process`` are then ignored.
+        machine_wide: False if another process of the job already reads the machine. In this case,
+            collector names other than ``process`` are ignored.
         command: the id of a process to read instead of this process; its descendants are also read.
             None reads only this process.
     """
@@ -141,7 +141,7 @@ _FACTORIES: Final[dict[str, Callable[[], Collector]]] = {
 
 
 def _load_collector(name: str) -> Collector:
-    """Create a collector that another package provides. Its code can raise any exception."""
+    """Create a collector that another package provides. That package can raise any exception."""
     collector = find_entry_points(COLLECTOR_ENTRY_POINTS)[name].load()()
     if not isinstance(collector, Collector):
         raise TypeError(

@@ -27,7 +27,9 @@ _COSTLY_READINGS: Final = 3
 
 
 class CollectorPlan(NamedTuple):
-    """A plan for creating a collector later, because that can need slow imports and a driver.
+    """A plan for creating a collector later, in the thread that reads the collector.
+
+    Creating a collector can be slow, because it can import libraries and start a driver.
 
     Attributes:
         name: the collector's name.
@@ -42,7 +44,7 @@ class CollectorPlan(NamedTuple):
 
 
 class CollectorThread:
-    """A thread that reads one collector: at the start, at an interval, and at the end."""
+    """A thread that reads one collector: at the start, at regular intervals, and at the end."""
 
     def __init__(
         self, plan: CollectorPlan, interval_s: float, journal: ReadingSink | None, start_ns: int
@@ -52,7 +54,7 @@ class CollectorThread:
         Args:
             plan: how to create the collector.
             interval_s: seconds between readings, unless the collector sets its own interval.
-            journal: the writer that receives the readings; None if they are not recorded.
+            journal: the writer that receives the readings; None if no readings are recorded.
             start_ns: the start of the period that the first reading covers, in nanoseconds since
                 the Unix epoch.
         """

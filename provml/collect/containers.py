@@ -1,7 +1,7 @@
 """Finds the CPU and memory limits of a container, from Linux control groups (versions 1 and 2).
 
-Percentages refer to these limits. For example, if the limit is 2 CPUs on a machine with 64 CPUs,
-two busy CPUs are 100 %. Imports no other part of provml.
+The percentages in a reading refer to these limits. For example, if the limit is 2 CPUs on a machine
+with 64 CPUs, two busy CPUs are 100 %. Imports no other part of provml.
 
 Source: Linux kernel, Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/{memory,cpuacct}.rst and
 scheduler/sched-bwc.rst.

@@ -84,8 +84,8 @@ def describe_path(
 
     Raises:
         ContentNotFoundError: the path does not exist.
-        InvalidArgumentError: the path is invalid, or refers to neither a file nor a folder; or the
-            path is a URI and ``copy`` is true.
+        InvalidArgumentError: the path is invalid; the path refers to neither a file nor a folder;
+            or the path is a URI and ``copy`` is true.
     """
     try:
         text = os.fspath(path)
@@ -174,9 +174,10 @@ def _add_content(
 
 
 def _find_store_inside(path: str, run_folder: Path | None) -> str | None:
-    """Return the path of the run's store if the store is inside this folder, else None.
+    """Return the path of the run's store if the store is inside a folder, else None.
 
-    The folder's digest does not cover the store, because the store changes during the run.
+    If the folder is the store itself, returns the path of the run's folder instead. The folder's
+    digest must not cover the content of the returned path, which changes during the run.
     """
     if run_folder is None:
         return None
@@ -192,7 +193,7 @@ def _wants_copy(copy: bool | None, size: int) -> bool:
 
 
 def digest_file(path: str) -> Facts:
-    """Return the SHA-256 digest (hexadecimal) and the size in bytes of a file. Raises OSError."""
+    """Return a file's SHA-256 digest (hexadecimal) and its size in bytes. Raises OSError."""
     with open(path, "rb") as file:
         return digest_stream(file)
 

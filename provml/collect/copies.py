@@ -31,7 +31,7 @@ def write_copy(run_folder: Path, relative: str) -> Iterator[BinaryIO]:
 
 
 class CopiedFile(NamedTuple):
-    """A file that was copied from a folder, with its digest and size."""
+    """A file or link that was copied from a folder, with its digest and size."""
 
     name: str
     sha256: str

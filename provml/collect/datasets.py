@@ -80,7 +80,8 @@ def describe_dataset(
 def _describe_part(data: object) -> Facts:
     """Describe a dataset object or one of its members.
 
-    Never raises an error of the object's class.
+    If the code of the object's class raises an exception, the exception becomes the recorded reason
+    why there is no digest.
     """
     try:
         if is_table(data):
@@ -173,7 +174,11 @@ def _is_map_style(data: object) -> bool:
 
 
 def _describe_mapping(data: Mapping[Any, Any]) -> Facts:
-    """Describe a mapping, such as named arrays, a scikit-learn Bunch or a dataset's splits."""
+    """Describe a mapping, such as named arrays, a scikit-learn Bunch or a dataset's splits.
+
+    Describes each member if all keys are text, or if all members are arrays or tables. Any other
+    mapping, or one with more than 1,000 members, is described by the digest of all values.
+    """
     items = dict.items(data) if issubclass(type(data), dict) else data.items()  # type: ignore[arg-type]
     named = {str(key): member for key, member in items}
     has_names = all(issubclass(type(key), str) for key in data)
@@ -196,7 +201,10 @@ def _describe_members(data: Any, named: dict[str, Any]) -> Facts:
 
 
 def _combine_facts(described: dict[str, Facts]) -> Facts:
-    """Combine the facts about several datasets. The digest covers each name and digest."""
+    """Combine the facts about several datasets.
+
+    The combined digest covers the name and the digest of each dataset.
+    """
     facts: Facts = {"members": {printable_text(name): own for name, own in described.items()}}
     sizes = [member["size"] for member in described.values() if "size" in member]
     if len(sizes) == len(described):

@@ -64,7 +64,7 @@ def describe_environment(
     Args:
         variables: names of additional variables to record; ``*`` matches any characters.
         root: the folder that contains ``proc`` and ``run``; tests pass another folder.
-        with_python: whether to describe the Python of this process and its packages.
+        with_python: whether to describe this process's Python interpreter and its packages.
     """
     from fnmatch import fnmatchcase
 
@@ -142,7 +142,10 @@ def _find_gpu_models(root: str) -> list[str]:
 
 
 def _find_cuda_versions(root: str) -> dict[str, str]:
-    """Return the versions of the NVIDIA driver and, if torch is imported, of CUDA and cuDNN."""
+    """Return the versions of the NVIDIA driver, and of the CUDA and cuDNN libraries of torch.
+
+    Leaves out CUDA and cuDNN if torch has not been imported.
+    """
     found: dict[str, str] = {}
     words = _read_text(f"{root}proc/driver/nvidia/version").split()
     driver = next((w for w in words if w.count(".") >= 1 and w.replace(".", "").isdigit()), None)
@@ -159,7 +162,7 @@ def _find_cuda_versions(root: str) -> dict[str, str]:
 
 
 def _describe_container(root: str) -> dict[str, str]:
-    """Describe the container that this process runs in, using what is visible inside it.
+    """Describe the container that this process runs in, as far as this process can see it.
 
     Podman and Apptainer reveal the image. Docker and Kubernetes reveal only the container's id.
     """

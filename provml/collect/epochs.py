@@ -35,7 +35,7 @@ class EpochShape:
 def measure_epoch(data: Any, module: Any, like: Arguments | None) -> EpochShape:
     """Return the shape of one epoch over a DataLoader, a Dataset or arrays.
 
-    Reads only the first sample of a Dataset or DataLoader, by index, and does not iterate over it.
+    Does not iterate over a Dataset or DataLoader, but reads at most the first sample, by its index.
 
     Args:
         data: the dataset, or its number of samples.
@@ -129,7 +129,7 @@ def _shape_of_loader(loader: Any, module: Any, like: Arguments | None) -> EpochS
 def _make_batch(
     dataset: Any, collate: Any, module: Any, like: Arguments | None, length: int | None
 ) -> Arguments:
-    """Make a batch that contains the first sample of a map-style dataset twice.
+    """Return ``like`` or, if it is None, a batch with two copies of a dataset's first sample.
 
     Reading a sample can consume random numbers, so the caller must restore the random state.
     """

@@ -58,7 +58,7 @@ _NO_ARITHMETIC: Final = frozenset(_NO_ARITHMETIC_NAMES.split())
 
 @dataclass(frozen=True, slots=True)
 class CountedFlops:
-    """The number of floating-point operations (FLOPs) in a module's pass or in a block of code.
+    """The number of floating-point operations (FLOPs) in one pass of a module, or in a code block.
 
     Attributes:
         flops: the number of operations.
@@ -72,7 +72,7 @@ class CountedFlops:
 
 
 def import_torch() -> Any:
-    """Import torch. Raises MissingExtraError if it is not installed."""
+    """Import torch and return the module. Raises MissingExtraError if torch is not installed."""
     try:
         import torch
     except ImportError:
@@ -309,7 +309,7 @@ def _disable_dispatch_modes(torch: Any) -> Iterator[None]:
     from torch.utils._python_dispatch import _disable_current_modes
 
     cached = torch.is_autocast_cache_enabled()
-    torch.set_autocast_cache_enabled(False)  # otherwise our casts would stay in autocast's cache
+    torch.set_autocast_cache_enabled(False)  # otherwise the cache would keep casts made here
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # the fast path's operator has no formula
     try:
@@ -322,7 +322,7 @@ def _disable_dispatch_modes(torch: Any) -> Iterator[None]:
 
 @contextmanager
 def preserve_random_state() -> Iterator[None]:
-    """Restore the random state of torch, Python and numpy at the end of the block."""
+    """Restore the random state of torch, Python and numpy at the end of a ``with`` block."""
     torch = import_torch()
     python_state = random.getstate()
     numpy = sys.modules.get("numpy")
@@ -339,7 +339,7 @@ def preserve_random_state() -> Iterator[None]:
 
 @contextmanager
 def _preserve_module(torch: Any, module: Any) -> Iterator[None]:
-    """Disable the user's hooks in the block, and restore all submodules at the end of the block."""
+    """Disable the user's hooks in a ``with`` block, and restore all submodules at its end."""
     kept = [(member, dict(member.__dict__)) for member in module.modules()]
     containers = [
         (value, value.copy())

@@ -24,7 +24,7 @@ _PERMANENT_ERRORS: Final = (
     "FUNCTION_NOT_FOUND",
     "ARGUMENT_VERSION_MISMATCH",
 )
-"""Errors that mean that a device never provides a value. provml then stops querying the value."""
+"""Errors that mean that a device never provides a value, so provml does not query it again."""
 _LIST_KEYS: Final = ("utilization", "memory_used", "memory_total", "temperature")
 """Keys for which a reading also contains a list with the values of all devices."""
 _TEMPERATURE_FUNCTIONS: Final = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature")
@@ -36,7 +36,7 @@ _PROCESS_FUNCTIONS: Final = (
     "nvmlDeviceGetComputeRunningProcesses",
     "nvmlDeviceGetComputeRunningProcesses_v2",
 )
-"""The names in NVML of the function that lists the processes on a GPU, newest first."""
+"""The names, newest first, of the NVML function that lists the processes on a GPU."""
 
 
 class Nvml:
@@ -98,7 +98,8 @@ class Nvml:
         """Call an NVML function by the first of its names that both pynvml and the driver know.
 
         New versions of NVML rename functions: newer versions of pynvml lack the old names, and
-        older drivers lack the new names. If no name is known, raises an error of pynvml.
+        older drivers lack the new names. If no name is known, raises pynvml's error for a missing
+        function.
         """
         module = self.module
         known = [function for name in names if (function := getattr(module, name, None))]
@@ -173,7 +174,7 @@ class Nvml:
         return list(self._split_mig(found[0])) if len(found) == 1 else []
 
     def _split_mig(self, handle: Any) -> Iterator[Any]:
-        """Yield a device's handle or, if the device is partitioned, its MIG instances' handles."""
+        """Yield a device's handle or, if MIG divides the device, the handles of its instances."""
         module = self.module
         try:
             divided = module.nvmlDeviceGetMigMode(handle)[0] == module.NVML_DEVICE_MIG_ENABLE

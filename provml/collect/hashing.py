@@ -64,9 +64,9 @@ class HashingProgress(NamedTuple):
 def is_large(path: str, leave_out: str | None = None) -> bool:
     """Return True if a file or folder is large enough to be hashed in the background.
 
-    Content is large if it is at least 64 MiB in size or contains about 1,000 files. Looks at no
-    more than about 1,000 files. Raises OSError if the content can't be read, and UnreadableError if
-    links lead to too many files.
+    Content is large if its size is at least 64 MiB, or if it contains more than 1,000 files. Stops
+    counting after about 1,000 files. Raises OSError if the content can't be read, and
+    UnreadableError if links lead to too many files.
     """
     if not os.path.isdir(path):
         return os.path.getsize(path) >= BACKGROUND_BYTES
@@ -126,9 +126,9 @@ class _HashedFile:
 class _HashJob:
     """A file or folder to hash, with the digests computed so far.
 
-    Stores the states of the first 1,000 files when the job is created. Any of these files counts
-    as changed if its state differs later. Any other file counts as changed if its change time is
-    later than the creation of the job.
+    The new job stores the states of the first 1,000 files. One of these files counts as changed if
+    its state differs later. Any other file counts as changed if its change time is later than the
+    creation of the job.
     """
 
     def __init__(self, number: int, name: str, path: str, leave_out: str | None) -> None:
@@ -219,7 +219,7 @@ class _HashJob:
     def facts(self) -> Facts:
         """Return the digest and size of the content. Call this after all files have been hashed.
 
-        The fact ``manifest`` of a folder is the content of its manifest, as bytes.
+        For a folder, the fact ``manifest`` is the content of the folder's manifest, as bytes.
         """
         if self._folder is None:
             return {"sha256": self.lines[0][1], "size": self.size}

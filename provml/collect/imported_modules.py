@@ -1,4 +1,4 @@
-"""Lists the local modules that this process has imported, and finds files changed since the import.
+"""Lists the local modules that this process has imported, and detects later changes to the files.
 
 Imports `code_files`, `base.clock` and `journal.process` from provml.
 """
@@ -17,7 +17,7 @@ from provml.collect.code_files import ProjectFiles
 from provml.journal.process import read_start_ticks
 
 _STARTUP_NS: Final = 20_000_000
-"""The least time from the start of a Python process until Python reads the script.
+"""The minimum time from the start of a Python process until Python reads the script.
 
 The start of a process is known only to within 10 ms, and a script is often written just before its
 process starts. Without this additional time, such a script would count as changed.
@@ -68,7 +68,8 @@ def may_have_changed(file: ImportedFile) -> bool:
     """Return whether a module's file may have changed since this process imported the module.
 
     A file that is older than the process has not changed. For a newer file, provml compares the
-    size and modification time with those in the module's bytecode, which are from the import.
+    size and modification time with those that Python stored in the bytecode when it compiled the
+    module.
     """
     started_ns = _find_process_start_ns()
     try:
@@ -85,7 +86,7 @@ def may_have_changed(file: ImportedFile) -> bool:
     except OSError:
         return status.st_mtime_ns > started_ns
     flags, modified, size = (int.from_bytes(header[n : n + 4], "little") for n in (4, 8, 12))
-    if flags:  # the bytecode contains a digest instead
+    if flags:  # the bytecode contains a digest of the source instead of its time and size
         return status.st_mtime_ns > started_ns
     mask = 0xFFFFFFFF
     return (modified, size) != (int(status.st_mtime) & mask, status.st_size & mask)

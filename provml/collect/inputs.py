@@ -70,8 +70,8 @@ def _describe_object(value: object, run_folder: Path) -> Facts:
 def _describe_settings(value: object) -> Facts:
     """Describe settings by the digest of their JSON text.
 
-    Raises TypeError if the value contains an object of another type, and ValueError if the settings
-    are nested too deeply.
+    Raises TypeError if the value contains an object that is not a setting, and ValueError if the
+    settings are nested too deeply.
     """
     text = json.dumps(_convert_settings(value), sort_keys=True, separators=(",", ":"))
     return {

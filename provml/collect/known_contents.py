@@ -21,7 +21,10 @@ _DIGEST_BYTES: Final = 32
 _MAX_BYTES: Final = 2**18
 _FOLDER: Final = "contents-without-secrets"
 _SEARCH: Final = "secret*.py"
-"""A pattern for the modules that search for secrets. If one changes, a new file is used."""
+"""A pattern for the modules that search for secrets.
+
+If one of these modules changes, provml starts a new file of digests.
+"""
 
 
 class KnownContents:
@@ -96,4 +99,4 @@ def _find_cache() -> tuple[Path, Path]:
 
 
 KNOWN_CONTENTS: Final = KnownContents()
-"""The known digests, shared by all runs of this process."""
+"""The digests of the files without secrets, shared by all runs of this process."""

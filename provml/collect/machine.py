@@ -45,7 +45,10 @@ class MemoryUse(NamedTuple):
 
 
 class NetworkTraffic(NamedTuple):
-    """The bytes and packets that all network interfaces have sent and received since boot."""
+    """The numbers of bytes and packets that network interfaces have sent and received since boot.
+
+    Traffic of the loopback interface is not counted.
+    """
 
     bytes_sent: int
     bytes_recv: int
@@ -54,7 +57,7 @@ class NetworkTraffic(NamedTuple):
 
 
 class ProcessTimes(NamedTuple):
-    """A process, the CPU time that it has used in seconds, and its resident memory in bytes."""
+    """A process, with its CPU time in seconds and its resident memory in bytes."""
 
     pid: int
     name: str
@@ -94,7 +97,7 @@ class Machine(Protocol):
 
 
 _RECLAIMABLE: Final = (b"Buffers", b"Cached")
-"""The fields of ``/proc/meminfo`` for memory that the kernel can free. Kernels may omit a field."""
+"""The fields of ``/proc/meminfo`` for memory that the kernel can free. A field may be missing."""
 
 
 class LinuxMachine:
@@ -297,7 +300,7 @@ def _sum_psutil_times(times: Any) -> CpuTimes:
 
 
 def detect_machine() -> Machine:
-    """Create the machine reader for this platform.
+    """Return the object that reads the machine's counters on this platform.
 
     Raises UnavailableError if the platform needs psutil and psutil is not installed.
     """

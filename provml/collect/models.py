@@ -2,6 +2,8 @@ r"""Describes models: files and folders by their content, and objects by the val
 
 Digests of objects
 ------------------
+The fact ``digest_of`` says how the digest of an object was computed:
+
 - ``state_dict``: the SHA-256 of one line ``<name> <digest>\n`` per entry of the state, sorted by
   name. Each line contains the digest of an array. The prefix ``_orig_mod.``, which
   ``torch.compile`` inserts into names, is removed.

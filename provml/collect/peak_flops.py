@@ -33,7 +33,7 @@ _PEAK_FLOPS: Final[tuple[tuple[str, float | None, float | None, float | None], .
 """Peak operations per second without sparsity, from NVIDIA's datasheets.
 
 Some datasheets list only figures with sparsity. In this case, this table contains half of each
-figure, as the footnotes of these datasheets explain.
+figure, because the datasheet's footnotes say that sparsity doubles the speed.
 """
 
 

@@ -109,7 +109,8 @@ class ProcessCollector:
         return found
 
     def _sum_cpu_time_s(self, all_fields: dict[Path, list[bytes]]) -> float:
-        last = 15 if self._descendants else 13  # fields 13, 14: CPU time of ended children
+        # fields 11 and 12 are the CPU time of the process, and 13 and 14 that of ended children
+        last = 15 if self._descendants else 13
         ticks = sum(int(ticks) for fields in all_fields.values() for ticks in fields[11:last])
         return ticks / os.sysconf("SC_CLK_TCK")
 

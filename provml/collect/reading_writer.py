@@ -51,7 +51,7 @@ class ReadingSink(Protocol):
         """Write a record to the events file."""
 
     def last_position(self) -> Position | None:
-        """Return the context, step and epoch of the last metric logged; None if there is none."""
+        """Return the context, step and epoch of the last metric; None before the first metric."""
 
 
 class ReadingWriter:
@@ -161,7 +161,7 @@ class ReadingWriter:
     def _write_alerts(
         self, collector: Collector, values: dict[str, Any], time_ns: int, position: Position
     ) -> None:
-        """Record an alert if a value rises above its threshold, or if its severity changes."""
+        """Record an alert if a value rises above its threshold, or if the severity changes."""
         thresholds: Mapping[str, float] = getattr(collector, "thresholds", {})
         raised: dict[str, tuple[str, float]] = {}
         for alert in find_alerts(values, thresholds, time_ns / 1e9):
@@ -188,7 +188,7 @@ class ReadingWriter:
         self.alerts = raised
 
     def write_missing(self, collector: Collector) -> None:
-        """Record why the collector can't read some keys. Records each key's reason only once."""
+        """Record each key that the collector can't read, with the reason, but only once per key."""
         missing: Mapping[str, str] = getattr(collector, "missing", {})
         new = {
             key: str(why)[:500] for key, why in missing.items() if key not in self._recorded_once

@@ -17,7 +17,7 @@ _MAX_READING_DEPTH: Final = 4
 MAX_VALUES: Final = 2000
 """The maximum number of recorded values per reading.
 
-A machine with 256 cores and 16 GPUs needs about 600.
+A reading of a machine with 256 cores and 16 GPUs has about 600 values.
 """
 
 _UNIT_SUFFIXES: Final = (
@@ -51,16 +51,16 @@ class Collector(Protocol):
 
     A collector can also have these optional members:
 
-    - ``initialize()``: called once before the first `collect`, in the thread that reads. It
-      raises `UnavailableError` if there is nothing to read on the machine;
+    - ``initialize()``: called once before the first `collect`, in the thread that takes the
+      readings. It raises `UnavailableError` if there is nothing to read on the machine;
     - ``close()``: called once after the last reading;
     - ``collect_interval``: seconds between readings, instead of the run's interval;
     - ``thresholds``: a mapping from metric names to thresholds; a value above the threshold raises
       an alert;
     - ``units``: a mapping from metric names to units. A name that ends with ``_percent``,
       ``_bytes``, ``_joules``, ``_watts``, ``_s``, ... needs no unit;
-    - ``missing``: a mapping from the names of metrics that can't be read to the reasons; each
-      reason is recorded once;
+    - ``missing``: the metrics that can't be read, as a mapping from their names to the reasons;
+      each reason is recorded once;
     - ``devices``: mappings that each describe one device and have a ``name``; the run records each
       device once;
     - ``settings``: a mapping of settings, recorded once;
@@ -149,13 +149,13 @@ def _flatten(prefix: str, value: object, depth: int) -> Iterator[tuple[str, Any]
 
 
 class ReadingTable(list[dict[str, Any]]):
-    """A list of rows that is a single value of a reading, such as the list of top processes."""
+    """A list of rows that counts as one value of a reading, such as the list of top processes."""
 
 
 def find_unit(name: str, units: Mapping[str, str]) -> str | None:
     """Return the unit of a value, from the collector's ``units`` or from the value's name.
 
-    Returns None if neither of them determines the unit.
+    Returns None if the unit is unknown.
     """
     parts = [part for part in name.split(".") if not part.isdecimal()]
     last_part = parts[-1] if parts else name

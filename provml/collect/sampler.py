@@ -97,7 +97,8 @@ class Sampler:
         Args:
             position: the context, step and epoch to record the reading under.
             time_ns: the time to record, in nanoseconds since the Unix epoch; None means now.
-            synchronous: False takes the reading in a separate thread.
+            synchronous: True takes the reading in this thread; False takes the reading in a
+                separate thread.
         """
         if synchronous:
             self._take_snapshot(position, time_ns)
@@ -143,8 +144,8 @@ class Sampler:
         """Take a last reading from each collector, stop the threads, and abandon threads that hang.
 
         Returns a summary of all readings: the mean and maximum of each percentage, and the sum of
-        each energy value. If there were alerts, the summary also contains the number of alerts and
-        their highest values.
+        each energy value. If there were alerts, the summary also contains the number of alerts, and
+        the highest value of each metric that raised an alert.
         """
         with self._lock:
             if self._ended:

@@ -1,6 +1,6 @@
 """Tables of the formats of secrets. Imports no other part of provml.
 
-The tables are compiled when provml first masks a text, not at import.
+provml compiles the regular expressions in these tables when it first masks a text, not at import.
 
 Sources
 -------
@@ -287,7 +287,7 @@ class Phrase(NamedTuple):
     """A command or clause in which a secret follows a keyword.
 
     Attributes:
-        first: a rare character of the keyword, which the search looks for.
+        first: a rare character of the keyword. provml searches a text for this character first.
         word: a regular expression for the part of the keyword after `first`, in lower case.
         rest: a regular expression for the text after the keyword, in ASCII bytes. Its group 1 is
             the secret.
@@ -381,9 +381,11 @@ JOINED_OPTIONS: Final = {
     "-p": ("mysql", "mysqldump", "mysqladmin", "mariadb", "7z", "7za", "sshpass"),
     "-P": ("zip", "unzip", "sqlcmd"),
 }
-"""The short options that are joined to a password, as in ``-psesame``, and their programs."""
+"""The short options that are joined to a password, as in ``-psesame``, and the programs that have
+them."""
 
 LOGIN_OPTIONS: Final = {"-a": ("http", "https"), "-U": ("smbclient",)}
-"""The short options that are followed by a user name and a password, and their programs."""
+"""The short options that are followed by a user name and a password, and the programs that have
+them."""
 
 SHORT_OPTIONS: Final = frozenset((*PASSWORD_OPTIONS, *JOINED_OPTIONS, *LOGIN_OPTIONS))

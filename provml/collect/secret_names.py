@@ -14,10 +14,10 @@ from provml.base.settings import MaskSettings
 from provml.collect import secret_words
 
 UNKNOWN, WEAK, MEDIUM, STRONG = range(4)
-"""The strengths of names: how likely it is that the value of a name is a secret.
+"""The strengths of names: how likely it is that a value with this name is a secret.
 
-In running text, the value of a weak name is masked only if the value looks random. The value of a
-medium name is usually not masked if it is an ordinary word.
+In running text, a value with a weak name is masked only if the value looks random. A value with a
+medium name is usually not masked if the value is an ordinary word.
 """
 
 _CAMEL: Final = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
@@ -45,7 +45,7 @@ def has_allow_list() -> bool:
 
 
 def is_default_masking() -> bool:
-    """Return whether provml masks all secrets that it finds, without exceptions."""
+    """Return whether masking is on, and no pattern in ``PROVML_MASK_ALLOW`` restricts it."""
     return _settings == MaskSettings(True, ())
 
 
@@ -65,7 +65,7 @@ def is_secret_name(name: str) -> bool:
 
 @lru_cache(maxsize=8192)
 def name_strength(name: str) -> int:
-    """Return how likely it is that the value of a name is a secret: `UNKNOWN` to `STRONG`."""
+    """Return how strongly a name suggests that its value is secret: `UNKNOWN` to `STRONG`."""
     if not _settings.enabled or is_allowed(name):
         return UNKNOWN
     parts = [_split_words(part) for part in re.split(r"[./\[\]]+", name[-1000:])]

@@ -38,7 +38,7 @@ _STEMS: Final = {
 """The parts of names that suggest a secret, in lower case.
 
 Each key is a rare character. Each value lists regular expressions for the text after the key. An
-expression begins with a literal letter if possible, because `_join_tails` then dismisses most
+expression begins with a literal letter if possible, so that `_join_tails` can dismiss most
 positions at once.
 """
 _URL: Final = (
@@ -80,9 +80,9 @@ compile_pattern = lru_cache(maxsize=128)(re.compile)
 
 @lru_cache(maxsize=1)
 def _name_tails() -> dict[str, list[str]]:
-    """Return the patterns for names, schemes and phrases, keyed by their first character.
+    """Return the patterns for names, authentication schemes and phrases, by first character.
 
-    The patterns match the text after that character.
+    The patterns match the text after the first character.
     """
     tails: defaultdict[str, list[str]] = defaultdict(list)
     for number, phrase in enumerate(secret_formats.PHRASES):
@@ -113,14 +113,14 @@ def _name_firsts() -> list[bytes]:
 
 @lru_cache(maxsize=32)
 def _compile_names(first: bytes) -> re.Pattern[bytes]:
-    """Compile the pattern for names that begin with ``first``; for all names if it is empty."""
+    """Compile the pattern for names that begin with ``first``, or for all names if it is empty."""
     tails = _name_tails()
     letters = [first.decode("latin-1")] if first else list(tails)
     return _compile("|".join(f"{re.escape(own)}(?:{_join_tails(tails[own])})" for own in letters))
 
 
 def _join_tails(tails: list[str]) -> str:
-    """Join patterns into one that looks at the next character before it tries each pattern."""
+    """Join patterns into one pattern that checks the next character before it tries each one."""
     plain = [tail for tail in tails if _first_letter(tail)]
     if len(plain) < 2:
         return "|".join(tails)
@@ -169,7 +169,7 @@ def _format_firsts(with_tokens: bool) -> list[bytes]:
 
 @lru_cache(maxsize=64)
 def _compile_formats(first: bytes, with_tokens: bool) -> re.Pattern[bytes]:
-    """Compile the pattern for formats that begin with ``first``; for all formats if it is empty.
+    """Compile the pattern for formats that begin with ``first``, or for all if it is empty.
 
     Takes less than a millisecond, or up to 10 ms with the tokens that have a known prefix.
     """
@@ -228,9 +228,9 @@ def _group_formats(known_formats: list[secret_formats.TokenFormat]) -> str:
 
 
 def _compile(pattern: str) -> re.Pattern[bytes]:
-    """Replace the character classes in a pattern's sets with their characters, and compile it.
+    """Compile a pattern after replacing character classes inside its sets with the characters.
 
-    After the replacement, `re` can test a set with a single look-up in a table.
+    This lets `re` test a set with a single look-up in a table.
     """
     pattern = pattern.replace("[\\w", "[A-Za-z0-9_").replace("[^\\s", "[^ \\t\\n\\r\\f\\v")
     return re.compile(pattern.encode("latin-1"))

@@ -42,7 +42,7 @@ _LONG_TEXT_BYTES: Final = 4096
 _MAX_COMMAND_BYTES: Final = 300
 _TOKEN_BYTES: Final = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.~"
 _NEXT_PASSWORD: Final = rb"[\"',]{0,3}[ \t=]+[\"']?(?!\d{1,5}(?:[\s\"']|$))([^\s'\"-][^\s'\"]*)"
-"""A pattern for the password after an option. A number of up to five digits is a port instead."""
+"""A pattern for the password after an option. A number of up to five digits counts as a port."""
 _NEXT_LOGIN: Final = rb"[\"',]{0,3}[ \t=]+[\"']?([^\s:%'\"]+[:%][^\s'\"]{2,})"
 _JOINED_PASSWORD: Final = rb"([^\s'\"-][^\s'\"]*)"
 _KEY_BODY: Final = rb"(?:[^-]|-(?!----))++"
@@ -66,7 +66,7 @@ def _is_allowed_text(text: bytes) -> bool:
 
 
 def _search_names(content: bytes) -> list[Span]:
-    """Return the positions of the secrets after names, authentication schemes and phrases."""
+    """Return the positions of the secrets that follow names, authentication schemes or phrases."""
     spans: list[Span] = []
     lower = content.lower()
     for pattern in list_name_patterns(lower):
@@ -130,7 +130,7 @@ def _is_basic_login(token: bytes) -> bool:
 
 
 def _skip_nested_names(content: bytes, position: int) -> int:
-    """Return the position from which to continue after a value that is not a secret.
+    """Return the position at which to continue the search after a value that is not a secret.
 
     A value can contain more names, as in ``key=token=...``. Examining every name in a long series
     of names would take quadratic time, so a long series is skipped.
@@ -154,7 +154,7 @@ def _search_formats(content: bytes) -> list[Span]:
 
 
 def _find_formatted(content: bytes, match: re.Match[bytes]) -> Span | None:
-    """Return the position of the secret in a match of a known format; None if there is none."""
+    """Return where the secret is in a match of a known format; None if there is no secret."""
     kind = match.lastgroup
     if kind == "at":
         return _find_url_credentials(content, match)

@@ -80,7 +80,7 @@ def find_named_value(
     Args:
         content: the text.
         lower: the text in lower case.
-        start: where the part of the name that suggests a secret begins.
+        start: the position at which the part of the name that suggests a secret begins.
         sign: the match of the sign between the name and the value.
     """
     close = sign.start("close")
@@ -293,7 +293,7 @@ def is_placeholder(text: bytes) -> bool:
 
 
 def is_generated(name: str) -> bool:
-    """Return whether a name is the name of a token or key, whose values machines generate."""
+    """Return whether a name is that of a token or key. Machines generate tokens and keys."""
     return name.lower().endswith(("token", "key"))
 
 
@@ -310,9 +310,10 @@ def _may_be_number(name: str) -> bool:
 
 
 def looks_random(text: bytes) -> bool:
-    """Return whether a text mixes letters, digits and cases in a way that words do not.
+    """Return whether a text mixes digits, small and capital letters in a way that words do not.
 
-    Randomness alone never makes a text a secret: something before the text must also suggest one.
+    A text is never a secret only because it looks random: the text before it must also suggest a
+    secret.
     """
     if len(text) < 8 or (len(text) < 20 and not _search(rb"[0-9]", text)):
         return False

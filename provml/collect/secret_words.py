@@ -1,5 +1,6 @@
 """Tables of the words that make a name secret or ordinary, and of the names of secret files.
 
+Names are weak, medium or strong; see `secret_names`. All words are in lower case.
 Imports no other part of provml.
 """
 
@@ -29,7 +30,8 @@ STRONG_WORDS: Final = _words(
 )
 """Words that make a name strong, wherever they are in the name.
 
-Exceptions are names whose last word is in `PLAIN_HEADS` or whose first word is in `PLAIN_STARTS`.
+There are two exceptions: a name of several words is ordinary if its last word is in `PLAIN_HEADS`,
+or if its first word is in `PLAIN_STARTS`.
 """
 
 MEDIUM_WORDS: Final = _words(
@@ -39,8 +41,8 @@ MEDIUM_WORDS: Final = _words(
 )
 """Words that make a name medium if they are its last word.
 
-Exceptions are names whose second-last word is in `PLAIN_QUALIFIERS`, which are ordinary, and names
-that consist only of a word in `WEAK_WORDS`, which are weak.
+There are two exceptions. A name is ordinary if `PLAIN_QUALIFIERS` lists its second-last word for
+its last word. A name is weak if it consists only of a word in `WEAK_WORDS`.
 """
 
 WEAK_WORDS: Final = _words(
@@ -50,7 +52,7 @@ WEAK_WORDS: Final = _words(
 )
 """Words that make a name weak if they are the whole name.
 
-In running text, the value of such a name is a secret only if it looks random.
+In running text, the value of such a name is masked only if the value looks random.
 """
 
 PIN_QUALIFIERS: Final = _words(
@@ -58,7 +60,7 @@ PIN_QUALIFIERS: Final = _words(
     user card sim security login account door my bank auth device phone unlock
     """
 )
-"""Words before ``pin`` that make a name medium. Other pins usually belong to a connector."""
+"""Words before ``pin`` that make a name medium. Any other pin is usually part of a connector."""
 
 KEY_QUALIFIERS: Final = _words(
     """

@@ -158,14 +158,14 @@ def mask_argv(arguments: Sequence[str]) -> list[str]:
 
 
 def _is_password_option(argument: str, programs: set[str]) -> bool:
-    """Return whether a password follows this short option of one of these programs."""
+    """Return whether one of these programs expects a password after this short option."""
     from provml.collect.secret_formats import PASSWORD_OPTIONS
 
     return not programs.isdisjoint(PASSWORD_OPTIONS.get(argument, ()))
 
 
 def _find_joined_password(argument: str, programs: set[str]) -> int:
-    """Return where the password begins in an option such as ``-psesame``; 0 if there is none."""
+    """Return the index of the password in an option such as ``-psesame``; 0 if there is none."""
     from provml.collect.secret_formats import JOINED_OPTIONS
 
     names = JOINED_OPTIONS.get(argument[:2], ())
@@ -210,7 +210,10 @@ def mask_fields(name: str, value: object, encoded: Any) -> tuple[Any, bool]:
 
 
 def _mask_encoded(node: Any, name: str, texts: frozenset[str]) -> Any:
-    """Mask the secrets in encoded data. If ``name`` is not empty, every text is a secret."""
+    """Mask the secrets in encoded data: the given texts, and the members with secret names.
+
+    If ``name`` is not empty, it is a secret name, and every text in the data is a secret.
+    """
     if isinstance(node, str):
         return MASK if node and (name or node in texts) else node
     if isinstance(node, list):
@@ -280,7 +283,7 @@ def _may_be_number(name: str) -> bool:
 
 
 def _find_field_secrets(value: object) -> Iterator[str]:
-    """Yield the texts in those fields of an object whose names suggest a secret.
+    """Yield the texts in an object's fields whose names suggest a secret.
 
     Examines a limited number of fields. Calls only methods that read items, rows or columns.
     """
@@ -361,8 +364,8 @@ def _get_item(item: Any, key: object) -> object:
 def mask_record(record: Record) -> Record:
     """Mask the secrets in all texts of a record, before the record is written to the journal.
 
-    Returns the record itself if it contains no secrets. Sets ``masked`` in the record of a
-    parameter, tag or metadata key if its value was masked.
+    Returns the record itself if it contains no secrets. In the record of a parameter, tag or
+    metadata key, ``masked`` is set to True if the value was masked.
     """
     if not is_masking_on():
         return record

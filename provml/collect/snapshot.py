@@ -1,4 +1,4 @@
-"""The reading that `log_system_metrics` takes.
+"""Takes the readings that `log_system_metrics` records.
 
 Imports only `readings` and `system` from provml.
 """
@@ -13,7 +13,7 @@ from provml.collect.system import SystemMetricsCollector
 
 
 class Snapshot:
-    """Reads memory, disk and GPU usage in per cent, under the names of `log_system_metrics`.
+    """Reads the usage of memory, disk and GPUs in per cent, for `log_system_metrics`.
 
     If the machine has several GPUs, ``Gpu usage`` is their mean usage, and ``Gpu memory usage`` is
     the used share of their total memory. Values that the machine does not provide are left out.

@@ -75,7 +75,7 @@ def _find_working_folder() -> str | None:
 def describe_source(
     path: str | os.PathLike[str] | None, run_folder: Path, with_modules: bool = True
 ) -> Facts:
-    """Describe source code and its git state. By default, this is the code of the running script.
+    """Describe source code and its git state: the code at a path or, by default, the script.
 
     In a notebook, the source code consists of the cells that have run. If ``with_modules`` is True,
     also describes and copies the imported modules that are in the repository but not tracked by
@@ -142,7 +142,7 @@ def _read_file(path: str) -> bytes:
 def find_arguments() -> list[str]:
     """Return the command-line arguments of the script.
 
-    In a notebook, the list is empty, because the arguments are those of the kernel.
+    In a notebook, the list is empty, because the process has the arguments of the kernel.
     """
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
@@ -152,7 +152,7 @@ def find_arguments() -> list[str]:
 
 
 def write_notebook_cells(run_folder: Path) -> Facts | None:
-    """Write the cells that a notebook or IPython shell has run to a file, and describe the file.
+    """Write a file with the cells that a notebook or IPython shell has run; describe the file.
 
     Returns None if there are no cells.
     """
@@ -169,7 +169,7 @@ def write_notebook_cells(run_folder: Path) -> Facts | None:
 
 
 def _describe_untracked_modules(folder: str, git: Facts, run_folder: Path) -> dict[str, Facts]:
-    """Return the facts about untracked modules imported from a folder, by relative path."""
+    """Return the facts about untracked modules imported from a folder, keyed by relative path."""
     root = os.path.realpath(git.get("root", folder))
     tracked = _list_tracked_files(root) if "root" in git else frozenset()
     found: dict[str, Facts] = {}

@@ -22,14 +22,15 @@ def summarize_array(array: Any) -> dict[str, float | int]:
     high: Any = -math.inf
     total, count = 0.0, 0
     flat = array.reshape(-1) if array.flags.c_contiguous else array.ravel()
-    for start in range(0, flat.size, _BLOCK_VALUES):
-        block = flat[start : start + _BLOCK_VALUES]
-        if array.dtype.kind == "f":
-            block = block[np.isfinite(block)]
-        if block.size:
-            low, high = min(low, _to_number(block.min())), max(high, _to_number(block.max()))
-            total += float(block.sum(dtype=np.float64))
-            count += block.size
+    with np.errstate(all="ignore"):  # a sum may overflow; the script must not get a warning
+        for start in range(0, flat.size, _BLOCK_VALUES):
+            block = flat[start : start + _BLOCK_VALUES]
+            if array.dtype.kind == "f":
+                block = block[np.isfinite(block)]
+            if block.size:
+                low, high = min(low, _to_number(block.min())), max(high, _to_number(block.max()))
+                total += float(block.sum(dtype=np.float64))
+                count += block.size
     summary: dict[str, float | int] = {}
     if count:
         mean = total / count

@@ -17,7 +17,7 @@ _INTERRUPTS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 class UnreadableError(Exception):
-    """Content can't be read. The exception's text is the reason to record."""
+    """Content can't be read. The text of the exception is the reason, and the run records it."""
 
 
 def explain_failure(error: BaseException) -> str:

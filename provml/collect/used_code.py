@@ -30,7 +30,7 @@ from provml.collect.imported_modules import list_imported_files, may_have_change
 MAX_FILES: Final = 1000
 """The maximum number of files to report."""
 MAX_FILES_PER_FOLDER: Final = 20
-"""If a process opens more files in one folder than this, the files are data."""
+"""If a process opens more files than this in one folder, provml treats these files as data."""
 CHANGED_AFTER_IMPORT: Final = "it changed after it was imported, before it was recorded"
 CHANGED_AFTER_OPENING: Final = "it changed after it was opened, before it was recorded"
 BEYOND_LIMIT: Final = f"beyond the first {MAX_FILES:,} files"
@@ -46,7 +46,7 @@ class UsedCode:
     """
 
     def __init__(self, project: ProjectFiles, report: Callable[[CodeFile], None]) -> None:
-        """Prepare the collection. Call `start` to begin.
+        """Store the arguments. Call `start` to begin reporting files.
 
         Args:
             project: decides which files belong to the user's project.
@@ -65,14 +65,14 @@ class UsedCode:
         self._module_count = 0
 
     def start(self, arguments: Sequence[str]) -> None:
-        """Report the modules imported and the files opened so far.
+        """Report the modules that were imported and the files that were opened so far.
 
         To report later files too, `CodeWatch.listener` must call `take`. Takes about half a
         microsecond for each imported module, plus the time to read the files.
 
         Args:
-            arguments: the arguments of the script. Files that they name count as used, unless the
-                process writes them; see `report_named`.
+            arguments: the arguments of the script. A file that an argument names counts as used,
+                unless the process writes the file; see `report_named`.
         """
         self.find_modules()
         self._named = {file.path: file for file in read_named_files(self.project, arguments)}
@@ -150,7 +150,7 @@ class UsedCode:
                 self._beyond.add(path)
                 self.left_out[BEYOND_LIMIT] += 1
             return
-        self._states[path] = state  # do this first, because reading the file opens it
+        self._states[path] = state  # set this first, because reading the file opens it again
         if changed is not None:
             self._report(CodeFile(path, role, found_by, time_ns(), {"unread": changed}, None))
             return
@@ -160,7 +160,7 @@ class UsedCode:
 
 
 def read_named_files(project: ProjectFiles, arguments: Sequence[str]) -> Iterator[CodeFile]:
-    """Read the code and configuration files that the arguments of a script name."""
+    """Read the code and configuration files that are named in the arguments of a script."""
     for path in list_named_files(arguments):
         role = choose_role(path)
         if role is not None and project.is_local(path, is_named=True):

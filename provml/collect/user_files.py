@@ -1,6 +1,6 @@
 """Lists and opens the files that a user logs, and detects changes to them.
 
-Follows symbolic links to files and folders, as in a snapshot from the Hugging Face Hub, and stores
+Follows symbolic links to files and folders, as in a snapshot from the Hugging Face Hub, and records
 the target of each link. Never opens a named pipe, socket or device. Imports only `base.text` and
 `unreadable` from provml.
 """
@@ -41,7 +41,8 @@ _KINDS: Final = (
 class FileState(NamedTuple):
     """The size, times and inode of a file. A change to the content also changes this state.
 
-    Two changes within one clock tick can be an exception; see `wait_for_file_clock`.
+    If two changes happen within one clock tick, the second change may leave the state as it was;
+    see `wait_for_file_clock`.
     """
 
     size: int
@@ -56,7 +57,7 @@ def file_state(status: os.stat_result) -> FileState:
 
 
 def file_time_ns() -> int:
-    """Return the timestamp that a file would get if it changed now, in ns since the Unix epoch."""
+    """Return the timestamp that a file would get if it changed now, in ns since the epoch."""
     try:
         return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
     except (AttributeError, OSError):  # only Linux provides this clock
@@ -152,9 +153,9 @@ class FolderFiles:
 
     Attributes:
         folders: the relative paths of the folders found so far.
-        links: the target of each followed link, by the link's relative path.
-        skipped: for each link that was not followed, the reason; for each special file, its kind.
-            The keys are relative paths.
+        links: the target of each followed link, keyed by the link's relative path.
+        skipped: why each link was not followed, and what kind each special file has, keyed by the
+            relative path.
     """
 
     def __init__(self, root: str, leave_out: str | None = None) -> None:

@@ -97,9 +97,9 @@ def export(
     Args:
         run_folder: the run's folder. The run may still be recording.
         format: a format or its name; ``provml formats`` lists them.
-        target: a path, or an open binary file, which stays open. The document at a path is written
-            under a temporary name, and renamed when it is complete. The document is compressed if
-            the path ends in ``.gz`` or ``.zst``.
+        target: a path, or an open binary file, which `export` does not close. If the target is a
+            path, the document is written under a temporary name, and renamed when it is complete.
+            If the path ends in ``.gz`` or ``.zst``, the document is compressed.
         detail: ``sample`` or ``series``. The default is ``series`` for graphs, pictures and runs
             of more than a million samples, and ``sample`` otherwise.
         view: the part of the run to write, for graphs and pictures.

@@ -1,7 +1,7 @@
 """Converts the statements of runs to the nodes, edges and groups that the HTML page draws.
 
-Nodes of several runs that stand for the same thing, such as a dataset that all runs used, are one
-node. `_diagram_groups` forms the groups.
+If nodes of several runs stand for the same thing, such as a dataset that all runs used, the page
+shows them as one node. `_diagram_groups` forms the groups.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST_NODES: Final = 50_000
 """The maximum number of nodes on a page."""
 
 SHARED: Final = -1
-"""The number of the run of a node that belongs to several runs."""
+"""The value of `DiagramNode.run` for a node that belongs to several runs."""
 
 _LONGEST: Final = 20_000
 _NAMED_RUNS: Final = 4
@@ -57,7 +57,7 @@ class Diagram:
         self._given: list[str] = []
 
     def title(self) -> str:
-        """Return the page's title: the name of the run, or the number of runs and their names."""
+        """Return the page's title: the run's label, or the number and the names of the runs."""
         labels = [run["label"] for run in self._runs.values()]
         if len(labels) == 1:
             return str(labels[0])
@@ -139,8 +139,8 @@ class Diagram:
     def _run_of(self, prefix: str, prefixes: dict[str, str]) -> int:
         """Return the number of the run that a prefix belongs to, or `SHARED`.
 
-        In the document of a run, this is the prefix ``run``. In the document of a lineage, the
-        prefixes of the runs are ``run1``, ``run2`` and so on.
+        In the document of a single run, the run has the prefix ``run``. In the document of a
+        lineage, the runs have the prefixes ``run1``, ``run2`` and so on.
         """
         if prefix.rstrip("0123456789") != "run":
             return SHARED
@@ -226,9 +226,10 @@ class Diagram:
         self._edges.append([start, end, number, said] if said else [start, end, number])
 
     def _hang(self, start: int, end: int, relation: str) -> None:
-        """Store which node of a relation belongs to the other node, an activity or a series.
+        """Record that one node of a relation belongs to the other, an activity or a series.
 
-        Ignores relations of which neither node belongs to the other.
+        For example, an entity belongs to the activity that generated the entity. Ignores relations
+        that do not say what a node belongs to.
         """
         if relation in ("wasGeneratedBy", "wasInformedBy"):
             own, other = start, end
@@ -239,7 +240,7 @@ class Diagram:
             return
         else:
             return
-        is_run = "Run" in self._nodes[own].types  # a run does not belong to its parent's node
+        is_run = "Run" in self._nodes[own].types  # a child run does not belong to its parent
         if self._nodes[own].anchor is None and not is_run:
             self._nodes[own].anchor = other
 
@@ -265,7 +266,7 @@ class Diagram:
             self._curves.append(curve_data(curve))
 
     def _find_readings(self) -> None:
-        """Mark the series of readings that have no curve, such as those of an imported document."""
+        """Mark series of readings that `_add_curves` did not mark, as in an imported document."""
         for node in self._nodes:
             kind = READING_KINDS.get(node.type)
             series = None if node.series is None else self._nodes[node.series]
@@ -275,7 +276,10 @@ class Diagram:
     # -- shared nodes -------------------------------------------------------------------------
 
     def _share_nodes(self) -> None:
-        """Merge the nodes of several runs that stand for the same thing."""
+        """Merge nodes of different runs that stand for the same thing.
+
+        If there is only one run, all nodes belong to that run.
+        """
         if len(self._runs) < 2:
             for node in self._nodes:
                 node.run = 0
@@ -285,7 +289,7 @@ class Diagram:
         merged: dict[int, int] = {}
         generated = self._relations.get("wasGeneratedBy")
         made = {start for start, _, relation, *_ in self._edges if relation == generated}
-        # a file keeps the name that its maker gave it
+        # generated nodes come first, so that a file keeps the name from the run that made it
         for place in sorted(range(len(self._nodes)), key=lambda place: place not in made):
             node = self._nodes[place]
             attributes = {name: text for name, text, _ in node.attributes if name is not None}
@@ -306,7 +310,7 @@ class Diagram:
             self._renumber(merged)
 
     def _find_common_owners(self) -> None:
-        """Mark the nodes outside the runs, such as people, that only one run refers to."""
+        """Assign a node outside the runs, such as a person, to a run if only this run uses it."""
         users: dict[int, set[int]] = {}
         for start, end, *_ in self._edges:
             for one, other in ((start, end), (end, start)):
@@ -317,7 +321,11 @@ class Diagram:
                 self._nodes[place].run = runs.pop()
 
     def _renumber(self, merged: dict[int, int]) -> None:
-        """Remove the merged nodes, and refer to the nodes that replace them instead."""
+        """Remove the merged nodes, and make all references point to the nodes that remain.
+
+        Args:
+            merged: for the index of each merged node, the index of the node that replaces it.
+        """
         kept = [place for place in range(len(self._nodes)) if place not in merged]
         numbers = {place: number for number, place in enumerate(kept)}
         numbers |= {place: numbers[known] for place, known in merged.items()}

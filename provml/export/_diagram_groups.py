@@ -1,17 +1,17 @@
-"""Forms the groups of a diagram, so that the page opens on what a person asks first.
+"""Forms the groups of a diagram, so that the page first shows what readers usually look for.
 
 At first, the page shows for each run:
 
 - its data, and the models that it used
 - its settings, code and machine, each as one card
-- the run itself, with the way it ended
+- the run itself, and how the run ended
 - its models and files, its results, and the readings of its machine, as one card each
 
-If there are several runs, the page shows the data, models and files that link the runs. The rest
-of each run is folded into the run, except for what several runs have in common.
+If there are several runs, the page shows the data, models and files that link the runs, and other
+nodes that several runs have in common. The rest of each run is folded into the run's node.
 
-A group is closed until the user opens it. A group with an owner is folded into that node, and
-a group without an owner is drawn as a card.
+A group is closed until the user opens the group. A group may have an owner, which is a node: the
+group is then folded into this node. A group without an owner is drawn as a card.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ _CARDS: Final = {
 }
 """The title of the card that contains the nodes of each type."""
 _MOST_ALONE: Final = {"Dataset": 5, "Input": 5, "Artifact": 4, "Model": 3, "Person": 4}
-"""How many nodes of each type stand alone. If there are more, they become one card."""
+"""The maximum number of separate nodes of each type. A larger number becomes one card."""
 _ALONE: Final = 2
 _MOST_UNKNOWN: Final = 12
-"""How many nodes of a type stand alone if the type is not one of provml's."""
+"""The maximum number of separate nodes of a type that provml does not define."""
 _OTHER_TYPES: Final = frozenset({"Event", "Alert", "Sampling", "Span", "Window", "Workload"})
 _MOST_SETTINGS, _FEW_SETTINGS = 16, 8
 _MOST_RESULTS: Final = 10
@@ -79,7 +79,8 @@ class DiagramGroups:
 
     Args:
         nodes: the nodes of the diagram. `build` sets their groups and their rows.
-        edges: the edges, as lists that start with the places of both ends and the relation.
+        edges: the edges. Each is a list that starts with the indices of the edge's two nodes and of
+            its relation.
         relations: the names of the relations.
         runs: the number of runs.
         given: the names of the settings that were given on the command line.
@@ -106,7 +107,7 @@ class DiagramGroups:
         return self._groups
 
     def build(self) -> None:
-        """Form the groups of all runs, and then those of the nodes that several runs share."""
+        """Form the groups of each run, and then the groups of nodes that several runs share."""
         owned: dict[int, list[int]] = defaultdict(list)
         for place, node in enumerate(self._nodes):
             owned[node.run].append(place)
@@ -175,7 +176,10 @@ class DiagramGroups:
         rows: list[Row] | None = None,
         more: int = 0,
     ) -> int:
-        """Add a group. ``member`` is one of its members, which sets the kind and the run."""
+        """Add a group, and return its number.
+
+        The group gets its kind and its run from ``member``, which is any one of its members.
+        """
         node = self._nodes[member]
         group: dict[str, Any] = {
             "owner": owner,
@@ -206,13 +210,18 @@ class DiagramGroups:
     # -- kinds of groups ----------------------------------------------------------------------
 
     def _fold_metrics(self, metrics: list[int], below: int) -> None:
-        """Fold series into a group for each context, in the group of the results."""
+        """Fold the series of each context into a group, inside the group of the results.
+
+        If a context has only one or two series, they don't form a group of their own.
+        """
         by_context: dict[str, list[int]] = defaultdict(list)
         for place in metrics:
             by_context[self._context_of(place)].append(place)
         for context, members in by_context.items():
             if len(members) <= _ALONE:
                 self._fold(members, below)
+                for node in (self._nodes[place] for place in members if context):
+                    node.under = f"{context}, {node.under}"
                 continue
             rows = [[self._nodes[place].label, ""] for place in members[:_MOST_ROWS]]
             group = self._add(
@@ -226,7 +235,7 @@ class DiagramGroups:
             self._fold(members, group)
 
     def _fold_parts(self, others: dict[tuple[Any, ...], list[int]]) -> None:
-        """Fold samples into their series, and steps into their context."""
+        """Fold samples into their series, and steps into their contexts."""
         for (owner, kind, _), members in others.items():
             if owner != -1:
                 label = self._count(kind, members)
@@ -234,7 +243,7 @@ class DiagramGroups:
                 self._fold(members, self._add(members[0], label, about, owner=owner))
 
     def _fold_software(self, others: dict[tuple[Any, ...], list[int]]) -> None:
-        """Fold the software that acted for a person into that person."""
+        """Fold the software agents into the person, if there is exactly one person."""
         software = others.get((-1, "SoftwareAgent", 2), [])
         people = [p for p, node in enumerate(self._nodes) if node.type == "Person"]
         if not software or len(people) != 1:
@@ -244,7 +253,10 @@ class DiagramGroups:
         self._fold(software, self._add(software[0], label, owner=people[0]))
 
     def _fold_alike(self, kind: str, members: list[int], inside: int) -> None:
-        """Fold nodes of one type into a card if there are many."""
+        """Fold nodes of the same type into a card if there are many of them.
+
+        The versions of each model are counted separately, and get a card of their own.
+        """
         by_label: dict[str, list[int]] = defaultdict(list)
         if kind == "Model":
             for place in members:
@@ -269,7 +281,11 @@ class DiagramGroups:
             self._fold(own, group)
 
     def _content_rows(self, places: list[int], versions: bool) -> list[Row]:
-        """Return rows with the names and sizes of contents, or of the latest versions of one."""
+        """Return rows with the names and sizes of the first few contents.
+
+        If ``versions`` is true, the contents are the versions of one model. The rows then show the
+        latest versions, with the latest first.
+        """
         if not versions:
             shown = places[:_MOST_ROWS]
             return [[self._nodes[place].label, self._short_under(place)] for place in shown]
@@ -311,7 +327,7 @@ class DiagramGroups:
     # -- rows ---------------------------------------------------------------------------------
 
     def _setting_rows(self, members: list[int], most: int) -> tuple[list[Row], int]:
-        """Return rows for the most telling settings, and the number of other settings."""
+        """Return rows for the most important settings, and the number of settings left out."""
 
         def name_and_value(node: DiagramNode) -> tuple[str, str]:
             return node.label, node.value("prov:value") or ""
@@ -330,11 +346,11 @@ class DiagramGroups:
         return rows, len(nodes) - shown
 
     def _result_rows(self, metrics: list[int], most: int) -> tuple[list[Row], int]:
-        """Return rows for the last values of metrics, and the number of other metrics.
+        """Return rows for the last values of metrics, and the number of metrics left out.
 
-        Evaluation comes first, then validation, then training. The ranks of a distributed job are
-        one row, and so are series whose names differ only in a number. A row has a name, a value,
-        the number of a curve, and a note.
+        Evaluation comes first, then validation, then training. The ranks of a distributed job share
+        a row, and so do series whose names differ only in a number. A row has a name, a value, the
+        number of a curve (-1 for no curve), and a note.
         """
         by_context: dict[str, list[DiagramNode]] = defaultdict(list)
         for place in metrics:
@@ -388,7 +404,8 @@ class DiagramGroups:
 def _summary_rows(nodes: list[DiagramNode]) -> list[Row]:
     """Return one row for each reading that has summaries, such as its mean and its maximum.
 
-    If several ranks recorded the reading, a value is the range over the ranks.
+    If the values of several ranks differ, the row shows the range of the mean, and leaves out the
+    other statistics.
     """
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for node in nodes:
@@ -433,7 +450,10 @@ def _join_numbered(nodes: Iterable[DiagramNode]) -> dict[str, list[DiagramNode]]
 
 
 def _count_parts(name: str) -> int:
-    """Return the number of parts of a name. Names with many parts are about details of a model."""
+    """Return the number of slashes and dots in a name.
+
+    Names with many slashes and dots describe details of a model.
+    """
     return name.count("/") + name.count(".")
 
 

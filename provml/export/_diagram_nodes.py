@@ -12,7 +12,7 @@ from provml.journal.values import Moment
 from provml.model.reading_names import name_summary
 
 Row = list[Any]
-"""A row in a node: a name, a value and, if the page draws a small plot, the number of a curve."""
+"""A row in a node: a name and a value. A metric's row also has a curve's number and a note."""
 
 _SIZE: Final = re.compile(r"[0-9]{1,20}")
 _LONGEST_VALUE: Final = 80
@@ -25,16 +25,17 @@ class DiagramNode:
 
     Attributes:
         name: the qualified name.
-        run: the number of the run that the node belongs to; -1 if it belongs to several.
+        run: the number of the run that the node belongs to; -1 if several runs share the node.
         kind: 0 for an entity, 1 for an activity, 2 for an agent.
         under: the line below the label.
         rows: the rows of a card; empty for a plain node.
-        group: the number of the node's group, or -1.
-        curve: the number of the node's curve, if the node is a series.
-        anchor: the place of the activity that made or used the node.
-        series: the place of the series that the node is a sample of.
-        iris: the other IRIs of the node, if it stands for several nodes of the document.
-        reading: the kind of the readings, if the node is a series of readings.
+        group: the number of the group that contains the node; -1 if no group contains it.
+        curve: the number of the node's curve; None if the node has no curve.
+        anchor: the index of the activity that the node belongs to, usually because the activity
+            made or used the node; None for no activity.
+        series: the index of the series that the node is a sample of; None for other nodes.
+        iris: the IRIs of the nodes that were merged into this node.
+        reading: the kind of the readings if the node is a series of readings, else ``""``.
     """
 
     name: str
@@ -61,7 +62,7 @@ class DiagramNode:
         return self.types[0] if self.types else ""
 
     def value(self, name: str) -> str | None:
-        """Return the first value of an attribute as text, or None."""
+        """Return the first value of an attribute as text; None if the node lacks the attribute."""
         return next((text for own, text, _ in self.attributes if own == name), None)
 
     def sort_types(self) -> None:
@@ -135,7 +136,7 @@ def describe_node(node: DiagramNode) -> tuple[str, str]:
 
 
 def describe_run(node: DiagramNode) -> list[Row]:
-    """Return the rows of a run's card: how it ended, when it ran, and its tags."""
+    """Return the rows of a run's card: how the run ended, when it started, and its command."""
     rows: list[Row] = []
     status = node.value("provml:status") or ""
     if node.start is not None and node.end is not None:
@@ -177,7 +178,7 @@ def describe_host(node: DiagramNode) -> list[Row]:
 
 
 def describe_commit(node: DiagramNode) -> list[Row]:
-    """Return the row with the git commit of source code, if it has one."""
+    """Return a row with the git commit that a node records; no row if it records none."""
     commit = node.value("provml:gitCommit")
     if not commit:
         return []
@@ -186,7 +187,7 @@ def describe_commit(node: DiagramNode) -> list[Row]:
 
 
 def shorten_value(text: str) -> str:
-    """Shorten a long number to six significant digits, or any other text to 80 characters."""
+    """Shorten a long number to six significant digits, and any other text to 80 characters."""
     try:
         number = float(text)
     except ValueError:
@@ -229,7 +230,7 @@ def _json_length(text: str | None) -> int:
 
 
 def _command_text(text: str | None) -> str:
-    """Join the arguments of a run's command, which are recorded as a list in JSON."""
+    """Convert a run's command from a JSON list to text, without the folder of the program."""
     try:
         arguments = json.loads(text or "")
     except ValueError:

@@ -37,18 +37,19 @@ _NS_PER_S: Final = 1_000_000_000
 def draw_document(document: Document, form: str, sink: BinaryIO, title: str) -> None:
     """Draw a PROV document, and write the page or the picture to a file.
 
-    Nodes in bundles are drawn like all others.
+    Nodes in bundles are drawn like all other nodes.
 
     Args:
         document: a document that `provml.reading.read` returned.
         form: one of `PICTURE_FORMATS`.
-        title: the title of a page; any text.
+        title: the title of the HTML page, which can be any text. Pictures have no title.
 
     Raises:
         InvalidArgumentError: the format is unknown.
         DocumentError: the document is RDF that does not contain valid PROV.
         ExportError: the page or the picture would have too many nodes.
-        MissingExtraError, MissingProgramError: what draws the format is not installed.
+        MissingExtraError, MissingProgramError: a package or program that draws the format is not
+            installed.
     """
     if form not in PICTURE_FORMATS:
         known = ", ".join(PICTURE_FORMATS)
@@ -77,7 +78,7 @@ def draw_document(document: Document, form: str, sink: BinaryIO, title: str) -> 
 
 
 def _collect_prefixes(content: dict[str, Any]) -> dict[str, str]:
-    """Return the prefixes of a document and its bundles. Names with other prefixes stay as is."""
+    """Return the IRIs of the prefixes that a document and its bundles declare."""
     found: dict[str, str] = {}
     for part in (content, *content.get("bundle", {}).values()):
         for prefix, iri in part.get("prefix", {}).items():
@@ -87,7 +88,7 @@ def _collect_prefixes(content: dict[str, Any]) -> dict[str, str]:
 
 
 class _Prefixes(dict[str, str]):
-    """Prefixes with their IRIs. An unknown prefix stands for itself."""
+    """A dict from prefixes to IRIs. An unknown prefix expands to itself."""
 
     def __missing__(self, prefix: str) -> str:
         return f"{prefix}:"
@@ -124,12 +125,12 @@ def _build_statement(kind: str, name: str, record: dict[str, Any]) -> Statement:
 
 
 def _qualify(name: str) -> Name:
-    """Return a name with a prefix, because a name without one is in the default namespace."""
+    """Add the prefix ``_`` to a name without a prefix, which is in the default namespace."""
     return Name(name if ":" in name else f"_:{name}")
 
 
 def _convert_value(value: Any) -> Any:
-    """Convert a value of PROV-JSON. Numbers become Python numbers, and all else becomes text."""
+    """Convert a PROV-JSON value to a value of a `Statement`. Unknown types become text."""
     if not isinstance(value, dict):
         return value if isinstance(value, (str, bool, int, float)) else str(value)
     text, datatype = str(value.get("$", "")), str(value.get("type", ""))

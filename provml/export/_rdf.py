@@ -1,7 +1,7 @@
 """Converts statements to PROV-O (W3C Recommendation, 2013), for all RDF formats.
 
-An element becomes triples for its types, label, times and attributes. A relation becomes a plain
-triple or, if the relation has a time, a plan or a type, a qualified node.
+An element becomes triples for its types, label, times and attributes. A relation becomes a
+qualified node if it has a time, a plan or another attribute. Otherwise, it becomes a plain triple.
 
 A qualified generation, usage or derivation entails a plain triple (PROV-O, table 3). Documents do
 not contain this triple, because PROV readers would read it as a second statement. Queries need
@@ -37,7 +37,7 @@ class Blank:
 
 @dataclass(slots=True)
 class Description:
-    """A subject and its properties. If there are columns, each has ``rows`` values."""
+    """A subject and its properties. If some are columns, each column has ``rows`` values."""
 
     subject: Name | NameColumn
     properties: list[Property] = field(default_factory=list)

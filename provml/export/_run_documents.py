@@ -52,9 +52,9 @@ def document_path(run_folder: Path, format: str | Format) -> Path:
 def is_own_document(
     run_folder: str | os.PathLike[str], format: str | Format, target: Destination
 ) -> bool:
-    """Return whether an export target is the run's own document in a format.
+    """Return whether an export target is the document that `write_documents` writes in a format.
 
-    provml records digests only for a run's own documents.
+    provml records digests only for these documents.
     """
     if not isinstance(target, (str, os.PathLike)):
         return False
@@ -98,7 +98,7 @@ def open_document(run_folder: Path, format: str | Format) -> Iterator[BinaryIO]:
 def write_document(
     run_folder: Path, format: str | Format, detail: str | None = None, view: View | None = None
 ) -> RunMapping:
-    """Write one document to a run's folder; return the mapping that was exported.
+    """Write one document to a run's folder, and return the mapping that was exported.
 
     Takes the same arguments as `export`, and raises the same errors.
     """
@@ -129,12 +129,12 @@ def write_documents(run_folder: Path, formats: tuple[str, ...]) -> None:
 
 
 def requested_formats(journal: Journal) -> tuple[str, ...] | None:
-    """Return the formats of the documents that were requested when a run was started.
+    """Return the names of the document formats that were requested when a run was started.
 
-    Returns None if the journal does not contain the formats, because an early version of provml
-    recorded the run.
+    Returns None if the journal does not contain the formats. This happens if an early version of
+    provml recorded the run.
     """
-    # a resumed run has several owners of the same rank: only the formats of the last owner count
+    # a resumed run has several owners with the same rank: use the formats of the last owner
     by_rank: dict[object, list[str]] = {}
     for files in journal.writers:
         writer = files.first_record()

@@ -39,7 +39,7 @@ def write(mapping: RunMapping, sink: BinaryIO, view: View = _ALL) -> None:
 
 
 def write_bundles(bundles: RunBundles, sink: BinaryIO, view: View = _ALL) -> None:
-    """Write an interactive HTML page of several runs. What the runs share appears once.
+    """Write an interactive HTML page of several runs. Nodes that the runs share appear once.
 
     Raises the same errors as `write`.
     """

@@ -66,7 +66,7 @@ OTHER_SUFFIXES: Final = (".ndjson",)
 SAMPLES_ONLY: Final = True
 
 _BLOCK_ROWS: Final = 8192
-_TEXT_ROWS: Final = 64  # a text may take up a megabyte, so only a few are read at a time
+_TEXT_ROWS: Final = 64  # a text may be a megabyte long, so read only a few at a time
 
 
 def write(mapping: RunMapping, sink: BinaryIO) -> None:
@@ -107,8 +107,8 @@ class _SeriesColumns:
         keys: for each series, the key under which its lines are counted.
         counted: a number for each series' key; equal keys have equal numbers.
         fields: a number for each series' name; equal names have equal numbers.
-        is_point: whether the samples of each series are fields of points.
-        storages: how each series stores its values: ``f64``, ``i64`` or ``text``.
+        is_point: for each series, whether its samples are fields of points.
+        storages: the form in which each series stores its values: ``f64``, ``i64`` or ``text``.
         heads: two texts for each series. The first half of the array contains the texts that start
             a line. The second half contains empty texts, for rows that continue a line.
         names: two texts to write before a value, for each series. The first half of the array is
@@ -133,7 +133,7 @@ class _SeriesColumns:
 
 
 def _is_field(series: Series) -> bool:
-    """Return whether the samples of a series are fields of points, other than step and epoch."""
+    """Return whether a series holds a field of points. The fields step and epoch don't count."""
     return holds_points(series) and series.name not in ("step", "epoch")
 
 
@@ -230,7 +230,7 @@ def _arrange_samples(
 
 
 def _find_changes(column: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return a mask that marks each row with a different value from the row before.
+    """Return a mask that marks each row whose value differs from the value in the row before.
 
     The first row is always marked.
     """
@@ -269,7 +269,10 @@ def _line_blocks(files: WriterFiles, table: _SeriesColumns, samples: _Samples) -
 def _find_readable(
     files: WriterFiles, table: _SeriesColumns, samples: _Samples
 ) -> NDArray[np.bool_]:
-    """Return a mask of the samples with readable values. Only text values can be unreadable."""
+    """Return a mask that selects the samples whose values are readable.
+
+    Only values that are stored as text can be unreadable.
+    """
     import numpy as np
 
     found = np.ones(len(samples.rows), bool)

@@ -1,7 +1,8 @@
 """PROV-JSON (W3C Member Submission, 2013): PROV as JSON, which most PROV tools read.
 
-The document is written kind by kind and column by column. If the submission does not define a
-detail, or defines it wrongly in its schema, the output follows the ``prov`` library:
+The document is written one kind of statement after the other, and tables are written column by
+column. For details that the submission does not define, or that its schema gets wrong, the output
+follows the ``prov`` library:
 
 - The size of an integer decides whether its type is xsd:int, xsd:long or xsd:integer.
 - NaN and the infinities are strings, spelled as in XML Schema.
@@ -82,7 +83,7 @@ def _write_provjson(mapping: RunMapping, sink: BinaryIO) -> None:
 
 
 class _PendingStatements:
-    """The texts of the single statements of one kind, kept in memory or in a temporary file."""
+    """Collects the single statements of one kind as text, in memory or in a temporary file."""
 
     def __init__(self, open_files: ExitStack) -> None:
         self.count = 0
@@ -137,7 +138,7 @@ def _table_blocks(mapping: RunMapping, kind: str, count: int) -> Iterator[bytes]
     """Yield the text of all tables of one kind.
 
     Args:
-        count: the number in the first identifier; identifiers are blank nodes, such as ``_:used3``.
+        count: the number for the first identifier. Identifiers are blank nodes such as ``_:used3``.
     """
     for statement in mapping.tables({kind}):
         for rows in split_rows(statement.rows):

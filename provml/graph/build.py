@@ -78,7 +78,7 @@ def run_graph(mapping: RunMapping, graph: Graph | None = None) -> Graph:
 
 
 def document_graph(statements: Iterable[Statement], prefixes: dict[str, str]) -> Graph:
-    """Build the networkx graph of a PROV document of any origin.
+    """Build the networkx graph of any PROV document, whether or not provml wrote it.
 
     Raises:
         MissingExtraError: networkx is not installed.
@@ -240,7 +240,7 @@ class _GraphBuilder:
         return self._prefixes[prefix] + local
 
     def _rows(self, column: NameColumn) -> tuple[list[str], list[str]]:
-        """Return the IRIs and the qualified names of a column of names."""
+        """Return the IRIs and the qualified names of the elements that a column names."""
         for known, iris, names in self._expanded:
             if known is column:
                 return iris, names

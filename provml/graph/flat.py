@@ -127,7 +127,7 @@ def plain_text(value: Plain) -> str:
 
 
 def xml_text(text: str) -> str:
-    r"""Escape the characters that XML 1.0 can't represent or would change, as in ``\x00``."""
+    r"""Escape characters that XML 1.0 can't represent or would change, for example as ``\x00``."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(

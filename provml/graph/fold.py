@@ -122,8 +122,9 @@ def find_groups(graph: Graph, apart: Collection[str] = ()) -> list[Group]:
 def find_group_type(node: dict[str, Any]) -> str | None:
     """Return the type of the group that a node can become part of, or None.
 
-    Series of readings and summaries of readings are of one type. So are hosts, environments,
-    devices and the settings of collectors, which together describe the machine.
+    Series of readings and summaries of readings have the same type. Hosts, environments, devices
+    and the settings of collectors also have the same type, because together they describe the
+    machine.
     """
     if "reading" in node:
         return READING_GROUP
@@ -146,7 +147,8 @@ def fold_graph(graph: Graph, found: Iterable[Group]) -> Graph:
       ``made_by`` contains the attributes of the activity that generated the member.
 
     Edges within a group are removed. If several edges with the same relation then connect the same
-    two nodes, only one edge is kept. Its attribute ``count`` contains the number of these edges.
+    two nodes, only one edge is kept. The attribute ``count`` of this edge contains the original
+    number of edges.
     """
     import networkx
 

@@ -1,4 +1,4 @@
-"""Builds the tables in the nodes of a picture that stand for many similar nodes.
+"""Builds the tables for folded nodes of a picture, each of which stands for many similar nodes.
 
 A table leaves out the least telling rows, such as the defaults of a library.
 """
@@ -46,7 +46,7 @@ class LabelTable:
         rows: the cells of each row. A cell is text, a list of lines, or a tuple of numbers to plot.
         left_out: the number of rows that were left out.
         ends: whether rows were left out at the end, because they are the least telling. Otherwise,
-            they were left out in the middle.
+            rows were left out in the middle.
     """
 
     title: list[str]
@@ -85,7 +85,7 @@ def _build_rows(
 ) -> LabelTable:
     """Build a table with one row for each member of a folded node.
 
-    Leaves out rows of a long table.
+    If the table would be too long, leaves out rows.
 
     Args:
         heads: the headings, separated by ``|``; empty for a table without headings.
@@ -136,7 +136,7 @@ def _series_table(node: Node, title: str) -> LabelTable:
 
 
 def _count_parts(member: Node) -> int:
-    """Return the number of parts of a name. Names with many parts are about details of a model."""
+    """Count the ``/`` and ``.`` in a label. Labels with many of them name details of a model."""
     return int(member["label"].count("/") + member["label"].count("."))
 
 
@@ -185,7 +185,7 @@ def _member_label(member: Node) -> str:
 
 
 def _reading_text(member: Node, key: str) -> str:
-    """Format a value of a reading for display. Bytes have a suitable unit, such as MB."""
+    """Format a value of a reading for display. Bytes are shown in a suitable unit, such as MB."""
     value = member.get(key)
     if isinstance(value, (int, float)) and member.get("provml:unit") == _BYTES and value >= 0:
         return size_text(round(value)) if math.isfinite(value) else number_text(value)
@@ -193,7 +193,7 @@ def _reading_text(member: Node, key: str) -> str:
 
 
 def _settings_table(node: Node, title: str) -> LabelTable:
-    """Build a table of settings. It leaves out defaults, but not the settings of the run."""
+    """Build a table of settings. A long table leaves out the least telling settings."""
     order, members, most = node.get("order"), node["members"], None
     if order is not None:
 

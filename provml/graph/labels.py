@@ -1,4 +1,4 @@
-"""Builds the text in the nodes of a picture: a title with a few facts."""
+"""Builds the text in the nodes of a picture: a title and a few facts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ENTITIES: Final = str.maketrans(
 
 
 def escape_invisible(text: str) -> str:
-    r"""Escape invisible characters, such as control characters and line ends, as in ``\x1b``."""
+    r"""Escape invisible characters, such as line ends, for example as ``\x1b``."""
     return printable(text, _HIDDEN)
 
 
@@ -118,7 +118,7 @@ def node_texts(graph: Graph, key: str, node: Node) -> tuple[list[str], list[str]
     title, facts = node["label"], _FACTS.get(own, _content_facts)(node)
     if own in ("provml:Step", "provml:Epoch"):
         title, facts = _step_texts(node)
-    if "provml:SamplesFile" in node["types"]:  # the label contains the long name of a process
+    if "provml:SamplesFile" in node["types"]:  # the label has the long name of a process
         return ["samples file"], [fact for fact in facts[:1] if fact]
     if "provml:Results" in node["types"]:
         return ["results"], [fact for fact in facts if fact]
@@ -169,7 +169,7 @@ def _context_facts(node: Node) -> list[str]:
 
 
 def _duration_of(node: Node) -> str:
-    """Return the duration of an activity, or ``""`` if a document does not say both times."""
+    """Return the duration of an activity, or ``""`` if the start or the end is unknown."""
     if "start_ns" in node and "end_ns" in node:
         return duration_text(node["end_ns"] - node["start_ns"])
     return ""
@@ -338,7 +338,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def count_samples(node: Node) -> int:
-    """Return the number of samples of a series, or 0 if a document does not say it."""
+    """Return the number of samples of a series, or 0 if the number is unknown."""
     count = node.get("provml:count")
     return int(count) if count is not None and _is_whole(count) else 0
 

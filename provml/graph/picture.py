@@ -82,7 +82,7 @@ def build_picture(mappings: Iterable[RunMapping], view: View) -> Graph:
 
 
 def prepare_picture(graph: Graph, view: View, fold: bool) -> Graph:
-    """Prepare a graph for a picture: share the nodes of several runs, and fold similar nodes."""
+    """Prepare a graph for drawing: merge nodes that runs share, apply the view, and fold nodes."""
     graph = apply_view(share_nodes(graph), view)
     centre = set() if view.around is None else {find_node(graph, view.around)}
     for key in centre:
@@ -104,7 +104,7 @@ def _given_settings(node: dict[str, Any]) -> list[str]:
 def _withhold_contexts(graph: Graph) -> None:
     """Remove the edges from folded readings to contexts, if the readings have an edge to the run.
 
-    The machine is measured during the whole run, so the contexts are not telling.
+    The machine is measured during the whole run, so these edges add no information.
     """
     for key, node in graph.nodes(data=True):
         if node.get("plural") != READINGS_PLURAL or node["place"] not in graph:

@@ -58,7 +58,7 @@ def draw_graph(mappings: Iterable[RunMapping], view: View, form: str) -> bytes:
 
 
 def find_graphviz(form: str) -> str:
-    """Return the path of Graphviz. Raises MissingProgramError if it is not installed."""
+    """Return the path of ``dot``. Raises MissingProgramError if Graphviz is not installed."""
     program = shutil.which("dot")
     if program is None:
         raise MissingProgramError(
@@ -69,7 +69,7 @@ def find_graphviz(form: str) -> str:
 
 
 def render_graph(graph: Graph, view: View, form: str) -> bytes:
-    """Draw a graph that is ready for a picture, such as one from `build_picture`.
+    """Draw a graph that is already prepared for drawing, such as the result of `build_picture`.
 
     Raises the same errors as `draw_graph`.
     """

@@ -3,8 +3,8 @@
 Two nodes of different runs are the same thing in two cases:
 
 - They have content with the same SHA-256 digest. Empty content is never the same thing.
-- They have no digest, and have the same types and attributes. This applies to parameters, hosts,
-  environments, devices, the settings of collectors, and software.
+- They have no digest, and have the same types and attributes. This case applies only to parameters,
+  hosts, environments, devices, the settings of collectors, and software.
 
 Imports nothing else from provml, and imports networkx only when needed.
 """
@@ -26,9 +26,9 @@ _OF_ONE_RUN: Final = frozenset({"SamplesFile", "Series", "Results"})
 def find_shared_key(
     kind: str, types: Iterable[str], label: str, attributes: Mapping[str, Any]
 ) -> Hashable | None:
-    """Return a key that equals the key of every node for the same thing, or None.
+    """Return a key that is equal for all nodes that stand for the same thing, or None.
 
-    None means that the node is never the same thing as a node of another run.
+    None means that the node never stands for the same thing as a node of another run.
 
     Args:
         kind: ``entity``, ``activity`` or ``agent``.
@@ -47,12 +47,12 @@ def find_shared_key(
 
 
 def share_nodes(graph: Graph) -> Graph:
-    """Return a copy of a graph of several runs in which nodes for the same thing are one node.
+    """Return a copy of a graph of several runs in which nodes for the same thing are merged.
 
-    A node that stands for several nodes has these additional attributes:
+    A merged node has these additional attributes:
 
-    - ``aliases``: a tuple with the IRI, the name and the label of each of the other nodes
-    - ``bundles``: the bundles of all these nodes
+    - ``aliases``: a tuple with the IRI, the name and the label of each node that was merged into it
+    - ``bundles``: the bundles of all merged nodes
 
     A graph of one run is returned as it is.
     """
@@ -65,7 +65,7 @@ def share_nodes(graph: Graph) -> Graph:
     made = {
         source for source, _, data in graph.edges(data=True) if data["relation"] == "wasGeneratedBy"
     }
-    # a file keeps the name that its maker gave it
+    # visit generated nodes first, so that a file keeps the name that it has in the run that made it
     for iri in sorted(graph, key=lambda iri: iri not in made):
         node = graph.nodes[iri]
         types = [kind.partition(":")[2] for kind in node["types"]]
@@ -76,7 +76,7 @@ def share_nodes(graph: Graph) -> Graph:
         }
         key = find_shared_key(node["kind"], types, node["label"], attributes)
         known = iri if key is None else first.setdefault(key, iri)
-        # two files with the same content in one run are two nodes
+        # two files of one run stay two nodes, even if they have the same content
         if known != iri and not _find_runs(graph.nodes[known]) & _find_runs(node):
             stands[iri] = known
     shared: Graph = networkx.MultiDiGraph(**graph.graph)
@@ -91,7 +91,7 @@ def share_nodes(graph: Graph) -> Graph:
         one, other = stands.get(source, source), stands.get(goal, goal)
         if one == other or (source in stands and shared.has_edge(one, other, key)):
             continue
-        # several runs state the same about what they share, such as who uses a program
+        # several runs may state the same relation between shared nodes, such as who uses a program
         outside = not (_find_runs(shared.nodes[one]) or _find_runs(shared.nodes[other]))
         shared.add_edge(one, other, data["relation"] if outside else key, **data)
     return shared
@@ -108,6 +108,6 @@ def _find_runs(node: Mapping[str, Any]) -> set[tuple[str, str]]:
 
 
 def find_other_labels(node: Mapping[str, Any]) -> list[str]:
-    """Return the labels of the nodes that a node stands for, except for its own label."""
+    """Return the labels of the nodes that were merged into a node, without the node's own label."""
     labels = dict.fromkeys(label for _, _, label in node.get("aliases", ()))
     return [label for label in labels if label != node["label"]]

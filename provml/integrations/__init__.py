@@ -12,8 +12,8 @@ To add a framework, write a module with ``name``, ``modules`` and ``patch(module
 the module in `BUILT_IN`. Another package can register an integration of its own in the entry point
 group ``provml.integrations``.
 
-The modules here may import everything that records. Each imports its framework at the top, because
-provml imports the module only after the script has imported the framework.
+The modules here may import all recording modules. Each module here imports its framework at the
+top, because provml imports the module only after the script has imported the framework.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ BUILT_IN: Final[dict[str, tuple[str, ...]]] = {
     "transformers": ("transformers.trainer",),
     "xgboost": ("xgboost",),
 }
-"""For each module in this package, the modules of its framework to wait for.
+"""The framework modules that each module in this package waits for.
 
-The module in this package is imported once the script has imported one of the framework's modules.
+A module in this package is imported when the script has imported one of these framework modules.
 """
 
 
@@ -66,7 +66,7 @@ class _BuiltIn(NamedTuple):
 
 
 class _FrameworkHooks(ToolHooks):
-    """The hooks of the frameworks.
+    """The hooks that record frameworks.
 
     Attributes:
         chosen: the names of the frameworks whose hooks are installed.
@@ -80,8 +80,8 @@ class _FrameworkHooks(ToolHooks):
 def install() -> None:
     """Start recording what all known frameworks report. Idempotent.
 
-    Costs well under a millisecond, plus a few milliseconds to find other packages that register a
-    framework.
+    Costs well under a millisecond, plus a few milliseconds to find the integrations that other
+    packages register.
     """
     _install([*_list_built_in(), *load_announced_tools(ENTRY_POINTS, "integration")])
 

@@ -1,4 +1,4 @@
-"""Starts and records child runs: the trials of an experiment, or the candidates of a search.
+"""Starts and records child runs for the trials of an experiment or the candidates of a search.
 
 Each child run costs a few milliseconds. A child run has no documents and no readings of the
 machine, and its files are synced to the disk only when it ends.
@@ -56,7 +56,7 @@ class ChildRuns:
         """Start a child run and return it. The caller must end the child run.
 
         Args:
-            tags: the tags, such as the number of the trial.
+            tags: the tags of the child run, such as the number of the trial.
         """
         start: RunStart = validate_start(self._settings, self.parent.experiment, tags=tags)
         description = self._start.description | {"created": time.time_ns()}
@@ -72,12 +72,12 @@ class ChildRuns:
         status: str = "finished",
         reason: str | None = None,
     ) -> None:
-        """Record a trial or candidate that is over: start a child run, log all values, and end it.
+        """Record a finished trial or candidate as a child run, which starts and ends in this call.
 
         Args:
-            tags: the tags, such as the number of the trial.
-            params: the parameters by name.
-            metrics: the metrics.
+            tags: the tags of the child run, such as the number of the trial.
+            params: the parameters of the trial or candidate, by name.
+            metrics: the metrics of the trial or candidate.
             status, reason: as in `Run.end_run`.
         """
         child = self.start(tags)

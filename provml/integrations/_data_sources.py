@@ -1,7 +1,8 @@
 """Finds the data in objects such as XGBoost's ``DMatrix`` and CatBoost's ``Pool``.
 
-These objects keep the data in a form of their own. To record the data of a training, provml
-remembers the array, data frame or file that each object was built from, without keeping it alive.
+These objects store the data in a format of their own. To record the data of a training, provml
+remembers the array, data frame or file that each object was built from. It does not keep the array
+or data frame alive.
 
 Imports no framework.
 """
@@ -17,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from provml.capture.trackers.identity_map import IdentityMap
 
 MOST_VALUES: Final = 2**24
-"""The maximum number of values of a data object to copy, if the data it was built from is gone."""
+"""The maximum number of values to copy from a data object, if its original data is gone."""
 
 
 class TrainingData(NamedTuple):
@@ -28,7 +29,7 @@ class TrainingData(NamedTuple):
 
 
 class DataSources:
-    """The data that each data object of a framework was built from."""
+    """Remembers the original data from which each data object of a framework was built."""
 
     def __init__(self) -> None:
         self._found: IdentityMap[tuple[Callable[[], Any], Callable[[], Any]]] = IdentityMap()
@@ -49,20 +50,24 @@ class DataSources:
 
 
 def _refer_to(value: Any) -> Callable[[], Any]:
-    """Return a function that returns a value while it is alive. A path is kept."""
+    """Return a function that returns the value, or None when the value no longer exists.
+
+    Does not keep the value alive, unless it is a path.
+    """
     if isinstance(value, (str, os.PathLike)):
         return lambda: value
     try:
         return weakref.ref(value)
-    except TypeError:  # None, or a type such as list, which can't be referred to
+    except TypeError:  # None, or a type such as list, which doesn't support weak references
         return lambda: None
 
 
 def find_file(text: str | os.PathLike[str]) -> Path | None:
-    """Return the path of the file that a framework reads; None if it does not exist.
+    """Return the path of the data file that a script passes to a framework.
 
-    XGBoost and CatBoost accept more than a path, such as ``train.txt?format=libsvm#cache`` or
-    ``libsvm://train.txt``.
+    XGBoost and CatBoost accept more than plain paths: for example,
+    ``train.txt?format=libsvm#cache`` or ``libsvm://train.txt``. Returns None if the file does not
+    exist.
     """
     name = os.fspath(text)
     plain = name.partition("://")[2] or name
@@ -75,11 +80,11 @@ def find_file(text: str | os.PathLike[str]) -> Path | None:
 def copy_data(
     rows: int, columns: int, features: Callable[[], Any], target: Callable[[], Any]
 ) -> TrainingData | None:
-    """Copy the data out of a data object; None if there is too much of it, or it can't be read.
+    """Copy the data of a data object. Returns None if the data is too large or can't be read.
 
     Args:
         rows, columns: the size of the data.
-        features, target: functions that return a copy of the features and of the target.
+        features, target: functions that return a copy of the features or of the target.
     """
     if rows * columns > MOST_VALUES:
         return None

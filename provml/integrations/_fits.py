@@ -4,8 +4,8 @@ A fit that runs inside another fit is not recorded. A search, for example, fits 
 hundreds of times, often in several threads or processes. These fits are not recorded one by one:
 the candidates of the search become child runs when the search has ended.
 
-The first fit of a run records its parameters and metrics under their own names. In all later fits,
-the name of the model becomes a prefix of the parameters and a sub-context of the metrics.
+The parameters and metrics of the first model in a run are recorded under their own names. For all
+other models, the model's name becomes a prefix of the parameters and a sub-context of the metrics.
 
 Imports no framework.
 """
@@ -43,7 +43,7 @@ class FitCalls(threading.local):
     """The fits that are under way in a thread, outermost first.
 
     Attributes:
-        owners: the estimators, or the names of functions such as ``cross_validate``.
+        owners: for each fit, the estimator, or the name of a function such as ``cross_validate``.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class FitCalls(threading.local):
     def is_recorded(self) -> bool:
         """Return whether to record a fit that starts now.
 
-        Only outermost fits are recorded, and none in a worker process.
+        Only outermost fits are recorded. A worker process without a run of its own records no fits.
         """
         return not self.owners and not _is_helper()
 
@@ -78,13 +78,13 @@ class _Fits:
     """The fits of this process.
 
     Attributes:
-        names: the name of each estimator's model, by run.
+        names: for each estimator, the name of its model in each run.
         counts: the number of models of each kind, by run and kind.
         fitted: the number of fits of each kind, by run and kind.
         first: the name of the first model that was fitted in each run.
         data: the digest of the data that was last recorded under each name, by run and name.
         targets: the targets that estimators were fitted to.
-        lock: held while a name is chosen.
+        lock: the lock to hold while choosing a name or counting a fit.
     """
 
     def __init__(self) -> None:
@@ -106,9 +106,9 @@ class Fit:
 
     Attributes:
         framework: the name of the framework.
-        run: the run.
-        name: the name of the model in the run: its kind. The second and later models of a kind
-            also get a number, as in ``Ridge 2``.
+        run: the run that records the fit.
+        name: the name of the model in the run. The first model of a kind is named after the kind,
+            such as ``Ridge``; later models also get a number, such as ``Ridge 2``.
     """
 
     def __init__(self, framework: str, run: Run, kind: str, estimator: Any = None) -> None:
@@ -116,7 +116,7 @@ class Fit:
 
         Args:
             framework: the name of the framework.
-            run: the run.
+            run: the run that records the fit.
             kind: the name of the estimator's class, or of the framework.
             estimator: the object that is fitted. If the same object is fitted again, the model
                 keeps its name.
@@ -150,9 +150,9 @@ class Fit:
             self.run.log_metric(name, number, own, step)
 
     def log_data(self, features: Any, target: Any, context: Context = Context.TRAINING) -> None:
-        """Record the data of the fit, unless it is the data that was last recorded.
+        """Record the data of the fit, if this data differs from the data that was recorded last.
 
-        Costs two passes over the data. If the data can't be read, the run notes that.
+        Costs two passes over the data. If the data can't be read, `note_failure` reports the error.
         """
         try:
             self._log_data(features, target, context)
@@ -208,19 +208,19 @@ def find_model_name(run: Run, estimator: Any) -> str | None:
 
 
 def was_fitted_to(target: Any) -> bool:
-    """Return whether an estimator was fitted to this target: the same object, not equal values."""
+    """Return whether an estimator was fitted to this very object. Equal values do not count."""
     return target is not None and STATE.part(_Fits).targets.get(target) is not None
 
 
 def context_of_data(name: str, is_only_one: bool) -> Context:
-    """Return the context for the name of an evaluation set.
+    """Return the context of an evaluation set with this name.
 
     Words such as ``train``, ``valid`` and ``test`` name the standard contexts. Any other name
-    becomes a sub-context of validation. If there is only one such name, and it is a default of the
-    framework such as ``validation_0``, the context is validation itself.
+    becomes a sub-context of validation. If only one evaluation set has such a name, and the name is
+    a default of the framework such as ``validation_0``, the context is validation itself.
 
     Args:
-        name: the name.
+        name: the name of the evaluation set.
         is_only_one: whether all other evaluation sets have names of standard contexts.
     """
     standard = context_from_word(name.lower())

@@ -35,7 +35,7 @@ _STAGES: Final = {
     "test": Context.EVALUATION,
 }
 _INTERNAL_SETTINGS: Final = ("_class_path", "_instantiator")
-"""The settings that Lightning's CLI adds to the hyperparameters for itself."""
+"""The settings that Lightning's CLI adds to the hyperparameters for its own use."""
 _PLAIN: Final = (bool, int, float, str, type(None))
 
 
@@ -72,7 +72,7 @@ def patch_package(package: str, calls: RecordedCalls) -> None:
 
 
 def _is_recorded_here(trainer: Any) -> bool:
-    """Return whether the hooks record a trainer: in rank 0, if no `ProvMLLogger` records it."""
+    """Return whether the hooks record a trainer: only in rank 0 and without `ProvMLLogger`."""
     own = any(isinstance(logger, LoggerMethods) for logger in trainer.loggers)
     return bool(trainer.is_global_zero) and not own
 
@@ -84,7 +84,7 @@ def _created(result: None, trainer: Any, *_: Any, **arguments: Any) -> None:
 
 
 def _find_given(kind: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a trainer's arguments that are plain values and differ from their defaults."""
+    """Return the arguments of a trainer that are plain values and differ from their defaults."""
     import inspect
 
     parameters = inspect.signature(kind.__init__).parameters
@@ -155,7 +155,8 @@ class LoggerMethods:
     """The methods of ``ProvMLLogger``.
 
     Attributes:
-        experiment: the run. If no run is active, the first use of the logger starts one.
+        experiment: the run that the logger records in. If no run is active, the first use of the
+            logger starts one.
     """
 
     def __init__(self, experiment: str | None = None) -> None:
@@ -168,7 +169,7 @@ class LoggerMethods:
 
     @property
     def experiment(self) -> Run | None:
-        """The run; None in the processes that are not rank 0, which record nothing."""
+        """The run that this logger records in. Ranks other than 0 record nothing and get None."""
         return self._recorder.find_run() if self._is_first_rank() else None
 
     def _is_first_rank(self) -> bool:
@@ -206,8 +207,8 @@ class LoggerMethods:
     def log_graph(self, model: Any, input_array: Any = None) -> None:
         """Remember the model's trainer. Records no graph.
 
-        Of the methods that Lightning calls before it trains, only this one receives an object from
-        which the trainer can be found.
+        Lightning calls this method before the training. It is the only such method that receives an
+        object from which the logger can find the trainer.
         """
         trainer = getattr(model, "_trainer", None)
         if trainer is not None:
@@ -215,7 +216,7 @@ class LoggerMethods:
 
     @never_raise
     def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
-        """Record the checkpoint that has just been saved as a version of the model."""
+        """Record a new version of the model: the checkpoint that has just been saved."""
         trainer = self._find_trainer()
         path = getattr(checkpoint_callback, "_last_checkpoint_saved", None)
         if trainer is not None and path and self._is_first_rank():
@@ -236,7 +237,7 @@ class CallbackMethods:
         raise NotImplementedError
 
     def _attach(self, trainer: Any, pl_module: Any) -> None:
-        # not in `setup`, where a new logger would change the folder of the checkpoints
+        # don't attach the logger in `setup`: there, it would change the folder of the checkpoints
         if not any(isinstance(logger, LoggerMethods) for logger in trainer.loggers):
             trainer.loggers = [*trainer.loggers, self._logger]
             self._logger.log_graph(pl_module)

@@ -11,7 +11,7 @@ from provml.capture.framework_lines import PRINTED_BY, announce
 
 
 def announce_printed_lines(framework: str) -> None:
-    """Make provml ignore the lines that a framework prints, and read no metrics from these lines.
+    """Make provml ignore the lines that a framework prints, instead of reading metrics from them.
 
     Idempotent. Under ``provml run``, a call costs a few system calls.
 

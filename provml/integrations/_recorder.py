@@ -41,7 +41,7 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 class _RecorderState:
-    """What the recorders of this process share.
+    """The state that all recorders of this process share.
 
     Attributes:
         owners: the recorder that owns each metric, by run, context and name.
@@ -64,8 +64,9 @@ class _RecorderState:
 class FrameworkRecorder:
     """Records the metrics, settings and checkpoints of one training.
 
-    The methods record nothing if there is no run. They may raise an error if the framework reports
-    something that provml can't record, so call them in a hook or in a method with `never_raise`.
+    If there is no run, the methods record nothing. If the framework reports something that provml
+    can't record, they may raise an error, so call them only in hooks or in methods decorated with
+    `never_raise`.
 
     Attributes:
         framework: the name of the framework.
@@ -123,7 +124,7 @@ class FrameworkRecorder:
     ) -> None:
         """Record each value in a mapping as a metric. Values in nested mappings get dotted names.
 
-        A value that can't be a metric is left out, and `note_failure` says so.
+        A value that can't be a metric is left out, and reported with `note_failure`.
 
         Args:
             values: the values by name. A value named ``epoch`` overrides the argument ``epoch``.
@@ -166,7 +167,7 @@ class FrameworkRecorder:
         """Return the number of this training among the run's trainings with the same framework."""
         if folder not in self._numbers:
             counts = STATE.part(_RecorderState).counts
-            # the first training has no number, so the first training that gets one gets number 2
+            # the first training needs no number, so the numbers begin with 2
             counts[folder, self.framework] = counts.get((folder, self.framework), 1) + 1
             self._numbers[folder] = counts[folder, self.framework]
         return self._numbers[folder]
@@ -196,8 +197,9 @@ class FrameworkRecorder:
         A setting never replaces a parameter of the script: if the script has recorded another value
         under the same name, the setting's name gets the framework's name as a prefix.
 
-        In a distributed job, only rank 0 records. Reads all events of the run, to find the
-        parameters of the script. Only the first 20 calls for a run read the events.
+        In a distributed job, only rank 0 records. Each of the first 20 calls for a run reads all
+        events of the run, to find the parameters of the script. Later calls use the parameters that
+        were read last.
         """
         run = self.find_run()
         if run is None or run._folder.settings.rank not in (None, 0):
@@ -215,8 +217,8 @@ class FrameworkRecorder:
     def log_checkpoint(self, path: Any, name: str, step: Any = None, epoch: Any = None) -> None:
         """Record a checkpoint, a file or folder, as a version of a model.
 
-        Costs one pass over the file or folder. If it is 64 MiB or more, that happens in the
-        background, so that the training does not wait.
+        Costs one pass over the content. Content of 64 MiB or more is read in the background, so
+        that the training does not wait.
 
         Args:
             path: the file or folder. Nothing is recorded if it does not exist.
@@ -233,7 +235,7 @@ class FrameworkRecorder:
         """Record a dataset that the training reads. Costs one pass over data that is in memory.
 
         Never reads samples through the dataset's own methods, and never draws random numbers.
-        Records nothing if the last call with this name had the same object.
+        Records nothing if the last call with this name passed the same object.
         """
         run = self.find_run()
         if run is not None and data is not None and self._data.get(name) != id(data):
@@ -242,10 +244,10 @@ class FrameworkRecorder:
 
 
 def note_failure(what: str, error: BaseException) -> None:
-    """Note that something was not recorded.
+    """Report that something was not recorded.
 
-    Under ``provml run``, the run notes the failure. Otherwise, a process warns once for each
-    ``what``.
+    Under ``provml run``, the failure is noted in the run. Otherwise, the process issues a warning,
+    but only once for each value of ``what``.
 
     Args:
         what: a name for the thing that was not recorded.
@@ -261,7 +263,7 @@ def note_failure(what: str, error: BaseException) -> None:
 
 
 def never_raise(method: _Method) -> _Method:
-    """Make a method that a framework calls note its errors instead of raising them."""
+    """Decorate a method that a framework calls, so that it reports errors and raises none."""
 
     @functools.wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -275,7 +277,7 @@ def never_raise(method: _Method) -> _Method:
 
 
 def _read_params(run: Run) -> dict[str, Any]:
-    """Return the parameters of a run, from the run or, after `_MAX_READS` reads, from memory."""
+    """Return the parameters of a run. After `_MAX_READS` reads, return the last result again."""
     state, folder = STATE.part(_RecorderState), str(run.path)
     if state.reads[folder] < _MAX_READS:
         state.reads[folder] += 1
@@ -295,7 +297,7 @@ def _script_name() -> str:
 
 
 def _to_epoch(epoch: Any) -> int | float | None:
-    """Return an epoch as a number; None if it can't be one."""
+    """Convert an epoch to a number. Returns None if the value is not a valid epoch."""
     number = plain_number(epoch)
     if isinstance(number, (int, float)) and 0 <= number < _MAX_EPOCH:
         return number

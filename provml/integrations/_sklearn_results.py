@@ -1,4 +1,4 @@
-"""Records what scikit-learn has computed: the results of fits, searches and evaluations.
+"""Records the results of scikit-learn's fits, searches and evaluations.
 
 Reads only results that scikit-learn has computed for the script. Does not import scikit-learn.
 """
@@ -26,7 +26,10 @@ _CURVES: Final = {
     "validation_score_": ("validation_score", Context.VALIDATION),
     "validation_scores_": ("validation_score", Context.VALIDATION),
 }
-"""The attributes of fitted estimators with a number for each iteration, and their metrics."""
+"""The attributes of fitted estimators that hold one number for each iteration.
+
+Maps the name of each attribute to the name and context of the metric.
+"""
 _RESULTS: Final = {
     "best_score_": ("best_score", Context.VALIDATION),
     "inertia_": ("inertia", Context.TRAINING),
@@ -35,7 +38,10 @@ _RESULTS: Final = {
     "oob_score_": ("oob_score", Context.VALIDATION),
     "reconstruction_err_": ("reconstruction_err", Context.TRAINING),
 }
-"""The attributes of fitted estimators with one number, and their metrics."""
+"""The attributes of fitted estimators that hold a single number.
+
+Maps the name of each attribute to the name and context of the metric.
+"""
 _CANDIDATE_KEY: Final = re.compile(r"(?:mean|std|rank|split\d+)_(test|train|fit|score)_(\w+)")
 _CALLBACKS: Final = "_skl_callbacks"
 _MONITOR_COLUMNS: Final = frozenset(
@@ -68,7 +74,7 @@ def begin_estimator(estimator: Any, features: Any, target: Any) -> Fit | None:
 
 
 def end_estimator(fit: Fit, estimator: Any) -> None:
-    """Record a fitted estimator as a model, and the results that it stores as metrics."""
+    """Record a fitted estimator as a model, and its results, such as ``inertia_``, as metrics."""
     results = vars(estimator) if hasattr(estimator, "__dict__") else {}
     for attribute, (metric, context) in _CURVES.items():
         for step, value in enumerate(_read_numbers(results.get(attribute))):
@@ -89,7 +95,7 @@ def log_evaluation(metric: str, value: Any, target: Any, estimator: Any = None) 
         metric: the name of the function.
         value: the function's result, which is recorded only if it is a single number.
         target: the true values. If an estimator was fitted to this object, the metric belongs to
-            the training, else to the evaluation.
+            the training; otherwise, it belongs to the evaluation.
         estimator: the estimator that was evaluated, if it is known.
     """
     number = plain_number(value)
@@ -102,7 +108,7 @@ def log_evaluation(metric: str, value: Any, target: Any, estimator: Any = None) 
 
 
 def log_folds(fit: Fit, scores: Mapping[str, Any]) -> None:
-    """Record the result of ``cross_validate``: one sample for each fold."""
+    """Record the result of ``cross_validate``: for each metric, one sample per fold."""
     for key, values in scores.items():
         side = key.partition("_")[0]
         if key in ("fit_time", "score_time") or side in _SIDES:
@@ -111,7 +117,10 @@ def log_folds(fit: Fit, scores: Mapping[str, Any]) -> None:
 
 
 def _read_numbers(values: Any) -> Iterator[float]:
-    """Yield the numbers of a list or array with one number for each iteration."""
+    """Yield the numbers in a list or one-dimensional array, up to the first value of another type.
+
+    Yields nothing for other objects.
+    """
     if not hasattr(values, "__len__") or getattr(values, "ndim", 1) != 1:
         return
     for value in values:
@@ -122,7 +131,7 @@ def _read_numbers(values: Any) -> Iterator[float]:
 
 
 def _find_monitors(estimator: Any) -> Iterator[Any]:
-    """Yield the ``ScoringMonitor`` callbacks of an estimator and of the estimators in it."""
+    """Yield the ``ScoringMonitor`` callbacks of an estimator and of the estimators inside it."""
     has_params = callable(getattr(estimator, "get_params", None))
     parts = estimator.get_params(deep=True).values() if has_params else ()
     for part in (estimator, *parts):

@@ -1,8 +1,8 @@
 """Tracks the running trainings of XGBoost, LightGBM and CatBoost.
 
-A training begins either in the ``fit`` of an estimator or in the function ``train``, which ``fit``
-calls too. `Trainings` recognises a ``train`` that ``fit`` has called, so that each training is
-recorded only once.
+A training begins when the script calls either the ``fit`` of an estimator or the function
+``train``. Because ``fit`` also calls ``train``, `Trainings` recognises those calls, so that each
+training is recorded only once.
 
 Imports no framework.
 """
@@ -26,7 +26,7 @@ class Trainings(threading.local):
     """The running trainings of one framework in each thread, outermost first.
 
     Attributes:
-        stack: the fits; None for a training that is not recorded.
+        stack: the `Fit` of each running training; None for a training that is not recorded.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,10 @@ class Trainings(threading.local):
 
     @property
     def current(self) -> Fit | None:
-        """The innermost running training; None if no training runs, or if it is not recorded."""
+        """The `Fit` of the innermost running training.
+
+        None if no training is running, or if that training is not recorded.
+        """
         return self.stack[-1] if self.stack else None
 
     def begin_estimator(
@@ -44,9 +47,9 @@ class Trainings(threading.local):
 
         Args:
             framework: the name of the framework.
-            estimator: the estimator.
-            features, target: the data.
-            eval_set: a sequence of pairs of features and target, or None.
+            estimator: the estimator to be fitted.
+            features, target: the training data.
+            eval_set: the evaluation sets, as pairs of features and target; None for no sets.
 
         Returns:
             A function to call when ``fit`` ends, which records the model; None if the estimator's
@@ -91,12 +94,12 @@ class Trainings(threading.local):
         read_data: Callable[[], Iterable[tuple[Context, TrainingData | None]]],
         finish: Callable[[Fit, Any], None],
     ) -> CallEnd | None:
-        """Record the settings and the data of a call of ``train``, unless an estimator made it.
+        """Record the settings and the data of a training, if the script itself called ``train``.
 
         Args:
             framework: the name of the framework.
-            settings: the parameters.
-            read_data: a function that returns the data in each context.
+            settings: the settings to record as parameters.
+            read_data: a function that returns pairs of a context and the data used in it.
             finish: a function that records the result of ``train``.
 
         Returns:
@@ -124,7 +127,7 @@ class Trainings(threading.local):
 def surround_fits(
     calls: RecordedCalls, module: Any, kinds: Sequence[str], before: CallStart
 ) -> None:
-    """Wrap the ``fit`` of each estimator that defines its own.
+    """Wrap the method ``fit`` of each estimator class that defines this method itself.
 
     Args:
         calls: the collection to which the wrapped methods are added.
@@ -143,7 +146,7 @@ def build_fit_start(
     kind: type[Trainings],
     prepare: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> CallStart:
-    """Return the function to call before each ``fit`` of an estimator.
+    """Build the function to call before each call of an estimator's ``fit``.
 
     Args:
         framework: the name of the framework.
@@ -171,12 +174,12 @@ def list_evaluation_data(
     training_data: Any,
     read_data: Callable[[Any], TrainingData | None],
 ) -> Iterator[tuple[Context, TrainingData | None]]:
-    """Yield the data of the evaluation sets, without the training data, and its context.
+    """Yield the context and the data of each evaluation set, except the training data.
 
     Args:
         named: the data object and the name of each evaluation set.
-        training_data: the data object of the training data.
-        read_data: a function that returns the data in a data object.
+        training_data: the data object that contains the training data.
+        read_data: a function that takes a data object, and returns the data in it.
     """
     others = [(holder, name) for holder, name in named if holder is not training_data]
     for holder, name in others:
@@ -211,7 +214,7 @@ def surround_function(
 
 
 def _set_params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters that are not None. None lets the framework choose the value."""
+    """Return the parameters that are not None. The framework chooses values for the others."""
     return {name: value for name, value in params.items() if value is not None}
 
 
@@ -219,10 +222,10 @@ def log_evaluations(fit: Fit, values: Mapping[str, Iterable[tuple[str, Any]]], s
     """Record the metrics of all evaluation sets after one round of training.
 
     Args:
-        fit: the training.
+        fit: the `Fit` that records the training.
         values: the names and values of the metrics, by the name of the evaluation set. A value can
             be a tuple of the mean and the standard deviation over several folds.
-        step: the round.
+        step: the number of the round.
     """
     others = [data for data in values if context_from_word(data.lower()) is None]
     for data, metrics in values.items():

@@ -20,9 +20,9 @@ _MAX_TEXT: Final = 1000
 def plain_settings(settings: Mapping[Any, Any]) -> dict[str, Any]:
     """Return settings by name, with values that can be recorded as parameters.
 
-    Numbers, texts, None and short collections of these are kept. An estimator, or another object
-    with a method ``get_params``, becomes the name of its class. Any other object becomes a short
-    text.
+    Numbers, bools, texts, None and short collections of these are kept. An estimator, or any other
+    object with a method ``get_params``, is replaced by the name of its class. All other objects are
+    replaced by short descriptions.
     """
     return {str(name): _plain_value(value) for name, value in settings.items()}
 

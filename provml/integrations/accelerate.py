@@ -30,14 +30,14 @@ modules: Final = ("accelerate",)
 
 
 class _Accelerators:
-    """The recorder of each accelerator of this process, and the last step each one logged."""
+    """The recorder of each accelerator in this process, and the accelerator's last logged step."""
 
     def __init__(self) -> None:
         self.recorders: IdentityMap[FrameworkRecorder] = IdentityMap()
         self.steps: IdentityMap[int] = IdentityMap()
 
     def recorder_of(self, accelerator: Any) -> FrameworkRecorder:
-        """Return the recorder of an accelerator. The first call for it creates the recorder."""
+        """Return the recorder of an accelerator; create it if the accelerator has none yet."""
         recorder = self.recorders.get(accelerator)
         if recorder is None:
             recorder = FrameworkRecorder(name)

@@ -8,7 +8,7 @@
 |---|---|
 | values of the training and evaluation sets | metrics with the iteration as step |
 | parameters | parameters |
-| data that is passed to ``fit``, also in a ``Pool`` | datasets |
+| data that is passed to ``fit``, including the data in a ``Pool`` | datasets |
 | the trained model, and files saved with ``save_model`` | a model and its versions |
 
 CatBoost trains in C++, so the metrics are recorded only when the training is over.
@@ -90,7 +90,11 @@ def _built(result: None, pool: Any, data: Any, label: Any = None, *_: Any, **__:
 
 
 def _read_data(data: Any, target: Any = None) -> TrainingData:
-    """Return the features and the target; of a ``Pool``, those that it was built from or a copy."""
+    """Return the features and the target of an argument of ``fit``.
+
+    For a ``Pool``, returns the original data from which the ``Pool`` was built or, if that data is
+    gone, a copy of the data in the ``Pool``.
+    """
     if type(data).__name__ == "Pool":
         rows, columns = data.shape
         found = STATE.part(DataSources).find(data)

@@ -18,8 +18,8 @@ Under ``provml run``, provml records every engine:
 | the metrics of an engine that runs after the training | metrics of the evaluation |
 | ``DiskSaver`` | versions of a model |
 
-The engine that trains is the first engine that runs, or a later engine with more than one epoch
-that does not run inside another engine.
+The engine that trains is the first engine that runs. A later engine takes its place if the later
+engine has more than one epoch and does not run inside another engine.
 """
 
 from __future__ import annotations

@@ -50,7 +50,8 @@ class _Training:
 
     Attributes:
         recorder: the recorder of the model.
-        in_fit: whether ``fit`` is running, so that an evaluation is a validation of ``fit``.
+        in_fit: whether ``fit`` is running. If so, an evaluation that ends now is a validation,
+            which ``fit`` itself reports.
         step: the number of batches that the model has been trained on; None if unknown.
         epoch: the epoch that began last; None if no epoch has begun.
     """

@@ -49,8 +49,8 @@ class _Trainings(Trainings):
     """The running trainings of LightGBM in each thread.
 
     Attributes:
-        has_callback: whether the hooks leave out the metrics of the training, because a callback of
-            ours or the end of ``cv`` records them.
+        has_callback: whether the hooks leave out the metrics of the training, because `_Callback`
+            or `_end_folds` records these metrics.
     """
 
     def __init__(self) -> None:

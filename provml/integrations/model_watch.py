@@ -15,7 +15,7 @@ from provml.recording.checks import validate_step
 
 
 class Watch:
-    """Records norms and learning rates after steps of an optimizer. Call `watch` to create it."""
+    """Records norms and learning rates after an optimizer's steps, as `watch` describes."""
 
     def __init__(self, model: Any, optimizer: Any, every: int, per_parameter: bool) -> None:
         """Start to record. For internal use: call `watch` instead."""
@@ -64,7 +64,7 @@ class Watch:
 
 
 def _norms(tensors: dict[str, Any]) -> dict[str, Any]:
-    """Return the norm of each tensor, all on the device of the first tensor."""
+    """Return the norm of each tensor. All norms are on the device of the first tensor."""
     import torch
 
     found: dict[str, Any] = {}
@@ -104,7 +104,7 @@ def watch(model: Any, optimizer: Any, *, every: int = 100, per_parameter: bool =
     Args:
         model: a torch module.
         optimizer: the torch optimizer, whose steps are counted from 0.
-        every: the number of steps from one recorded step to the next.
+        every: the interval between recorded steps; with 100, every 100th step is recorded.
         per_parameter: whether to record the norms of each parameter too, under names such as
             ``gradient_norm/layer1.weight``.
 

@@ -42,7 +42,7 @@ name: Final = "optuna"
 modules: Final = ("optuna.study",)
 
 LOWER_IS_BETTER: Final = "lower_is_better"
-"""The tag that lists the metrics of the child runs for which the lowest value is the best."""
+"""The tag that lists the child runs' metrics that Optuna minimises."""
 INTERMEDIATE_VALUE: Final = "intermediate_value"
 """The metric that contains the intermediate values of a trial."""
 _STATUSES: Final = {
@@ -57,7 +57,7 @@ class _Study:
     """A study that is recorded.
 
     Attributes:
-        run: the run to which the trials belong.
+        run: the run whose children are the trials.
         children: the object that starts the child runs.
         recorded: the numbers of the trials that have been recorded.
     """
@@ -69,7 +69,7 @@ class _Study:
 
 
 class _Studies:
-    """The recorded studies of this process, by Optuna's ``Study`` object."""
+    """The recorded studies of this process, by their Optuna ``Study`` objects."""
 
     def __init__(self) -> None:
         self.known: IdentityMap[_Study] = IdentityMap()
@@ -77,8 +77,8 @@ class _Studies:
     def find(self, study: Any) -> _Study | None:
         """Return the `_Study` that belongs to an Optuna study; None if no run is active.
 
-        The first call for an Optuna study ties it to the run that is active then, until that run
-        ends.
+        The first call for an Optuna study ties the study to the run that is active at that time,
+        until that run ends.
         """
         found = self.known.get(study)
         if found is not None and not found.run.closed:
@@ -275,7 +275,7 @@ def _told(frozen: Any, study: Any, *_: Any, **__: Any) -> None:
 
 
 def _record_trial(found: _Study, study: Any, frozen: Any) -> None:
-    """Record a trial that is over: as a child run, unless the trial is already recorded."""
+    """Record an ended trial as a child run, unless the trial is already recorded."""
     if frozen.number in found.recorded:
         return
     found.recorded.add(frozen.number)
@@ -306,7 +306,7 @@ class ProvMLCallback:
 
     @never_raise
     def __call__(self, study: Any, trial: Any) -> None:
-        """Record a trial that is over."""
+        """Record a trial that has ended."""
         self._recorder.find_run()
         found = STATE.part(_Studies).find(study)
         if found is not None:

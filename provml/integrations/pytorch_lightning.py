@@ -24,7 +24,7 @@ modules: Final = ("pytorch_lightning",)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Wrap the package's functions, so that its trainers are recorded."""
+    """Wrap functions of ``pytorch_lightning``, so that trainers are recorded."""
     patch_package(module.__name__, calls)
 
 

@@ -64,7 +64,7 @@ _ABOUT_TRIAL: Final = frozenset(
         "warmup_time",
     )
 )
-"""The names of the values that Ray Tune adds to each result. They are not recorded as metrics."""
+"""The names of values that Ray Tune adds to each result. These values are not metrics."""
 
 
 class _Experiment:
@@ -72,7 +72,7 @@ class _Experiment:
 
     Attributes:
         children: the object that starts the child runs.
-        runs: the child runs of the trials that are not over, by the trial's id.
+        runs: the child runs of the trials that have not ended, by trial id.
     """
 
     def __init__(self, run: Run) -> None:
@@ -120,7 +120,7 @@ class _Experiments:
     def find(self, owner: Any) -> _Experiment | None:
         """Return the experiment of an owner; None if no run is active.
 
-        The first call for an owner ties its experiment to the run that is active then.
+        The first call for an owner ties its experiment to the run that is active at that time.
 
         Args:
             owner: the experiment's list of callbacks, or the `ProvMLCallback` in that list.
@@ -147,7 +147,7 @@ def autolog() -> None:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Wrap the methods that call an experiment's callbacks, so that its trials are recorded."""
+    """Wrap the methods that call an experiment's callbacks, so that the trials are recorded."""
     callbacks = sys.modules["ray.tune.callback"].CallbackList
     calls.record_before(callbacks, "on_trial_start", _started)
     calls.record_before(callbacks, "on_trial_result", _reported)
@@ -157,7 +157,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
 
 
 def _find(callbacks: Any) -> _Experiment | None:
-    """Return the experiment of a list of callbacks; None if a `ProvMLCallback` is in it."""
+    """Return the experiment of a list of callbacks; None if it contains a `ProvMLCallback`."""
     own = any(isinstance(callback, ProvMLCallback) for callback in callbacks._callbacks)
     return None if own else STATE.part(_Experiments).find(callbacks)
 

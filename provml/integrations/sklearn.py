@@ -12,8 +12,8 @@
 | ``cross_validate``, ``cross_val_score`` | the scores of the folds, as metrics of the validation |
 | ``score`` of an estimator, functions such as ``accuracy_score`` | metrics of the evaluation |
 
-Only outermost calls are recorded: a fit inside a search or a meta-estimator is not. provml never
-fits, predicts or scores by itself.
+Only outermost calls are recorded. For example, a fit inside a search or a meta-estimator is not
+recorded. provml never fits, predicts or scores by itself.
 
 This module installs the hooks, and `provml.integrations._sklearn_results` records what they report.
 """
@@ -49,7 +49,7 @@ _FITTING_FUNCTIONS: Final = (
     "validation_curve",
 )
 _HELPING_PACKAGES: Final = ("sklearn.base", "sklearn.metrics", "sklearn.utils")
-"""The packages of scikit-learn whose functions fit estimators only for themselves."""
+"""The packages of scikit-learn whose functions fit estimators only for their own use."""
 _MOST_FRAMES: Final = 20
 _REPORTED_ELSEWHERE: Final = ("xgboost", "lightgbm", "catboost", "skorch")
 """The packages whose estimators other integrations record."""
@@ -169,11 +169,11 @@ def _list_metric_functions(module: ModuleType) -> list[str]:
 
 
 class _ClosureFunction:
-    """The function that a decorated function calls, as an attribute that can be replaced.
+    """The original function behind a decorator, as an attribute that can be replaced.
 
     scikit-learn decorates its public functions, and keeps references to the decorated functions.
-    If such a function were replaced, these references could no longer be pickled, because pickle
-    finds a function by its name.
+    If provml replaced a decorated function, these references could no longer be pickled, because
+    pickle finds a function by its name.
     """
 
     __name__ = "sklearn"
@@ -189,7 +189,7 @@ class _ClosureFunction:
 def _surround_function(
     package: ModuleType, function_name: str, calls: RecordedCalls, before: Callable[..., CallEnd]
 ) -> None:
-    """Wrap the function that a decorated function of a package calls."""
+    """Wrap the original function behind a decorator in a package."""
     decorated = getattr(package, function_name, None)
     original = getattr(decorated, "__wrapped__", None)
     for cell in getattr(decorated, "__closure__", None) or ():
@@ -211,9 +211,10 @@ def _is_wrapper(module_name: str) -> bool:
 
 
 def _is_fitted_by_library(estimator: Any) -> bool:
-    """Return whether a function such as ``classification_report`` fits an estimator for itself.
+    """Return whether a function of scikit-learn fits this estimator for its own use.
 
-    The estimator's own methods, such as ``fit_transform``, do not count.
+    ``classification_report`` is such a function. Calls by the estimator's own methods, such as
+    ``fit_transform``, do not count.
     """
     frame: types.FrameType | None = sys._getframe(1)
     for _ in range(_MOST_FRAMES):
@@ -231,7 +232,7 @@ def _is_fitted_by_library(estimator: Any) -> bool:
 
 
 def _hide_fits(what: str) -> Callable[[], None]:
-    """Record no fits and metrics of this thread until the returned function is called."""
+    """Stop recording the fits and metrics of this thread. The returned function undoes this."""
     owners = fit_calls().owners
     owners.append(what)
 

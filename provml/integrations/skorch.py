@@ -32,7 +32,7 @@ modules: Final = ("skorch",)
 
 _NOT_METRICS: Final = ("batches", "epoch", "train_batch_count", "valid_batch_count")
 _MARKS: Final = ("_best", "event_")
-"""Parts of the names of values that are not metrics, such as ``valid_loss_best``."""
+"""A value whose name contains one of these texts, such as ``valid_loss_best``, is not a metric."""
 _NOT_SETTINGS: Final = ("callbacks", "verbose")
 
 
@@ -115,7 +115,7 @@ class ProvMLCallback(Callback):
         self.experiment = experiment  # to clone a callback, skorch reads this attribute
 
     def initialize(self) -> ProvMLCallback:
-        """Prepare the callback for a training."""
+        """Create the recorder. skorch calls this method before it uses the callback."""
         self._recorder = FrameworkRecorder(name, starts_run=True, experiment=self.experiment)
         return self
 

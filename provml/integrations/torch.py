@@ -3,11 +3,12 @@
 Under ``provml run``, provml records as parameters:
 
 - the settings of the first 8 optimizers that the script creates, such as ``optimizer.lr``;
-- the settings of torch that affect whether a run can be repeated, such as ``torch.seed``: the seed,
-  the default type, the flags for deterministic algorithms, the device and the number of processes.
+- the settings of torch that affect whether a run can be repeated: the seed (as the parameter
+  ``torch.seed``), the default type, the flags for deterministic algorithms, the device and the
+  number of processes.
   provml reads these settings when the script creates its first optimizer, and again when the
-  process ends. Worker processes without an optimizer, such as those of a data loader, don't record
-  them.
+  process ends. Worker processes without an optimizer, such as the workers of a data loader, don't
+  record these settings.
 
 provml does not initialise CUDA or change the state of a random number generator.
 `model_watch` records norms and learning rates.
@@ -47,7 +48,10 @@ class _TorchState:
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Wrap ``Optimizer.__init__``, so that optimizers are recorded. Also records at exit."""
+    """Wrap ``Optimizer.__init__``, so that optimizers and torch's settings are recorded.
+
+    Also registers a function that records the settings again when the process exits.
+    """
     calls.record(module.optim.Optimizer, "__init__", _optimizer_created, leaf=True, nested=True)
     atexit.register(_record_at_exit)
 

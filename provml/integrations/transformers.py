@@ -40,10 +40,12 @@ _REPORTING_METHODS: Final = {
     "WandbCallback": ("on_log",),
     "MLflowCallback": ("on_log", "setup"),
 }
-"""The methods that pass the values to other trackers. The hooks already record these values."""
+"""The callbacks' methods that pass values to other trackers. The hooks record the same values."""
 
 _MODEL_FILES: Final = ("model.safetensors", "adapter_model.safetensors", "pytorch_model.bin")
-"""The files in which the trainer saves weights. The same folder may also contain checkpoints."""
+"""The files in which the trainer saves weights. Only the first one that exists is recorded,
+because its folder may also contain checkpoints.
+"""
 
 
 class _Handlers:
@@ -78,7 +80,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
 
 
 def _is_recorded_here(handler: Any, state: Any) -> bool:
-    """Return whether the hooks record a trainer: in rank 0, if it has no `ProvMLCallback`."""
+    """Return whether the hooks record a trainer: only in rank 0 and without `ProvMLCallback`."""
     own = any(isinstance(callback, ProvMLCallback) for callback in handler.callbacks)
     return bool(state.is_world_process_zero) and not own
 

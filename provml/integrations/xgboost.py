@@ -80,7 +80,7 @@ def _built(result: None, matrix: Any, data: Any, label: Any = None, *_: Any, **_
 
 
 def _read_data(matrix: Any) -> TrainingData | None:
-    """Return the data that a ``DMatrix`` was built from or, if that is gone, a copy from it."""
+    """Return the original data of a ``DMatrix`` or, if that data is gone, a copy of its values."""
     found = STATE.part(DataSources).find(matrix)
     if found is not None:
         return found
@@ -128,7 +128,7 @@ def _saved(result: None, booster: Any, fname: Any, *_: Any, **__: Any) -> None:
 
 
 class ProvMLCallback(TrainingCallback):
-    """A callback that records the values of the evaluation sets and the booster.
+    """A callback that records the booster and the metrics of the evaluation sets.
 
     The callback records in the active run, or starts a run if none is active.
 

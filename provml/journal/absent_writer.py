@@ -21,7 +21,9 @@ RETRY_NS: Final = 1_000_000_000
 
 
 class AbsentWriter:
-    """A writer for a child process that can't open its journal files. It only counts losses.
+    """Replaces the writer in a child process that can't open its journal files.
+
+    Only counts the samples and events that are lost.
 
     If a run's first process can't open its files, `start_run` raises an error. In a child process,
     training is already under way, and the problem must not stop the training.
@@ -44,7 +46,7 @@ class AbsentWriter:
         return self._dropped[0], self._dropped[1]
 
     def is_due(self) -> bool:
-        """Return whether to try now to open the files again. Returns True at most once a second."""
+        """Return whether it is time to try to open the files again; True at most once a second."""
         now = time.monotonic_ns()
         if now < self._retry_after_ns:
             return False

@@ -138,9 +138,8 @@ def check_header(header: bytes) -> bool | None:
 def block_checksum(block: memoryview) -> int:
     """Return the checksum of a block or of a part of a block.
 
-    Passes only half a block at a time to `zlib.crc32`, so that `crc32` does not release the GIL, as
-    it does for more than 5 KiB. If another thread then took the GIL, the caller would wait 5 ms for
-    each block.
+    Passes only half a block at a time to `zlib.crc32`, because `crc32` releases the GIL for more
+    than 5 KiB. If another thread took the released GIL, the caller would wait 5 ms for each block.
     """
     return crc32(block[_HALF_BLOCK:], crc32(block[:_HALF_BLOCK]))
 
@@ -167,7 +166,7 @@ def series_of(block: memoryview) -> list[int]:
 
 
 def native_numbers(series: Iterable[int]) -> frozenset[int]:
-    """Convert series numbers to the form in which `series_of` returns them on this machine."""
+    """Convert series numbers to this machine's byte order, in which `series_of` returns them."""
     if sys.byteorder == "little":
         return frozenset(series)
     return frozenset(int.from_bytes(n.to_bytes(4, "little"), sys.byteorder) for n in series)

@@ -1,4 +1,4 @@
-"""Describes a run's other files when a writer closes its own, and restores removed files.
+"""Describes a run's other files, and restores removed files, when a writer closes its files.
 
 Imports only `description`, `layout`, `record_building` and `base.store_files` from provml.
 """
@@ -22,13 +22,16 @@ _COPY_BYTES: Final = 2**20
 
 
 def describe_run_file(run_folder: Path) -> Record:
-    """Return the field ``run_file``, the checksum of ``run.json``; {} if the file can't be read."""
+    """Return a dict with the field ``run_file``, the checksum of ``run.json``.
+
+    Returns an empty dict if the file can't be read.
+    """
     checksum = find_description_checksum(run_folder)
     return {} if checksum is None else {"run_file": checksum}
 
 
 def name_other_writers(journal_folder: Path, own_name: str) -> Record:
-    """Return the field ``writers``, the names of the run's other writers.
+    """Return a dict with the field ``writers``, the names of the run's other writers.
 
     The names let a reader notice lost files. Returns an empty dict if there are no other writers
     or more than 256.
@@ -54,7 +57,7 @@ def build_removal_event() -> Record:
 
 
 def is_removed(root: Path, path: Path) -> bool:
-    """Return whether a file was removed. False if the disk can't be read."""
+    """Return whether a file was removed. Returns False if the disk can't be read."""
     try:
         return not stat.S_ISREG(store_files.read_status(root, path).st_mode)
     except OSError as error:

@@ -13,7 +13,7 @@ from provml.base.results import Damage
 _MAX_RANGES: Final = 50
 """The maximum number of entries in the list of a file's damage."""
 MAX_COUNT: Final = 2**40
-"""The largest number of lines or records to report. A damaged file may contain any number."""
+"""The largest number of lines or records to report. A damaged file may state any number."""
 
 
 def join_blocks(blocks: list[int]) -> Iterator[tuple[int, int]]:

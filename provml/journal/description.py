@@ -20,13 +20,15 @@ _MAX_DESCRIPTION_BYTES: Final = 2**20
 
 
 class RunReference(NamedTuple):
-    """The facts that identify another run: the field ``parent`` of a child run's ``run.json``.
+    """The facts that identify a run.
+
+    The ``run.json`` of a child run contains these facts about the parent.
 
     Attributes:
         id: the run's id.
-        experiment: the name of the run's experiment; None if it is not known.
-        namespace: the base IRI of the run's PROV identifiers; None if it has no namespace.
-        store_id: the id of the store that contains the run; None if it is not known.
+        experiment: the name of the run's experiment; None if unknown.
+        namespace: the base IRI of the run's PROV identifiers; None if the run has no namespace.
+        store_id: the id of the store that contains the run; None if unknown.
     """
 
     id: str
@@ -36,12 +38,12 @@ class RunReference(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of the run, ``<experiment>/<id>``, or only the id."""
+        """The name of the run, ``<experiment>/<id>``; only the id if the experiment is unknown."""
         return self.id if self.experiment is None else f"{self.experiment}/{self.id}"
 
     @property
     def folder(self) -> str | None:
-        """The run's folder in its store; None if the experiment is not known."""
+        """The run's folder, relative to the store; None if the experiment is unknown."""
         if self.experiment is None:
             return None
         return f"{layout.encode_folder_name(self.experiment)}/{self.id}"
@@ -51,9 +53,10 @@ class RunReference(NamedTuple):
         return {key: value for key, value in self._asdict().items() if value is not None}
 
     def is_run(self, description: dict[str, Any]) -> bool:
-        """Return whether this reference refers to a run, given the content of its ``run.json``.
+        """Return whether this reference refers to the run whose ``run.json`` has this content.
 
-        The experiments and the stores are compared only if both sides name them.
+        The ids must be equal. The experiments must be equal if both sides name one. The same
+        applies to the stores.
         """
         facts = ((description.get(key), getattr(self, key)) for key in ("experiment", "store_id"))
         return description.get("id") == self.id and all(
@@ -62,7 +65,7 @@ class RunReference(NamedTuple):
 
 
 def read_reference(content: object) -> RunReference | None:
-    """Return the reference that a JSON object contains; None if it is damaged or missing."""
+    """Return the run reference in a JSON value; None if the value is not a valid reference."""
     if not isinstance(content, dict):
         return None
     facts = {key: content.get(key) for key in RunReference._fields}
@@ -82,7 +85,7 @@ class RunFile(NamedTuple):
         content: the run's description; None if the file is missing or damaged.
         checksum: the checksum of the whole file; None if the file can't be read.
         is_verified: whether the file contains a checksum and matches that checksum.
-        problem: why the file can't be used; None if it is usable or missing.
+        problem: why the file can't be used; None if the file is usable, missing or unreadable.
     """
 
     content: dict[str, Any] | None = None

@@ -27,7 +27,7 @@ class EventsFile:
     """The events file of one process. Not thread-safe: call its methods under a lock."""
 
     def __init__(self, root: Path, path: Path, writer: dict[str, Any]) -> None:
-        """Create the events file with its first line, and lock it for as long as it is open.
+        """Create the events file, write its first line, and lock the file until it is closed.
 
         The file gets its final name only after it is locked and contains its first line, so readers
         never see it in an earlier state. Raises OSError if the file can't be created.
@@ -35,7 +35,7 @@ class EventsFile:
         Args:
             root: the store's root.
             path: the path of the file, below the root.
-            writer: the first record. The facts about the lock are added to it.
+            writer: the content of the first record, to which facts about the lock are added.
         """
         self.path = path
         temporary = path.with_name(

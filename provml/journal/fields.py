@@ -172,7 +172,7 @@ def stable_text(value: object) -> str:
 
 
 def _name_function(value: object) -> str | None:
-    """Return the name of a function, class or partial; None for any other object."""
+    """Return the name of a function, class or `functools.partial`; None for any other object."""
     if isinstance(value, functools.partial):
         own = [stable_text(argument) for argument in value.args]
         own += [f"{name}={stable_text(argument)}" for name, argument in value.keywords.items()]

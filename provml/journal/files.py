@@ -74,7 +74,8 @@ class WriterFiles:
         name: the name that both files share, without a suffix.
         index: the writer's position among the run's writers, ordered by start time.
         damage: how many pieces of content were skipped, keyed by reason.
-        located: the damage whose place in the files is known, keyed by reason, like ``damage``.
+        located: the pieces of damage whose place in the files is known, with the same keys as
+            ``damage``.
         unchecked: the number of samples that had no checksum when the samples were last read.
         on_damage: a function that receives each piece of damage whose place is known.
     """
@@ -131,7 +132,7 @@ class WriterFiles:
         return self._open(layout.EVENTS_SUFFIX)
 
     def hold_folder(self, folder: OpenFolder | None) -> None:
-        """From now on, open the files through an open folder or, if ``folder`` is None, by path.
+        """Open the files through this open folder from now on; by path if ``folder`` is None.
 
         While a folder is held, `first_record` and `end_record` share the content of an events file
         that is smaller than 64 KiB, so the file is read only once.
@@ -173,9 +174,9 @@ class WriterFiles:
             return find_records_end(file)
 
     def count_data_slots(self) -> int:
-        """Return the number of records in the samples file that are not in a hole of a sparse file.
+        """Return the number of records in the samples file; 0 if the file can't be opened.
 
-        Returns 0 if the file can't be opened.
+        If the file is sparse, the records in its holes are not counted.
         """
         try:
             with self.open_samples() as file:
@@ -289,7 +290,7 @@ class WriterFiles:
 
         Use them only to find out whether the process is alive: for that purpose, damaged facts are
         better than none. The facts are in the first line of the events file. Returns an empty dict
-        if that line can't be parsed, and None if it is missing or incomplete.
+        if that line can't be parsed, and None if that line is missing or incomplete.
         """
         try:
             with self.open_events() as file:
@@ -302,7 +303,7 @@ class WriterFiles:
         return {} if line.endswith(b"\n") else None
 
     def _is_intact(self, line: bytes, record: Record, offset: int | None = None) -> bool:
-        """Return whether a line is intact. If the line names an offset, it must be ``offset``.
+        """Return whether a line is intact. A line that contains an offset must be at that offset.
 
         Removes the checksum, the line number and the offset from ``record``.
         """
@@ -371,14 +372,14 @@ class WriterFiles:
         self._finish_lines(checker, sum(map(len, torn)))
 
     def closed_record(self) -> Record:
-        """Return the record in the ``closed`` line; an empty dict if there is no intact one."""
+        """Return the record in the ``closed`` line; {} if that line is missing or damaged."""
         sums = self.read_checksums()
         return {} if sums is None or sums.closed is None else sums.closed
 
     def records(self) -> Iterator[tuple[int, Record]]:
         """Yield the offset and the record of each readable line, in the order of writing.
 
-        Leaves out the lines that contain checksums, and counts unreadable lines in `damage`.
+        Leaves out the ``checksums`` and ``closed`` lines, and counts unreadable lines in `damage`.
         """
         try:
             file = self.open_events()
@@ -456,7 +457,9 @@ class WriterFiles:
 
     def _note_damage(self, damaged: Counter[str]) -> None:
         for reason, count in damaged.items():
-            self.damage[reason] = max(self.damage[reason], count)  # a later pass may find it again
+            self.damage[reason] = max(
+                self.damage[reason], count
+            )  # later passes find the damage again
 
     def series(self) -> dict[int, Series]:
         """Return the series that this writer has declared so far, keyed by number."""
@@ -539,7 +542,7 @@ class WriterFiles:
     def _check_parts(
         self, file: BinaryIO, parts: Iterator[Part], checker: SampleChecker
     ) -> Iterator[Part]:
-        """Check parts of the samples file. Yield them with damaged records marked as abandoned."""
+        """Mark the damaged records in parts of the samples file as abandoned; yield the parts."""
         fd = file.fileno()
 
         def find_bad_blocks(part: Part) -> BlockFindings:

@@ -48,9 +48,11 @@ class NewContent:
     Attributes:
         writer: the name of the writer's files, without a suffix.
         rank: the rank of the writer's process; None if the job is not distributed.
-        records: the new lines of the events file, without the lines that contain checksums.
+        records: the records in the new lines of the events file, except the ``checksums`` and
+            ``closed`` lines.
         series: the series that the new lines declare.
-        samples: the new samples, as a structured array like those of `WriterFiles.chunks`.
+        samples: the new samples, as a structured array with the fields that `WriterFiles.chunks`
+            lists.
         slots: the position of each new sample in the samples file.
         changed: the samples that an earlier read returned, and whose step or epoch was filled in
             after that read.
@@ -93,9 +95,9 @@ class WriterState(NamedTuple):
 
 
 class RunFollower:
-    """Reads a run's journal step by step: each read returns what was added since the last one.
+    """Reads a run's journal step by step: each read returns what was added since the last read.
 
-    Keeps two open files for each writer that has not ended. A call that finds nothing new costs a
+    Keeps two files open for each writer that has not ended. A call that finds nothing new costs a
     few microseconds per writer; new samples cost about 1 ms per 100,000. Not thread-safe.
 
     The samples are not compared with their checksums, most of which are not yet written while a run
@@ -120,7 +122,7 @@ class RunFollower:
         return bool(self._writers) and all(writer.is_finished for writer in self._writers.values())
 
     def read_new(self) -> list[NewContent]:
-        """Return what was added since the last call: one element for each writer that added data.
+        """Return what was added since the last call, for each writer that has added something.
 
         The first calls return everything recorded so far. A call returns up to a million samples of
         each writer, so call again until the list is empty. A sample is returned once all samples
@@ -139,12 +141,12 @@ class RunFollower:
                 writer.close()
                 del self._writers[name]
                 self._seen_ns = None
-            except OSError:  # the disk can't be read at the moment: continue at the same place
+            except OSError:  # the disk can't be read now: the next call continues at the same place
                 writer.close()
         return [one for one in found if not one.is_empty]
 
     def read_states(self) -> dict[str, WriterState]:
-        """Return the current state of each writer that `read_new` has found, by name.
+        """Return the current state of each writer that `read_new` has found, keyed by writer.
 
         Costs a few microseconds per writer.
         """
@@ -152,7 +154,7 @@ class RunFollower:
 
     @property
     def is_held_up(self) -> bool:
-        """Whether the last read stopped before a slot that is unused, although later ones are used.
+        """Whether the last read stopped before an unused slot that is followed by used slots.
 
         A thread may be about to use the slot, or may have been interrupted and never use it.
         """
@@ -235,10 +237,10 @@ class _WriterFollower:
         return NewContent(self._files.name, self._rank)
 
     def read_new(self, found: NewContent) -> None:
-        """Add what the writer has added since the last call to ``found``.
+        """Add to ``found`` what the writer has written since the last call.
 
-        Raises OSError if a file can't be read. Then ``found`` contains what was read before, and
-        the next call continues there.
+        Raises OSError if a file can't be read. In that case, ``found`` contains what was read
+        before the error, and the next call continues there.
         """
         if self.is_finished:
             return
@@ -311,7 +313,7 @@ class _WriterFollower:
                 break
 
     def _take_checksums(self, record: Record) -> set[int]:
-        """Return the blocks in which samples may have been filled in.
+        """Return the blocks in which a step or epoch may have been filled in.
 
         These blocks contain samples that lacked a step or epoch, and the record contains new
         checksums for the blocks.
@@ -331,7 +333,7 @@ class _WriterFollower:
         parts: list[tuple[int, NDArray[np.void]]] = []
         count = _FIRST_READ_RECORDS
         is_end = False
-        # keep the position until the end, so that no sample is lost if a read fails
+        # change ``_next_slot`` only at the end, so that no sample is lost if a read fails
         slot, most = self._next_slot, self._next_slot + _MOST_RECORDS
         while not is_end and slot < most:
             rows = self._pread(slot, count)
@@ -380,7 +382,7 @@ class _WriterFollower:
         return rows
 
     def _count_complete(self, rows: NDArray[np.void]) -> int:
-        """Return how many records precede the first hole; all of them if the file is closed."""
+        """Return the number of records before the first hole; all records if the file is closed."""
         holes = rows["series"] == 0
         if self._is_closed or not holes.any():
             return len(rows)
@@ -423,7 +425,7 @@ class _WriterFollower:
             found.changed_slots = np.array(list(changed), np.int64)
 
     def _note_open(self, samples: NDArray[np.void], slots: NDArray[np.int64]) -> None:
-        """Remember which of the new samples may be filled in, and in which blocks they are."""
+        """Remember the new samples that may get a step or epoch later, and their blocks."""
         import numpy as np
 
         late = np.isin(samples["series"], np.array(list(self._late_series)))

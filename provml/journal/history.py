@@ -1,4 +1,6 @@
-"""Reads events, spans, parameters, tags and metadata from a journal, even during the run.
+"""Reads events, spans, parameters, tags and metadata from the journal of a run.
+
+The run may still be in progress.
 
 `Run` and `RecordedRun` both use these functions. Imports only `journal` and `base` from provml.
 """
@@ -58,8 +60,8 @@ class RecordedSpan(NamedTuple):
         started: the event that began the span.
         finished: the event that ended the span; None if the span has not ended.
         elapsed_ns: the duration in nanoseconds, measured with a monotonic clock; None if
-            the span has not ended, if two processes logged its events, or if the caller gave the
-            time of an event.
+            the span has not ended, if two processes logged its events, or if an event was logged
+            with an explicit time.
     """
 
     name: str
@@ -74,7 +76,7 @@ class RecordedSpan(NamedTuple):
 
     @property
     def end(self) -> datetime | None:
-        """The end of the span, rounded down to whole microseconds; None if it has not ended."""
+        """The end of the span, rounded down to whole microseconds; None if still open."""
         return None if self.finished is None else self.finished.time
 
     @property
@@ -126,8 +128,8 @@ def find_events(
 ) -> list[RecordedEvent]:
     """Return the events with this name and source that happened between two times.
 
-    An argument that is None matches everything. The events are in the order of time; events at the
-    same time stay in the order in which they were logged.
+    An argument that is None matches everything. The events are sorted by time; events with the same
+    time keep the order in which they were logged.
 
     Raises InvalidArgumentError if ``since`` or ``until`` is not a valid time.
     """
@@ -160,7 +162,8 @@ def find_spans(
     An argument that is None matches everything. An end event closes the most recent open span with
     the same name, source and context, but never a span that starts later. If one process logged
     both events without an explicit time, the order of logging shows which event is later, because
-    the machine's clock may have been adjusted. A span without an end event has ``finished`` None.
+    the machine's clock may have been adjusted. If a span has no end event, its ``finished`` is
+    None.
 
     Raises InvalidArgumentError if ``since`` or ``until`` is not a valid time.
     """
@@ -182,7 +185,7 @@ def find_spans(
 
 
 class SpanMatcher:
-    """Pairs the events that start spans with the events that end them, as `find_spans` says."""
+    """Pairs each event that starts a span with the event that ends it; see `find_spans`."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -199,8 +202,9 @@ class SpanMatcher:
             event: the event.
 
         Returns:
-            The span, keyed by its position in the order of the start events; empty if the event
-            starts and ends no span. The span has the key again when it ends.
+            A dict that contains the span; empty if the event neither starts nor ends a span. The
+            key is the number of start events before the span's own, so a span that ends has the
+            same key as when it started.
         """
         base = span_started(event.name)
         if base is not None:
@@ -261,9 +265,9 @@ def read_clock_ns(record: Record) -> int | None:
 
 
 def parse_target(content: object) -> tuple[str, str] | None:
-    """Return the kind and name that a record's ``of`` field contains; None if the field is invalid.
+    """Return the kind and name of the model or artifact that a record's ``of`` field refers to.
 
-    The field refers to a model or an artifact.
+    Returns None if the field is missing or invalid.
     """
     if not isinstance(content, dict):
         return None
@@ -291,7 +295,7 @@ def decode_metadata(record: Record) -> dict[str, Any]:
 
 
 class LastValues(Mapping[str, Any]):
-    """A mapping from the names of parameters, tags or other values to the last recorded values.
+    """A mapping from the name of each parameter, tag or other value to its last recorded value.
 
     Reads the journal again only if the journal has changed.
     """

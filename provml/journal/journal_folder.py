@@ -36,8 +36,8 @@ def open_writer_files(run_folder: Path) -> Iterator[list[WriterFiles]]:
 
     Raises:
         FileNotFoundError: the run has no journal folder.
-        StoreError: the journal folder, the run's folder or its experiment is a link, or no journal
-            file is a regular file.
+        StoreError: the journal folder, the run's folder or the experiment's folder is a link; or no
+            journal file is a regular file.
         OSError: the journal folder can't be read for another reason.
     """
     folder = Path(os.path.abspath(run_folder), layout.JOURNAL_FOLDER)
@@ -47,7 +47,7 @@ def open_writer_files(run_folder: Path) -> Iterator[list[WriterFiles]]:
 
 @contextmanager
 def hold_writers_in(folder: OpenFolder) -> Iterator[list[WriterFiles]]:
-    """Provide the files of every writer in an open journal folder, and then close the folder."""
+    """Provide the files of every writer in an open journal folder; close the folder at the end."""
     with folder:
         writers = list_writers_in(folder)
         for files in writers:

@@ -1,4 +1,4 @@
-"""Reads the copies that a run kept, such as the output of its command.
+"""Reads the copies that a run kept of files and of its command's output.
 
 Imports only `base`, `errors` and `journal.layout` from provml.
 """
@@ -15,7 +15,7 @@ from provml.errors import StoreError
 from provml.journal import layout
 
 OUTPUT_NAMES: Final = ("stderr", "output", "stdout")
-"""The artifacts that hold a command's output, in the order of their usefulness after a failure."""
+"""The artifacts that hold a command's output. After a failure, the first is the most useful."""
 
 _TAIL_BYTES: Final = 16 * 1024
 
@@ -25,7 +25,8 @@ def copy_path(run_folder: Path, facts: dict[str, Any]) -> Path | None:
 
     Args:
         run_folder: the run's folder.
-        facts: the description of the content in the record.
+        facts: the record's description of the content. Its field ``copy`` is the path of the copy,
+            relative to the run's folder.
     """
     copy = facts.get("copy")
     if not isinstance(copy, str):
@@ -44,7 +45,7 @@ def open_copy(run_folder: Path, path: Path) -> BinaryIO:
 
 
 def read_last_lines(run_folder: Path, path: Path, most: int) -> list[str]:
-    """Return the last lines of a copy that contain text, as text that is safe to print.
+    """Return the last lines of a copy that are not blank, in a form that is safe to print.
 
     Returns an empty list if the copy can't be read. If a progress bar overwrote a line several
     times, only the last state of the line is returned. Costs one read of 16 KiB.
@@ -77,10 +78,10 @@ def printable_line(line: str) -> str:
 
 
 def find_unfinished_logs(run_folder: Path) -> list[tuple[str, list[Path]]]:
-    """Return the logs of printed output that are not finished, as names and paths of files.
+    """Return the name and the files of each unfinished log of printed output.
 
-    These are the logs of a command that is still running, or whose ``provml run`` was killed. The
-    second file of a log, if there is one, is the ring buffer that contains the end.
+    These are the logs of a command that is still running, or whose ``provml run`` was killed. If a
+    log has two files, the second is a ring buffer that contains the end of the output.
     """
     root, artifacts = store_root(run_folder), run_folder / layout.ARTIFACTS_FOLDER
     try:

@@ -19,7 +19,8 @@ class LastPosition:
     """The context, step and epoch of a writer's last metric. Use it only under the writer's lock.
 
     Attributes:
-        value: the position that the last update found; None before the first metric.
+        value: the context, step and epoch that the last `update` found; None before the first
+            metric.
     """
 
     def __init__(self) -> None:
@@ -29,7 +30,12 @@ class LastPosition:
         self._last_look = (0, 0)
 
     def add_metric(self, number: int, context: tuple[str, ...] | None) -> None:
-        """Treat the samples of this series, which has this context, as metrics from now on."""
+        """Treat the samples of a series as metrics from now on.
+
+        Args:
+            number: the number of the series.
+            context: the context path of the series.
+        """
         self._metrics[number] = context
 
     def update(self, samples: SampleFile, most: int | None = None) -> None:

@@ -59,7 +59,7 @@ def find_last_samples(
 
 
 def _read_text(files: WriterFiles, offset: int) -> Any:
-    """Return a sample's text value, stored in the events file at this offset; None if damaged."""
+    """Return the text value in the ``sample`` line at an offset; None if the line is damaged."""
     for record in files.records_at([offset]):
         try:
             return None if record is None else decode(record.get("value"))

@@ -74,7 +74,7 @@ Readers skip and count every line that does not end in a line feed or can't be p
 ``provml.journal.checksums`` describes the checksums of lines and samples; files of early versions
 have none.
 
-Imports nothing else from provml.
+Imports no other module of provml.
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ MAX_INT64: Final = 2**63 - 1
 
 SAMPLING: Final = "sampling"
 """The kind of a series that records when readings were taken. A sample's time is the end of a
-reading, and its value is the start of that reading, both in nanoseconds since the epoch."""
+reading, and the sample's value is the start of that reading, both in nanoseconds since the
+epoch.
+"""
 
 STORAGES: Final = {"f64": RECORD_F64, "i64": RECORD_I64, "text": RECORD_TEXT}
 

@@ -70,7 +70,7 @@ class PointPages:
 
 
 class _Place(NamedTuple):
-    """A place in a samples file where a part begins.
+    """The place in a samples file where a part (consecutive records) begins.
 
     Attributes:
         points: the number of points that begin before the part.
@@ -119,7 +119,7 @@ class _WriterPoints:
         return points
 
     def read(self, files: WriterFiles, start: int, stop: int) -> list[tuple[int, dict[str, Any]]]:
-        """Return the number and the fields of each point from ``start`` to ``stop`` - 1."""
+        """Return the index and the fields of each point from ``start`` to ``stop - 1``."""
         found: list[tuple[int, dict[str, Any]]] = []
         place = self._places[bisect_right(self._places, start, key=operator.itemgetter(0)) - 1]
         points, time = place.points, place.time
@@ -147,7 +147,7 @@ class _WriterPoints:
             }
 
     def _select(self, part: Part, time: int | None) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
-        """Return the group's samples in a part, and whether each begins a point.
+        """Return the group's samples in a part, and for each sample, whether it begins a point.
 
         Args:
             part: the part.
@@ -170,7 +170,7 @@ class _WriterPoints:
         index: NDArray[np.int64],
         found: list[tuple[int, dict[str, Any]]],
     ) -> None:
-        """Add the fields of samples to their points."""
+        """Add the value, step and epoch of each sample to the fields of the sample's point."""
         for row, record, value in _decode_values(files, self._declared, own, index):
             if not found or found[-1][0] != row:
                 found.append((row, {}))

@@ -44,7 +44,7 @@ def read_start_ticks(pid: int) -> int | None:
 def read_start_time_ns(pid: int) -> int | None:
     """Return when a process started, in nanoseconds since the epoch; None if that can't be read.
 
-    The result is wrong if the clock was set while the process ran.
+    The result is wrong if the machine's clock was adjusted after the process started.
     """
     ticks = read_start_ticks(pid)
     if ticks is None:
@@ -88,7 +88,7 @@ def _read_machine_id() -> str | None:
 
 
 def describe_process() -> dict[str, Any]:
-    """Return facts about this process that let a reader check later whether it is still alive."""
+    """Return the facts with which a reader can check later whether this process is alive."""
     pid = os.getpid()
     return {
         "pid": pid,

@@ -116,7 +116,7 @@ class Journal:
 
     @property
     def holds_records(self) -> bool:
-        """Whether the records are cached, so every pass yields the same records as the last."""
+        """Whether the records are cached. If so, every pass yields the same records."""
         return self._cached is not None
 
     def damage(self) -> Counter[str]:
@@ -162,12 +162,12 @@ def read_events_stamp(folder: Path) -> list[tuple[str, int, int]] | None:
 def read_journal_stamp(folder: Path, suffix: str = "") -> list[tuple[str, int, int]] | None:
     """Return the name, size and modification time of each file of a run's journal.
 
-    While a samples file is being written, its time may not change. Returns None if the journal
-    can't be listed.
+    The modification time of a samples file may stay the same while the file is being written.
+    Returns None if the journal can't be listed.
 
     Args:
         folder: the run's folder.
-        suffix: the end of the names of the files to look at.
+        suffix: look only at the files whose names end in this text.
     """
     path = Path(os.path.abspath(folder), layout.JOURNAL_FOLDER)
     try:
@@ -232,7 +232,7 @@ class RunFiles(NamedTuple):
 
 @contextmanager
 def open_run(folder: OpenFolder, is_strict: bool = False) -> Iterator[RunFiles]:
-    """Provide the files of the run in an open folder, and keep its journal folder open.
+    """Provide the files of the run in an open folder, and keep the run's journal folder open.
 
     Args:
         folder: the run's folder.

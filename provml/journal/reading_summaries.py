@@ -84,5 +84,8 @@ def _list_readings(files: WriterFiles) -> set[str]:
 
 
 def _is_number(value: object) -> bool:
-    """Return whether a record's value is a number. Objects count: NaN becomes an object."""
+    """Return whether a record's value is a number.
+
+    Counts JSON objects as numbers, because NaN and large integers are recorded as objects.
+    """
     return isinstance(value, (int, float, dict)) and not isinstance(value, bool)

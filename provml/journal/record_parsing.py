@@ -69,7 +69,7 @@ def parse_series(record: Record) -> Series | None:
 
 
 def series_number(record: Record) -> int | None:
-    """Return the ``id`` that links a record to a later record; None if it has no ``id``."""
+    """Return the ``id`` that links a record to a later record; None if there is no ``id``."""
     number = record.get("id")
     return number if isinstance(number, int) else None
 

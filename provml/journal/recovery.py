@@ -68,8 +68,9 @@ class _OpenWriter(NamedTuple):
 def recover(run_folder: Path, force: bool = False) -> list[str]:
     """Close the files of all dead writers of a run, and return messages that say what was done.
 
-    Costs one pass over the dead writers' files. If all owners have ended, writes only missing
-    ``closed`` lines. Idempotent, and safe to run concurrently.
+    The owners are the writers whose end is the end of the run. Costs one pass over the files of
+    the dead writers. If all owners have ended, writes only missing ``closed`` lines. Idempotent,
+    and safe to run concurrently.
 
     Args:
         run_folder: the run's folder.
@@ -77,8 +78,8 @@ def recover(run_folder: Path, force: bool = False) -> list[str]:
             is alive. The files of a process that is known to be alive are never closed.
 
     Raises:
-        JournalError: a process is recording the run, or may be recording it, or the run's format
-            is newer than the installed provml can read.
+        JournalError: a process is recording the run or may be recording it; or the run's format is
+            newer than the installed provml can read.
         StoreError: the journal folder is a link.
         OSError: a file can't be written. The next call continues where this one stopped.
     """
@@ -173,7 +174,7 @@ def _lock_within(fd: int, folder: Path, wait_s: float) -> None:
                 ) from None
             time.sleep(_LOCK_PAUSE_S)
         except OSError:
-            return  # no locks here: if two recoveries each write an end line, only one counts
+            return  # no locks on this file system: if two end lines are written, only one counts
         else:
             return
 
@@ -195,7 +196,7 @@ def _find_open_writer(files: WriterFiles) -> Iterator[_OpenWriter]:
 
 
 def _close_ended(files: WriterFiles) -> Iterator[str]:
-    """Write the ``closed`` line of a writer that was killed just before it would have done so.
+    """If a writer was killed after it wrote its ``end`` line, write the missing ``closed`` line.
 
     Yields a message if the line was missing.
     """
@@ -293,7 +294,10 @@ def _measure_samples(root: Path, files: WriterFiles) -> Record:
 
 
 def _append_lines(root: Path, path: Path, files: WriterFiles, records: list[Record]) -> bool:
-    """Append records. First, terminate an incomplete last line; return whether there was one."""
+    """Append records to an events file, after terminating an incomplete last line.
+
+    Returns whether there was an incomplete last line.
+    """
     has_checksums = files.has_checksums()
     fd = store_files.open_file(root, path, os.O_RDWR | os.O_APPEND)
     with open(fd, "r+b", buffering=0) as file:

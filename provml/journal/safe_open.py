@@ -1,6 +1,6 @@
 """Keeps opened files off the descriptors of standard input, output and error.
 
-Imports nothing else from provml.
+Imports no other module of provml.
 """
 
 from __future__ import annotations

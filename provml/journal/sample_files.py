@@ -163,7 +163,7 @@ class SampleFile:
         """Map a new segment at the end of the file: half as large as the file, up to 8 MiB.
 
         If the disk has no room for the segment, tries the smallest size. Raises OSError if that
-        fails, too, or if the process has no file descriptor left.
+        also fails, or if the process has no file descriptor left.
         """
         size = min(max(self._length // 2, _FIRST_SEGMENT), _LARGEST_SEGMENT)
         size -= size % _FIRST_SEGMENT

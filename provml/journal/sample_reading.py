@@ -43,7 +43,7 @@ class Header(NamedTuple):
 
     @property
     def status(self) -> str | None:
-        """How the writer ended, such as ``finished``; None if it has not ended."""
+        """How the writer ended, such as ``finished``; None if the writer has not ended."""
         names = {code: name for name, code in layout.STATUS_CODES.items()}
         return names.get(self.status_code)
 
@@ -122,11 +122,14 @@ def read_aligned_blocks(part: Part, fd: int, end: int) -> memoryview:
 def join_parts(
     parts: Iterator[Part], note_holes: Callable[[int], None]
 ) -> Iterator[NDArray[np.void]]:
-    """Yield the samples of each part. At the end, call ``note_holes`` with the number of holes."""
+    """Yield the samples of each part, then call ``note_holes`` with the number of holes.
+
+    Holes are the unwritten slots before the last sample.
+    """
     # zeros after the last record are unused space, not holes
     holes = unused = 0
     for part in parts:
-        import numpy as np  # for an empty run, the import would double the cost
+        import numpy as np  # importing it for an empty run would double the cost
 
         chunk = part.chunk
         unused += part.skipped

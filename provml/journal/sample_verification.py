@@ -113,7 +113,7 @@ class BlockChecksums:
             self.closed = {"record": "closed", "size": size, "length": size}
 
     def matches_header(self, header: bytes) -> bool:
-        """Return whether a header matches the ``closed`` line. True if there is no such line."""
+        """Return whether a header matches the ``closed`` line; True if that line is missing."""
         if self.closed is None or "header" not in self.closed:
             return True
         own = header[: layout.HEADER_CHECKSUM_OFFSET]
@@ -137,7 +137,7 @@ class BlockChecksums:
     def match_all(self, first: int, content: memoryview) -> bool:
         """Return whether all blocks in a part of the file are complete and match their checksums.
 
-        If the result is True, `check` need not be called for each block, which takes much longer.
+        Much faster than `check`, which need not be called for these blocks if the result is True.
         """
         end = first + len(content) // BLOCK_BYTES
         if len(content) % BLOCK_BYTES or end > len(self._known) or 0 in self._known[first:end]:
@@ -159,7 +159,7 @@ class BlockChecksums:
 
 
 class BlockFindings(NamedTuple):
-    """The damaged and the unchecked blocks in a part of a samples file, by their block numbers."""
+    """The numbers of the damaged and of the unchecked blocks in a part of a samples file."""
 
     damaged: list[int]
     unchecked: list[int]
@@ -189,18 +189,26 @@ class SampleChecker:
         self._is_suspect = False
 
     def check_header(self, header: bytes) -> bool:
-        """Return whether the file's header has not changed since the writer closed the file."""
+        """Return whether the file's header is the same as when the writer closed the file."""
         self._is_suspect = not self._sums.matches_header(header)
         return not self._is_suspect
 
     @property
     def end(self) -> int:
-        """The offset at which the samples end, in bytes; based on the ``closed`` line if any."""
+        """The offset, in bytes, at which the samples end.
+
+        Uses the size in the ``closed`` line if there is one, else the length of the file.
+        """
         size = self._length if self._sums.closed is None else self._sums.closed["size"]
         return min(self._length, int(size))
 
     def find_bad_blocks(self, first: int, content: memoryview) -> BlockFindings:
-        """Check the blocks in a part of the file that starts at a block boundary. Thread-safe."""
+        """Return the damaged and the unchecked blocks in a part of the file. Thread-safe.
+
+        Args:
+            first: the number of the first block in the part.
+            content: the bytes of the part, which begin at the start of that block.
+        """
         found = BlockFindings([], [])
         if self._sums.match_all(first, content):
             return found
@@ -232,14 +240,19 @@ class SampleChecker:
         return found.damaged
 
     def note(self, found: BlockFindings, unchecked_samples: int) -> None:
-        """Add the findings for a part of the file, and the number of unchecked samples in it."""
+        """Add the findings for a part of the file, and the number of its unchecked samples."""
         self._damaged += found.damaged
         if unchecked_samples:
             self._doubtful += found.unchecked
             self.unchecked += unchecked_samples
 
     def note_hole(self, first: int, end: int) -> None:
-        """Add the damaged blocks in a skipped hole, from block ``first`` to ``end - 1``."""
+        """Add the damaged blocks in a hole that was skipped.
+
+        Args:
+            first: the number of the first block in the hole.
+            end: the number of the block after the hole.
+        """
         self._damaged += self._sums.find_damage_in_hole(first, end)
 
     def finish(self) -> list[Damage]:
@@ -281,9 +294,10 @@ class SampleChecker:
 def check_ahead(
     jobs: Iterable[_Job], check: Callable[[_Job], BlockFindings]
 ) -> Iterator[tuple[_Job, BlockFindings]]:
-    """Yield each job with its findings, in order. Checks a few jobs ahead, in two threads.
+    """Yield each job and the findings of its check, in order. Checks up to three jobs ahead.
 
-    If there is only one job, or if no thread can start, checks in the calling thread.
+    Two threads do the checks. If there is only one job, or if no thread can start, the calling
+    thread does them.
     """
     queue: SimpleQueue[_Task[_Job] | None] = SimpleQueue()
     waiting: deque[_Task[_Job]] = deque()

@@ -35,13 +35,17 @@ A sixth item is optional: the number of the record that the samples refer to, or
 """
 
 Sample = tuple[SeriesKey, int, int | None, int | None, Any, list[Slot] | None]
-"""A sample to write: its series, time, step, epoch and value, and a list that receives its slot."""
+"""A sample to write: its series, time, step, epoch, value and slot list.
+
+The slot list receives the slot in which the sample is written. The list is None if no caller needs
+the slot.
+"""
 
 Position = tuple[tuple[str, ...] | None, int | None, int | None]
 """The context path, step and epoch of a metric."""
 
 EPOCH_METRIC = "epoch"
-"""The name of the metric that records fractional epochs. Other records keep only the whole part."""
+"""The name of the metric that records fractional epochs. Other records contain whole epochs."""
 
 
 def build_series_record(key: SeriesKey, number: int) -> Record:

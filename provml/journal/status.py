@@ -33,7 +33,8 @@ class RunState(NamedTuple):
         started_ns: the start of the run, in nanoseconds since the epoch.
         ended_ns: the end of the run, in nanoseconds since the epoch; None if the run is still
             running or its end was not written.
-        reason: why the run ended, or None; if the run is still running, which process records it.
+        reason: why the run ended; None if unknown. If the run is still running, the process that
+            records the run.
         exception: the type, message and traceback of the exception that ended the run, if any.
         dropped_samples: the number of samples lost because of a full disk or a similar problem.
         dropped_events: the number of events lost for the same reasons.
@@ -95,7 +96,7 @@ def read_run_state(run_folder: Path) -> RunState:
 
 
 def determine_state(writers: Sequence[WriterFiles]) -> RunState:
-    """Determine a run's state from the files of its writers, as `read_run_state` does."""
+    """Determine a run's state from the files of its writers."""
     measured = [files.measure_samples() for files in writers]
     headers = [header for header, _ in measured]
     # a resumed run has had several owners, one after another: the last owner of each rank counts

@@ -35,8 +35,8 @@ class RunEntry:
     """A run in a store, with its folder, its name and its state.
 
     Attributes:
-        damage: a note about the parts of the journal that can't be read; None if there are none.
-        parent: the run that this run is a child of; None if it is not a child run.
+        damage: a note about the parts of the journal that can't be read; None if all can be read.
+        parent: the run that this run is a child of; None if this run has no parent.
     """
 
     path: Path
@@ -147,7 +147,7 @@ def read_store_stamp(store: Path) -> list[tuple[str, int]] | None:
 
 
 def _open_runs(store: Path, unread: list[UnreadRun]) -> Iterator[OpenFolder]:
-    """Yield each folder that may contain a run, opened. It is closed when the next is requested.
+    """Open and yield each folder that may contain a run; close it before yielding the next.
 
     Adds links, special files and unreadable folders to ``unread`` instead of yielding them.
     """

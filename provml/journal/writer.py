@@ -55,8 +55,8 @@ class JournalWriter:
 
         Args:
             run_folder: the run's folder; its journal folder is created if it does not exist.
-            role: ``owner`` if the run ends when this process ends it, or ``helper`` for a forked
-                child or a process that joined the run.
+            role: ``owner`` if this process is the one that ends the run; ``helper`` if this process
+                is a forked child or has joined the run.
             facts: additional fields for the ``writer`` line.
             sync_interval_s: the number of seconds between two fdatasync calls; 0 to sync only at
                 the end.
@@ -116,7 +116,10 @@ class JournalWriter:
         self.start_syncing()
 
     def start_syncing(self) -> None:
-        """Start the thread that syncs the files to disk, unless it runs or syncing is off."""
+        """Start the thread that syncs the files to disk, unless it already runs or is not needed.
+
+        The thread is not needed if syncing is off or the files are closed.
+        """
         with self._lock:  # not the sync lock, which an earlier thread may hold during fdatasync
             if not self._sync_interval_s or self.closed or self._sync_thread is not None:
                 return
@@ -132,7 +135,7 @@ class JournalWriter:
                 self._sync_thread = thread
 
     def stop_syncing(self) -> None:
-        """Stop the sync thread; wait at most 0.2 s for it if it is busy writing to disk.
+        """Stop the sync thread. If the thread is writing to disk, wait at most 0.2 s.
 
         Call this before a fork. Otherwise the child would inherit any lock that the thread holds,
         and nothing would ever release that lock.
@@ -187,7 +190,7 @@ class JournalWriter:
         self._write(sample)
 
     def append(self, record: Record) -> None:
-        """Write one record to the events file, or count it as lost if it can't be written.
+        """Write one record to the events file; if that fails, count the record as lost.
 
         Raises RunClosedError if another thread has closed the files.
         """
@@ -268,7 +271,7 @@ class JournalWriter:
             slots.append(slot)
 
     def _declare(self, key: SeriesKey) -> int | None:
-        """Return the number of a series, and declare a new series; None if it can't be declared."""
+        """Return a series' number, declaring a new series first; None if that fails."""
         number = self._series.get(key)
         if number is not None:
             return number
@@ -405,7 +408,7 @@ class JournalWriter:
 
     def _sync_files(self) -> None:
         """Wait until everything recorded so far is on the disk."""
-        # fdatasync can take long: it has a lock of its own, so that calls that record never wait
+        # fdatasync can take long, so it has its own lock: calls that record something never wait
         with self._sync_lock:
             if self._released:
                 return
@@ -426,7 +429,7 @@ class JournalWriter:
                 return
             self.closed = True
             self._stop.set()
-            while self._deferred:  # the handler that interrupted a write ended the run
+            while self._deferred:  # a signal handler interrupted a write and ended the run
                 item = self._deferred.popleft()
                 if isinstance(item, dict):
                     self._append_or_drop(item)

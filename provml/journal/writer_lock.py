@@ -3,7 +3,7 @@
 A writer locks its events file with ``flock`` before any reader can see the file. The kernel
 releases the lock when the process ends, for whatever reason. A suspended process keeps the lock.
 Processes in other containers see the lock, and processes on other hosts see it if the file system
-supports that. Imports nothing else from provml.
+supports that. Imports no other module of provml.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def is_lock_held(fd: int, writer: dict[str, Any]) -> bool | None:
 
 
 def look_for_lock(fd: int, writer: dict[str, Any]) -> bool | None:
-    """Return what `is_lock_held` returns, for a descriptor that stays open.
+    """Return what `is_lock_held` returns, but do not keep the lock.
 
-    `is_lock_held` takes a free lock, and keeps it until the descriptor is closed. This function
-    releases it.
+    If the lock is free, `is_lock_held` takes it and keeps it until the descriptor is closed. This
+    function releases the lock at once, so use it for a descriptor that stays open.
     """
     is_held = is_lock_held(fd, writer)
     if not is_held:

@@ -17,7 +17,7 @@ from provml.base.store_files import read_file, store_root
 from provml.lineage.database import QuestionDatabase
 
 CODE_KINDS: Final = ("script", "source", "diff")
-"""The kinds of content that are code. Inputs with the role configuration are compared too."""
+"""The kinds of content that are code. Inputs with the role `CONFIGURATION` are also compared."""
 CONFIGURATION: Final = "configuration"
 
 _LONGEST_SOURCE: Final = 2**20
@@ -25,8 +25,7 @@ _LONGEST_DIFF: Final = 2_000
 _MOST_FILES: Final = 2_000
 _MOST_LINES: Final = 20_000
 _MOST_PAIRS: Final = 25_000_000
-"""The maximum number of pairs of lines to compare in one file. A search for equal lines among
-more pairs could take minutes."""
+"""The maximum number of pairs of lines to compare in one file. More pairs could take minutes."""
 
 
 class RecordedFile(NamedTuple):
@@ -36,11 +35,11 @@ class RecordedFile(NamedTuple):
         sha256: the digest of the file; None if the run recorded no digest.
         text: the text of the run's copy of the file; None if the run has no copy, or if the copy is
             not text.
-        reason: why `text` is None; otherwise empty.
+        reason: why `text` is None; an empty string if `text` is not None.
         is_masked: whether secrets in the copy are masked.
         is_diff: whether the file is the git diff of uncommitted changes.
-        is_found: whether provml found the file by itself, without a call that logs the file. If so,
-            the run recorded all of its code.
+        is_found: whether provml found the file by itself, without a call that logs the file. If one
+            file of a run was found like this, the run recorded all of its code.
     """
 
     sha256: str | None
@@ -56,8 +55,8 @@ class CodeComparison:
     """The differences between the code of the first run and the code of the other runs.
 
     Attributes:
-        by_run: for each run that differs from the first run, the lines of the diff of each file
-            that differs, by the file's name.
+        by_run: the diffs for each run that differs from the first run, keyed by run. The diffs are
+            a dict that maps the name of each file that differs to the lines of the file's diff.
         unrecorded: the runs that recorded no code.
         notes: messages about files that can't be compared.
     """
@@ -68,7 +67,7 @@ class CodeComparison:
 
     @property
     def diffs(self) -> dict[str, list[str]]:
-        """The lines of the diffs of all runs, by the file's name."""
+        """The lines of the diffs of all runs, keyed by the name of the file."""
         found: dict[str, list[str]] = {}
         for files in self.by_run.values():
             for name, lines in files.items():
@@ -124,9 +123,9 @@ def _has_all_code(files: dict[str, RecordedFile]) -> bool:
 def _find_files(
     database: QuestionDatabase, run: str, rows: list[dict[str, Any]]
 ) -> dict[str, RecordedFile]:
-    """Return the code files that a run recorded, by name.
+    """Return the code files that a run recorded, keyed by name.
 
-    If provml found no code in the run, as in a child run, its parent's files are added.
+    If provml found no code in the run by itself, as in a child run, adds the files of the parent.
 
     Args:
         database: the tables of the store.
@@ -149,7 +148,10 @@ def _find_files(
 def _select_artifacts(
     database: QuestionDatabase, runs: list[str]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of runs from the table ``artifacts`` with their attributes, by run."""
+    """Return the rows of the table ``artifacts`` for these runs, keyed by run.
+
+    Each row also has the column ``attributes`` of the table ``nodes``.
+    """
     question = """
         SELECT a.*, n.attributes FROM artifacts a
         LEFT JOIN nodes n ON n.run = a.run AND n.node = a.node
@@ -162,7 +164,7 @@ def _select_artifacts(
 
 
 def _read_files(folder: Path, rows: list[dict[str, Any]]) -> dict[str, RecordedFile]:
-    """Return the recorded files of a run, by name. For each name, the last content counts.
+    """Return the last recorded content of each code file of a run, keyed by the file's name.
 
     Args:
         folder: the run's folder.
@@ -214,7 +216,7 @@ def _diff_files(
     other: RecordedFile | None,
     notes: list[str],
 ) -> Iterator[str]:
-    """Compare one file in two runs. Yields the lines of a diff, or nothing if the file is the same.
+    """Compare a file in two runs: yield the lines of a diff, or nothing if the content is the same.
 
     Args:
         labels: the names of the file in the two runs.
@@ -249,7 +251,7 @@ def _diff_files(
 
 
 def _diff_texts(labels: tuple[str, str], first: str | None, other: str | None) -> Iterator[str]:
-    """Yield the lines of a unified diff. A file that a run did not use is ``/dev/null``."""
+    """Yield the lines of a unified diff. A file that a run did not use appears as ``/dev/null``."""
     before, after = (first or "").splitlines(), (other or "").splitlines()
     names = [
         "/dev/null" if text is None else label

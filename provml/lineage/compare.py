@@ -53,8 +53,8 @@ WHERE parent_run IN (SELECT unnest(?::VARCHAR[])) GROUP BY parent_run
 class Comparison(HasTable):
     """A side-by-side comparison of runs.
 
-    Each part of the comparison, except ``code``, maps names to lists with one value per run. A
-    value is None if the run did not record one under that name.
+    Each of the parts from ``state`` to ``metrics`` maps names to lists with one value per run. A
+    value is None if the run did not record a value under that name.
 
     Attributes:
         runs: the names of the runs, in the order in which they are compared.
@@ -73,7 +73,7 @@ class Comparison(HasTable):
         code: the lines of unified diffs between the first run's files and the other runs' files,
             with the name of the file as the key. The files are the recorded code and configuration
             and the recorded diffs of uncommitted changes.
-        unrecorded: for each part that some runs did not record, the names of these runs. The keys
+        unrecorded: the names of the runs that did not record a part, keyed by that part. The keys
             are ``command``, ``code``, ``environment``, ``parameters``, ``data`` and ``metrics``. A
             run that recorded no environment or code is left out when that part is compared.
         notes: messages for the user, for example about runs that could not be read.
@@ -111,7 +111,9 @@ class Comparison(HasTable):
         return found
 
     def differences(self) -> Iterator[tuple[str, str, list[Any]]]:
-        """Yield the differences in all parts except the code, as (part, name, one value per run).
+        """Yield the differences in all parts except the code, as (part, name, list of values).
+
+        The list contains one value per run.
 
         Parameters that are floats are yielded as numbers; `table` returns their exact text.
         """
@@ -129,7 +131,10 @@ class Comparison(HasTable):
         return {name: getattr(self, name) for name in ("runs", *_PARTS, "notes")}
 
     def table(self) -> TableAnswer:
-        """Return a table with one row per difference: the part, the name, and each run's value."""
+        """Return a table with one row per difference.
+
+        The columns are the part, the name, and one column of values for each run.
+        """
         rows: list[tuple[Any, ...]] = []
         for part, name, values in self.differences():
             exact = values if part in ("data", "metrics") else getattr(self, part)[name]
@@ -169,7 +174,7 @@ def compare(
     Args:
         database: the tables of the store.
         runs: the names of the runs in the tables.
-        notes: messages to put before the comparison's own.
+        notes: messages to put before the notes that the comparison itself adds.
         code: whether to read and compare the source code that each run recorded.
     """
     comparison = Comparison(runs, notes=list(notes))
@@ -258,7 +263,7 @@ def _add_environment(comparison: Comparison, place: int, rows: list[dict[str, An
 
 
 def _flatten(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Yield (name, text) pairs: one per member of a JSON object, or one for any other value."""
+    """Yield a (name, text) pair for each member of a JSON object, or one pair for another value."""
     members = value
     if isinstance(value, str) and value[:1] == "{":
         try:
@@ -297,7 +302,7 @@ def _add_data(comparison: Comparison, place: int, rows: list[dict[str, Any]]) ->
 def _select_runs(
     database: QuestionDatabase, table: str, runs: list[str]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of runs from a table, by run."""
+    """Return the rows that a table contains for these runs, keyed by run."""
     order = {"artifacts": "time_ns, node", "runs": "run", "nodes": "node"}.get(table, "name")
     only = "AND type IN (SELECT unnest(?::VARCHAR[]))" if table == "nodes" else ""
     query = f"""

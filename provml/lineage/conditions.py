@@ -36,7 +36,7 @@ _LONGEST: Final = 10_000
 _MOST_COLUMNS: Final = 60
 _FIELDS: Final = ("last", "min", "max", "count")
 _SETTINGS: Final = {"params": "param", "tags": "tag", "reading_summaries": "reading_summary"}
-"""The collections that the table ``params`` stores, and the kind of row for each collection."""
+"""The kind of row in the table ``params`` for each collection that this table contains."""
 _COLLECTIONS: Final = (*_SETTINGS, "metrics")
 _TEXTS: Final = (
     "id",
@@ -78,7 +78,15 @@ class Sql:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A value in a condition: its SQL as a number, as text, or as both."""
+    """A value in a condition, as SQL for a number, as SQL for text, or both.
+
+    Attributes:
+        number: the SQL for the value as a number; None if the value can't be a number.
+        text: the SQL for the value as text; None if the value can't be text.
+        is_time: whether the number is a time in nanoseconds.
+        is_null: whether the value is None.
+        truth: the value if it is True or False, else None.
+    """
 
     number: Sql | None
     text: Sql | None
@@ -124,7 +132,7 @@ def compile_condition(expression: str) -> Sql:
     condition = compiler.condition(_parse_expression(expression))
     if not compiler.columns:
         return condition
-    # compute each value only once, even if the condition names it several times
+    # compute each value only once, even if the condition contains it several times
     values = ", ".join(f"{value.text} AS {name}" for value, name in compiler.columns.items())
     params = tuple(param for value in compiler.columns for param in value.params)
     return Sql(
@@ -147,7 +155,7 @@ def compile_value(expression: str) -> tuple[Sql, Sql]:
 
 
 def find_recorded_name(value: str) -> RecordedName | None:
-    """Return the name that a value of ``--show`` refers to; None if it is not a recorded name.
+    """Return the recorded name that a value of ``--show`` refers to; None for other values.
 
     Raises QueryError if the value is not valid.
     """
@@ -197,7 +205,7 @@ def _parse_expression(expression: str) -> ast.expr:
 
 
 def _find_assignment(expression: str) -> int | None:
-    """Return the column of the first ``=`` in an expression, or None. Ignores ``==``."""
+    """Return the column of the first single ``=`` in an expression; None if there is none."""
     try:
         for token in tokenize.generate_tokens(io.StringIO(expression).readline):
             if token.type == tokenize.OP and token.string == "=":
@@ -482,7 +490,7 @@ class _Compiler:
                 if given == standard:
                     where += " AND x.context = ?"
                     params.append(given)
-                else:  # early versions of provml recorded the name as given
+                else:  # early versions of provml recorded the context as given
                     where += (
                         " AND x.context = CASE WHEN EXISTS (SELECT 1 FROM series y WHERE"
                         " y.run = r.run AND y.kind = 'metric' AND y.name = ? AND y.context = ?)"
@@ -540,7 +548,10 @@ def _join_conditions(word: str, parts: list[Sql]) -> Sql:
 
 
 def _name_parent(node: ast.expr, value: _Value, other: _Value) -> _Value:
-    """Return SQL for the parent's full name instead of its id, if ``other`` is a full name."""
+    """Use the parent's full name in place of its id if the parent is compared with a full name.
+
+    Returns any other value unchanged.
+    """
     if not isinstance(node, ast.Name) or node.id != "parent" or other.text is None:
         return value
     is_full = any("/" in str(param) for param in other.text.params)

@@ -1,4 +1,4 @@
-"""The content items of a lineage: files, folders and objects. Imports nothing else from provml."""
+"""The content items of a lineage: files, folders and objects. Imports no module of provml."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Row = dict[str, Any]
-"""A row of a table: its values by column name."""
+"""A row of a table: the values, keyed by the name of the column."""
 
 
 @dataclass(slots=True)
@@ -14,7 +14,8 @@ class Content:
     """A content item of a lineage: a file, folder or object, identified by its digest.
 
     Attributes:
-        key: the digest. If the item has no digest or is empty, the names of the run and the node.
+        key: the item's digest. If the item has no digest or is empty, the name of the run and the
+            name of the node.
         up: the number of steps from the start back to this item; None if the start was not made
             from this item.
         down: the number of steps from the start forward to this item; None if this item was not
@@ -34,5 +35,5 @@ class Content:
 
     @property
     def facts(self) -> Row:
-        """The row from the run that made the item, or else from the first run that used it."""
+        """The item's row from the run that made the item, else from the first run that used it."""
         return min(self.places, key=lambda p: (p["role"] != "out", p["time_ns"] or 0, p["run"]))

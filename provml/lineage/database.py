@@ -44,7 +44,7 @@ class QuestionDatabase:
 
     Attributes:
         store: the store's folder.
-        runs: the runs that were in the tables after the last refresh, by name.
+        runs: the runs that were in the tables after the last refresh, keyed by name.
         unread: the names of the runs that can't be read, each with the reason.
     """
 
@@ -100,16 +100,17 @@ class QuestionDatabase:
         """Read the store's new and changed runs into the tables; return how many runs were read.
 
         Finding these runs, by the names, sizes and times of their files, takes 30 microseconds per
-        run in the store. Reading a run with 10,000 samples takes about 15 ms. Reading what a run in
-        progress has added takes about 100 microseconds, if these tables contain nothing else that
-        is new.
+        run in the store. Reading a run with 10,000 samples takes about 15 ms. Reading the new
+        samples of a run in progress takes about 100 microseconds, unless the run must be read
+        again.
 
         Args:
-            tables: the tables to bring up to date. Others may contain older rows of the runs in
-                progress.
-            is_quick: whether to assume that the runs that have ended are unchanged, if they were
-                looked at a short time ago. The time is 20 times as long as looking at them takes,
-                or nothing if that takes less than 50 ms. Use `has_changed` to be sure of a run.
+            tables: the tables to bring up to date. The other tables may keep older rows of the runs
+                in progress.
+            is_quick: whether to skip looking at the files of runs that have ended, if a scan of the
+                store looked at them a short time ago. The time is 20 times as long as the scan
+                took. If the scan took less than 50 ms, no files are skipped. Use `has_changed` to
+                make sure that a run is unchanged.
 
         Raises StoreError if the store can't be read.
         """
@@ -148,7 +149,7 @@ class QuestionDatabase:
             return read
 
     def _scan(self, links: dict[str, str], is_quick: bool) -> dict[str, FoundRun]:
-        """Find the runs of the store, as `scan` does. May assume that runs have not changed."""
+        """Find the runs of the store, as `scan` does. `refresh` describes ``is_quick``."""
         begun = time.monotonic()
         if is_quick and begun < self._known_until:
             known = {run: found for run, found in self.runs.items() if self._is_stored(run)}
@@ -159,7 +160,7 @@ class QuestionDatabase:
         return found
 
     def _is_stored(self, run: str) -> bool:
-        """Return whether the rows of a run are in a file, so the run has ended."""
+        """Return whether a file contains the rows of a run; only possible if the run has ended."""
         return self._live[run].segment not in self._memory
 
     def names_version(self) -> tuple[int, int]:
@@ -198,9 +199,9 @@ class QuestionDatabase:
     def _update_followed(
         self, found: dict[str, FoundRun], tables: Collection[str]
     ) -> dict[str, IndexedRun]:
-        """Bring the rows of the runs in progress up to date; return these runs.
+        """Read what the followed runs have added; return the runs that are still followed.
 
-        Stops following the runs that are gone, and the runs that must be read again.
+        Stops following runs that are gone and runs that must be read again.
         """
         followed: dict[str, IndexedRun] = {}
         for run, live in list(self._followed.items()):
@@ -214,7 +215,7 @@ class QuestionDatabase:
         return followed
 
     def _close_files(self) -> None:
-        """Close the files of some runs in progress, if too many files are open."""
+        """Limit the number of open files: close the files of runs in progress beyond the limit."""
         count = 0
         for run, live in list(self._followed.items()):
             if run not in self._live:
@@ -227,7 +228,7 @@ class QuestionDatabase:
     def _take_segment(
         self, made: BuiltSegment, found: dict[str, FoundRun], live: dict[str, IndexedRun]
     ) -> None:
-        """Add the runs of a new segment to `live`. Rows without a file stay in memory."""
+        """Add the runs of a new segment to ``live``. Keep rows that are in no file in memory."""
         for run in made.runs:
             self.unread.pop(run, None)
             self._unread_at.pop(run, None)
@@ -275,7 +276,7 @@ class QuestionDatabase:
         return {run: IndexedRun(name, print_, status) for run, print_, status in rows}
 
     def _load(self, table: str) -> None:
-        """Update a table in the database from the segments and the runs in progress."""
+        """Bring a table in the database up to date from the segments and the runs in progress."""
         version = self._version, tuple(live.revision for live in self._followed.values())
         if self._loaded_version.get(table) == version:
             return
@@ -331,7 +332,7 @@ class QuestionDatabase:
         self._connection.execute(query, [path] if whole else [path, runs])
 
     def _insert_members(self, segment: str, runs: list[str]) -> None:
-        """Load the rows about a folder's files only once, even if several runs have the folder."""
+        """Insert a folder's files once, even if the folder occurs in several runs."""
         made = self._memory.get(segment)
         source = "incoming"
         if made is None:
@@ -350,7 +351,7 @@ class QuestionDatabase:
             self._connection.unregister("incoming")
 
     def _load_samples(self) -> None:
-        """Define ``samples`` as a view of Parquet files, one per run; write the missing files."""
+        """Define ``samples`` as a view of one Parquet file per run, after writing missing files."""
         paths = []
         with self.segments.writing():
             for run, found in self.runs.items():
@@ -405,7 +406,7 @@ class QuestionDatabase:
     def ask_condition(
         self, tables: Collection[str], query: str, params: Sequence[Any]
     ) -> TableAnswer:
-        """Run a query that contains a user's condition; return its answer as `ask` does.
+        """Run a query that contains a user's condition, and return the answer, as `ask` does.
 
         Raises QueryError if DuckDB rejects the query because the condition is too deeply nested.
         """

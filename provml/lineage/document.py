@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class LineageMapping:
-    """The PROV statements of a lineage, which export formats accept in place of a `RunMapping`."""
+    """The PROV statements of a lineage. Exporters accept this object in place of a `RunMapping`."""
 
     detail = "series"
     samples = 0
@@ -40,8 +40,8 @@ class LineageMapping:
         """Read the runs and collect their statements.
 
         Args:
-            contents: the content items that the lineage reached, by key.
-            folders: the folders of the runs that made or used the content, by the runs' names.
+            contents: the content items that the lineage reached, keyed by `Content.key`.
+            folders: the folders of the runs that made or used the content, keyed by run.
             depth: the maximum number of steps that were followed; None means no limit.
         """
         self._contents, self._depth = contents, depth
@@ -70,7 +70,7 @@ class LineageMapping:
         journal: Journal,
         places: dict[str, list[tuple[str, str]]],
     ) -> None:
-        """Add a run's nodes that connect content items of the lineage, and the nodes' agents."""
+        """Add a run's nodes between content items of the lineage, and the agents of these nodes."""
         statements = RunMapping(journal, "series").statements()
         graph = RunGraph([single for made in statements for single in made.singly()])
         keys = {name: content_key(run, graph.nodes[name]) for name in graph.contents}

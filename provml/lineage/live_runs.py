@@ -2,7 +2,8 @@
 
 A `LiveRun` follows the files of a run. It updates the rows of the tables ``runs``, ``series`` and
 ``curves`` from new samples alone. After any other change, such as a new parameter or the end of the
-run, the rows of all tables are built again; `LiveRun.must_be_read` says when.
+run, the rows of all tables must be built again from the journal; `LiveRun.must_be_read` returns
+whether they must.
 
 Imports `rows`, `tables`, `model` and `journal`.
 """
@@ -37,7 +38,7 @@ SUMMARY_TABLES: Final = (*UPDATED_TABLES, "params")
 """The tables that stay up to date while a run records only samples, events and files."""
 
 _TABLES_OF_SAMPLES: Final = ("nodes", "edges")
-"""Other tables with facts about samples, such as the summaries in the nodes of series."""
+"""The other tables that change with new samples, because nodes contain summaries of series."""
 
 _EVENTS_AND_FILES: Final = frozenset(
     {
@@ -68,7 +69,14 @@ _STEP, _EPOCH = (
 
 @dataclass(slots=True)
 class _SeriesRow:
-    """A row of the table ``series``, and what it was built from."""
+    """A row of the table ``series``, and the facts from which the row was built.
+
+    Attributes:
+        units: the number of units of the series.
+        identity: the cells that do not depend on the samples.
+        count: the number of samples that the row summarises; -1 if there is no row yet.
+        row: the row.
+    """
 
     units: int
     identity: Row
@@ -77,7 +85,7 @@ class _SeriesRow:
 
 
 class LiveRun:
-    """A run in progress, and what it has recorded since its rows were built from the journal.
+    """Follows a run in progress, and updates the rows that were built from the run's journal.
 
     Attributes:
         revision: a number that increases if `update` finds something new for `build_rows`.
@@ -110,14 +118,15 @@ class LiveRun:
     def take_rows(self, journal: Journal, rows: Rows) -> None:
         """Take the rows that were built from the run's journal.
 
-        The journal must have been read after this object was created, unless it holds its records.
+        The journal must have been read after this object was created, unless the journal caches its
+        records.
         """
         self._row = rows["runs"][0]
-        # if an artifact has a step, later samples of the step can state the epoch
+        # a later sample of the same step may state the epoch of an artifact
         self._lacks_epochs = any(
             row[_STEP] is not None and row[_EPOCH] is None for row in rows["artifacts"]
         )
-        # the run may have recorded more between the two reads
+        # the run may have recorded more between this object's read and the journal's read
         found = [record for _, _, record in journal.records()]
         own, self._records = self._records, None
         self._is_stale = (
@@ -181,7 +190,7 @@ class LiveRun:
             self.revision += 1
 
     def _is_running(self, states: dict[str, WriterState]) -> bool:
-        """Return whether the same processes are recording the run as when its rows were built."""
+        """Return whether the run is recorded by the same processes as when its rows were built."""
         if states.keys() != self._states.keys():
             return False
         for name, state in states.items():

@@ -1,4 +1,4 @@
-"""The files in recorded folders: reads the manifests of folders, and relates folders to files.
+"""Reads the manifests of recorded folders, and relates each folder to the files in it.
 
 A folder's manifest lists the digest and the name of each file. A run keeps the manifest of a folder
 with up to 10,000 files. Imports only `base` and `errors` from provml.
@@ -71,7 +71,10 @@ def read_members(run_folder: Path, manifest: object, digest: object) -> Iterator
 
 
 def find_folders(database: QuestionDatabase, digests: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the keys of the folders that contain files, each with the name of the file in it."""
+    """Return the folders that contain a file with one of these digests.
+
+    Each folder is a pair: the folder's key, and the file's name in the folder.
+    """
     query = (
         "SELECT DISTINCT folder, name FROM members WHERE member IN (SELECT unnest(?::VARCHAR[])) "
         "ORDER BY folder, name"
@@ -81,14 +84,14 @@ def find_folders(database: QuestionDatabase, digests: Iterable[str]) -> list[tup
 
 
 def create_member_flows(database: QuestionDatabase, starts: Iterable[str]) -> bool:
-    """Create the temporary table ``member_flows``; return whether the table has any rows.
+    """Create the temporary table ``member_flows``, and return whether the table has any rows.
 
     The table relates folders to the files in them:
 
-    - A folder that runs only used was made from those of its files that a run made.
+    - If runs only used a folder, the folder was made from those of its files that a run made.
     - If a run made a folder, those of its files that a run used were made from the folder.
 
-    A file at the start of the lineage is always related to its folders.
+    A file at the start of the lineage is always related to the folders that contain it.
     """
     database.ask(["members", "artifacts"], "SELECT 1")
     if not database.ask([], "SELECT 1 FROM members LIMIT 1").rows:

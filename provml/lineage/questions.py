@@ -1,4 +1,4 @@
-"""Opens a store to answer questions about its runs.
+"""Answers questions about the runs in a store.
 
 Imports `database`, `conditions`, `trace`, `compare`, `code_comparison` and `answers`.
 """
@@ -54,10 +54,11 @@ GROUP BY name ORDER BY count(DISTINCT run) DESC, name LIMIT 1
 
 
 def open_store(store: str | os.PathLike[str] | None = None) -> Store:
-    """Open a store (a folder of runs) to ask questions about its runs.
+    """Open a store (a folder of runs), and return an object that answers questions about the runs.
 
     Args:
-        store: the folder; by default ``PROVML_STORE``, else ``provenance``.
+        store: the folder; by default the environment variable ``PROVML_STORE`` or, if that is not
+            set, ``provenance``.
 
     Raises:
         StoreError: the folder does not exist.
@@ -72,15 +73,15 @@ def open_store(store: str | os.PathLike[str] | None = None) -> Store:
 
 
 class Store:
-    """A store of runs that answers questions about them.
+    """A store, which answers questions about the runs in it.
 
     Before each question, provml looks for new and changed runs, which takes 30 microseconds per run
-    in the store, and reads these runs into tables, which takes about 15 ms for each run that is
-    read. From a run in progress, provml reads what the run has recorded since the last question,
-    which takes about 100 microseconds per run if the answer needs only parameters, metrics and the
-    state of the run. The tables are kept in the store's
-    ``.tables`` folder, which you can delete at any time. Runs that can't be read are left out, and
-    the notes of each answer list these runs.
+    in the store. provml reads these runs into tables, which takes about 15 ms for each run that is
+    read. From a run in progress, provml reads only what the run has recorded since the last
+    question. This takes about 100 microseconds per run if the answer needs only parameters, metrics
+    and the state of the run. The tables are kept in the store's ``.tables`` folder, which you can
+    delete at any time. Runs that can't be read are left out, and the notes of each answer list
+    these runs.
     """
 
     def __init__(self, path: Path) -> None:
@@ -95,7 +96,7 @@ class Store:
         """Return a list of the latest runs as HTML, which notebooks show instead of the ``repr``.
 
         Also draws a small curve of the metric that most of these runs have, which costs one pass
-        over their samples. Brings the tables up to date first, like each question.
+        over their samples. Brings the tables up to date first, as every question does.
         """
         latest = self.runs(sort="-started", limit=_SHOWN_RUNS)
         columns = ["experiment", "id", "status", "started", "duration_s", "sample_count"]
@@ -108,7 +109,7 @@ class Store:
         return build_table_html(columns, rows, len(self._database.runs), latest.notes)
 
     def _find_common_metric(self, runs: list[str]) -> str | None:
-        """Return the name of the metric that most of these runs have as a curve; None if none."""
+        """Return the metric that most of these runs logged repeatedly; None if there is none."""
         answer = self._database.ask(["series"], _COMMON_METRIC, [runs])
         return str(answer.rows[0][0]) if answer.rows else None
 
@@ -118,21 +119,21 @@ class Store:
         return self._database.segments.folder
 
     def run_folder(self, run: str) -> Path:
-        """Return the folder of a run, by its name in the tables (``<experiment>/<id>``).
+        """Return the folder of the run with this name in the tables (``<experiment>/<id>``).
 
         Raises KeyError if the name is unknown.
         """
         return self._database.runs[run].folder
 
     def refresh(self) -> int:
-        """Bring all tables up to date; return the number of runs that were read.
+        """Bring all tables up to date, and return the number of runs that were read.
 
         Runs in progress are read again only if they have recorded something.
         """
         return self._database.refresh()
 
     def notes(self) -> list[str]:
-        """Return notes about the tables, and about runs that were left out, duplicated or damaged.
+        """Return notes about the tables, and about runs that are left out, duplicated or damaged.
 
         Every answer includes these notes.
         """
@@ -166,7 +167,7 @@ class Store:
                 first; put ``-`` before the value to get the highest first. Runs without the value
                 come last.
             show: values to add as columns, such as ``params.lr``.
-            limit: the maximum number of runs to return; None for all.
+            limit: the maximum number of runs to return; None for no limit.
 
         Raises:
             QueryError: the condition or one of the values is not valid.
@@ -213,7 +214,7 @@ class Store:
         offset: int = 0,
         limit: int | None = None,
     ) -> RunPage:
-        """Return a page of the list of the runs that meet a condition, as a web page shows it.
+        """Return a page of the list of the runs that meet a condition, for use in a web page.
 
         `run_list.list_page` describes the arguments. If a store has thousands of runs, a change to
         a run that has ended may be noticed some seconds later, unless the run is on the page.
@@ -229,7 +230,10 @@ class Store:
         return page
 
     def list_names(self) -> RunNames:
-        """Return the names of parameters, tags and metrics that the last answer was based on."""
+        """Return the names of the parameters, tags and metrics in the tables.
+
+        Does not bring the tables up to date.
+        """
         version = self._database.names_version()
         if self._names is None or self._names[0] != version:
             self._names = version, list_names(self._database)
@@ -268,7 +272,7 @@ class Store:
         direction: str = "up",
         depth: int | None = None,
     ) -> Lineage:
-        """Trace what a file was made from, or what was made from it, across all runs.
+        """Trace what a file was made from, or what was made from the file, across all runs.
 
         Args:
             start: one of these:
@@ -297,14 +301,14 @@ class Store:
         return trace(self._database, found, direction, depth, notes)
 
     def recorded_lineage(self, start: str, depth: int | None = None) -> Lineage:
-        """Trace content in both directions, by what the runs recorded about it.
+        """Trace recorded content in both directions.
 
-        Unlike `lineage`, never looks at the files of this machine, so ``start`` may come from
-        anyone.
+        Unlike `lineage`, this method never looks at the files of this machine, so ``start`` may
+        come from anyone.
 
         Args:
-            start: a digest or the beginning of one, the key of a content item, a recorded path,
-                URI or name, or the IRI of a node.
+            start: a digest or its first digits, the key of a content item, a recorded path, URI or
+                name, or the IRI of a node.
             depth: the maximum number of steps to follow; None means no limit.
 
         Raises:
@@ -348,16 +352,20 @@ class Store:
         return compare(self._database, [self._run(run) for run in runs], self.notes())
 
     def compare_values(self, runs: Sequence[str]) -> Comparison:
-        """Compare everything except the code of runs, which are given by their names in the tables.
+        """Compare everything in these runs except their code.
 
-        Does not bring the tables up to date. The notes are about these runs only.
+        Does not bring the tables up to date, and adds no notes about other runs.
+
+        Args:
+            runs: the names of the runs in the tables.
         """
         return compare(self._database, list(runs), [], code=False)
 
     def compare_code(self, runs: Sequence[str]) -> CodeComparison:
-        """Compare the code of runs, which are given by their names in the tables.
+        """Compare the code of runs. Does not bring the tables up to date.
 
-        Does not bring the tables up to date.
+        Args:
+            runs: the names of the runs in the tables.
         """
         return compare_code(self._database, list(runs))
 
@@ -425,13 +433,13 @@ class Store:
 
 
 def _suggest(name: str, known: list[str]) -> str:
-    """Suggest known names that are similar to a name, as the end of an error message."""
+    """Return the end of a message that suggests known names similar to a name; may be empty."""
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def _unpack_values(answer: TableAnswer) -> TableAnswer:
-    """Turn columns of (number, text) pairs into numbers, or into text if not all are numbers."""
+    """Turn columns of (number, text) pairs into numbers, or into text if any is not a number."""
     for place in range(len(answer.columns)):
         cells = [row[place] for row in answer.rows]
         if not any(isinstance(cell, dict) for cell in cells):

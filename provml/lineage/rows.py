@@ -1,4 +1,4 @@
-"""Turns a run's PROV statements into table rows, and finds out what was made from what.
+"""Turns a run's PROV statements into table rows, and finds which content was made from which.
 
 Imports `tables`, `model` and `journal`; imports pyarrow only when needed.
 """
@@ -54,7 +54,7 @@ _SETTINGS: Final = {
 }
 """The types of entities in the table ``params``.
 
-Each type is mapped to the kind that the table shows, and to the relation that provides the time.
+Maps each type to the value of the column ``kind``, and to the PROV relation whose time is used.
 """
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 _NS_PER_S: Final = 1_000_000_000
@@ -96,8 +96,8 @@ class RunGraph:
     Attributes:
         nodes: the statements that declare elements, by name, in the order of the document.
         edges: the statements that declare relations.
-        contents: the names of the nodes that are content items, each with its kind, such as
-            ``dataset`` or ``model``.
+        contents: the kind of each node that is a content item, such as ``dataset`` or ``model``,
+            keyed by the name of the node.
     """
 
     def __init__(self, statements: list[Statement]) -> None:
@@ -123,7 +123,7 @@ class RunGraph:
         return causes
 
     def flows(self) -> Iterator[Flow]:
-        """Yield all (effect, cause) pairs of content items that have no other item between them."""
+        """Yield each pair (effect, cause) of content items with no other item between the two."""
         causes = self.causes()
         known: dict[str, frozenset[str]] = {}
         for content in self.contents:
@@ -154,7 +154,9 @@ def _nearest_contents(
     contents: dict[str, str],
     known: dict[str, frozenset[str]],
 ) -> frozenset[str]:
-    """Return the content items that a content item was made from, with no item in between.
+    """Return the content items that are direct causes of a content item.
+
+    Other nodes, but no content items, may lie between the cause and the effect.
 
     ``known`` caches the results for all nodes that were visited.
     """
@@ -185,9 +187,10 @@ def edge_ends(edge: Statement) -> tuple[str, str]:
 
 
 def content_key(run: str, node: Statement) -> str:
-    """Return the key of a content item: its digest.
+    """Return the key of a content item.
 
-    If the item has no digest or is empty, the key consists of the run and the node.
+    The key is the item's digest. If the item has no digest or is empty, the key consists of the run
+    and the node.
     """
     digest = first_attribute(node, "provml:sha256")
     if isinstance(digest, str) and first_attribute(node, "provml:size") != 0:
@@ -203,7 +206,7 @@ def own_type(statement: Statement) -> str | None:
 
 
 def _is_source(statement: Statement) -> bool:
-    """Return whether an element is source code. The script's entity may also be source code."""
+    """Return whether an element has the type of source code. A script may also have this type."""
     return ("prov:type", "provml:SourceCode") in statement.attributes
 
 
@@ -348,7 +351,7 @@ def build_series_row(series: RunSeries) -> Row:
 
 
 def build_identity_cells(series: RunSeries) -> Row:
-    """Build the cells of a row of the table ``series`` that do not depend on the samples."""
+    """Build those cells of a row in the table ``series`` that do not depend on the samples."""
     return (
         series.kind,
         series.name,
@@ -360,7 +363,7 @@ def build_identity_cells(series: RunSeries) -> Row:
 
 
 def build_summary_cells(series: RunSeries) -> Row:
-    """Build the other cells of a row of the table ``series``."""
+    """Build those cells of a row in the table ``series`` that summarise the samples."""
     if not series.count:
         return (0, *[None] * 6)
     _, text, number = _value_columns(typed_literal(series.last))
@@ -376,7 +379,7 @@ def build_summary_cells(series: RunSeries) -> Row:
 
 
 def build_curve_rows(run: str, table: list[RunSeries]) -> list[Row]:
-    """Build the row of the table ``curves``, if any metric of the run has a curve."""
+    """Build a run's row of the table ``curves``; return [] if no metric of the run has a curve."""
     series = find_telling_series(table)
     if series is None or series.shape is None:
         return []

@@ -1,4 +1,4 @@
-"""Lists runs page by page: filtered, sorted, grouped, and with children below their parents.
+"""Lists runs page by page. Filters, sorts and groups them, and puts children below their parents.
 
 Imports `conditions`, `run_values` and `database`.
 """
@@ -47,12 +47,14 @@ class ListedRun:
     """A run on a page of a list.
 
     Attributes:
-        facts: the row of the table ``runs``, with the most important columns.
+        facts: the most important columns of the run's row in the table ``runs``.
         parent: the name of the run above this run in the list; None if there is none.
         children: the number of runs directly below this run in the list.
-        group: the value that the list is grouped by.
-        values: the requested values, by their expressions.
-        curve: the row of the table ``curves``: name, context and points; None if there is none.
+        group: the run's value of the expression by which the list is grouped; None if the list is
+            not grouped.
+        values: the run's requested values, keyed by expression, such as ``params.lr``.
+        curve: the name, context and points in the run's row of the table ``curves``; None if the
+            run has no row there.
     """
 
     facts: dict[str, Any]
@@ -68,9 +70,9 @@ class RunPage:
     """One page of a list of runs.
 
     Attributes:
-        total: the number of runs in the whole list, without the runs below others.
-        groups: the values that the list is grouped by, each with the number of its runs, in the
-            order of the list; None if the list is not grouped.
+        total: the number of runs in the whole list, not counting the runs below other runs.
+        groups: the groups in the order of the list, each as a pair (value, number of runs); None if
+            the list is not grouped.
         runs: the runs on this page.
     """
 
@@ -81,7 +83,7 @@ class RunPage:
 
 @dataclass(slots=True)
 class RunNames:
-    """The names that occur in a store, each list with the most frequent names first.
+    """The names that occur in a store. Each list begins with the most frequent name.
 
     Attributes:
         params: the names of parameters.
@@ -120,8 +122,8 @@ def list_page(
 ) -> RunPage:
     """Return a page of the list of the runs that meet a condition.
 
-    A run is below its parent if the parent meets the condition, too. Such runs are listed only if
-    you ask for the children of their parent. The page costs about 5 ms for each 1,000 runs in the
+    If both a run and its parent meet the condition, the run is below its parent: it is listed only
+    if you ask for the children of that parent. The page costs about 5 ms for each 1,000 runs in the
     store.
 
     Args:
@@ -132,9 +134,10 @@ def list_page(
         show: the values to read for each run on the page.
         group: a value, such as ``params.lr``. Runs with the same value are listed together, and
             the groups are in ascending order.
-        parent: the name of a run whose children are wanted; None for the runs below no other run.
+        parent: the name of a run, to list its children; None to list the runs that are below no
+            other run.
         offset: the number of runs to skip.
-        limit: the maximum number of runs on the page; None for all.
+        limit: the maximum number of runs on the page; None for no limit.
 
     Raises:
         QueryError: the condition or one of the values is not valid.
@@ -145,7 +148,7 @@ def list_page(
     listed = [row for row in rows if parents[row[0]] == parent]
     groups = None
     if group is not None:
-        # the rows are in the order of the groups, and counting keeps this order
+        # the rows are sorted by group, and a Counter keeps this order
         groups = list(Counter(_group_value(row) for row in listed).items())
     page = listed[offset:] if limit is None else listed[offset : offset + limit]
     names = [row[0] for row in page]
@@ -170,7 +173,7 @@ def list_page(
 def _select_runs(
     database: QuestionDatabase, where: str | None, sort: str, group: str | None
 ) -> list[tuple[Any, ...]]:
-    """Return the name, parent and group (number and text) of each run that meets the condition."""
+    """Return the name, parent and group (number, text) of each run that meets the condition."""
     columns, params = ["r.run", "r.parent_run"], []
     order: list[Sql] = []
     if group is not None:
@@ -192,8 +195,8 @@ def _select_runs(
 def compile_order(sort: str | None) -> list[Sql]:
     """Translate a value of ``--sort`` to SQL that orders the table ``runs``, under the alias ``r``.
 
-    The oldest run comes first if there is no value to sort by, and among runs with equal values.
-    Raises QueryError if the value is not valid.
+    The oldest run comes first if the value is None, and among runs with equal values. Raises
+    QueryError if the value is not valid.
     """
     order = [Sql("r.started_ns"), Sql("r.run")]
     if sort is None:
@@ -215,8 +218,8 @@ def _group_value(row: tuple[Any, ...]) -> Any:
 def _find_parents(claimed: dict[str, str | None]) -> dict[str, str | None]:
     """Return the parent of each run in a list; None if the parent is not in the list.
 
-    In a damaged store, runs may name each other as parents. One run of such a circle, always the
-    same, gets no parent.
+    In a damaged store, runs may name each other as parents. To break such a circle, one of its
+    runs, always the same one, gets no parent.
     """
     parents = {run: own if own in claimed else None for run, own in claimed.items()}
     settled: set[str] = set()

@@ -1,7 +1,8 @@
-"""Reads parameters, tags and metrics of some runs, with the meaning that conditions give them.
+"""Reads the values of expressions such as ``params.lr`` for a list of runs.
 
-Unlike the SQL that `conditions` builds, one query reads all values of a kind, so a table with many
-columns costs little more than a table with one. Imports `conditions` and `database`.
+An expression has the same meaning as in `conditions`. But here, one query reads all values of a
+kind, so a table with many columns costs little more than a table with one column. Imports
+`conditions` and `database`.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ class _SeriesFacts(NamedTuple):
 def read_values(
     database: QuestionDatabase, runs: Sequence[str], shown: Iterable[str]
 ) -> dict[str, dict[str, Any]]:
-    """Return the values of runs, by the name of the run and then by the value's expression.
+    """Return the values of runs, keyed by the name of the run and then by the expression.
 
-    A value has its recorded type. It is None if the run lacks it.
+    Each value has its recorded type. A value that the run lacks is None.
 
     Args:
         database: the tables, which must be up to date.
@@ -120,7 +121,7 @@ def _setting_value(own_type: str, text: str, number: float | None) -> Any:
 
 
 def _integer(text: str, number: float | None) -> int | str:
-    """Return an integer; its text if JSON can't represent the integer exactly everywhere."""
+    """Return an integer, or its text if the integer is too large for some JSON readers."""
     try:
         return int(text) if number is not None and abs(number) <= _EXACT else text
     except ValueError:
@@ -145,7 +146,7 @@ def _read_metrics(
 
 
 def _metric_value(series: list[_SeriesFacts], name: RecordedName) -> Any:
-    """Return a field of the series of a metric, which are in the order of their last samples."""
+    """Return a metric's value from its series, which are sorted by the time of the last sample."""
     if name.contexts is not None:
         given, standard = name.contexts or (None, None)
         # early versions of provml recorded the name of the context as given

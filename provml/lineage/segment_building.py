@@ -42,7 +42,7 @@ class BuiltSegment:
     """New rows, built from the journals of one or more runs.
 
     Attributes:
-        tables: the rows, by the name of the table.
+        tables: the new rows, keyed by the name of the table.
         runs: the runs that the rows belong to, by name.
         unread: the names of the runs that can't be read, each with the reason.
         live: the runs in progress that can be followed, by name.
@@ -55,7 +55,7 @@ class BuiltSegment:
 
 
 def build_segment(runs: list[FoundRun]) -> BuiltSegment:
-    """Read runs and build their rows; for each run that can't be read, record the reason."""
+    """Read runs and return their rows, and the reason for each run that can't be read."""
     made = BuiltSegment()
     rows: Rows = {table: [] for table in TABLES}
     for found in runs:

@@ -1,8 +1,7 @@
 """Writes and merges the files that contain a store's tables.
 
-The tables consist of segments. A segment is a folder with one Parquet file per table. The files
-contain the rows of one or more runs. If two segments contain the same run, provml uses the later
-segment.
+The tables consist of segments. A segment is a folder with one Parquet file per table, and contains
+the rows of one or more runs. If two segments contain the same run, provml uses the later segment.
 
 provml writes a segment under a temporary name, renames it, and then never changes it. Therefore
 readers need no lock, and are not disturbed by the partial files of killed processes. provml merges
@@ -119,7 +118,7 @@ class Segments:
         return notes
 
     def _is_own(self, entry: FolderEntry) -> bool:
-        """Return whether an entry of the tables' folder is provml's, judging by name and type."""
+        """Return whether provml created an entry of the tables' folder, by its name and type."""
         name = entry.name
         if entry.is_folder and (name == _SAMPLES or _PARTIAL_NAME.fullmatch(name)):
             return True
@@ -144,9 +143,9 @@ class Segments:
         os.close(store_files.open_file(self._root, path))
 
     def _remove(self, name: str, own: re.Pattern[str] | None = None) -> None:
-        """Remove a folder and the files that provml wrote there; ignore failures.
+        """Remove the files that provml wrote in a folder, and the folder if it is then empty.
 
-        If the folder contains anything else, the folder stays, with that content.
+        Ignores failures.
 
         Args:
             name: the folder's name in the tables' folder.
@@ -187,7 +186,7 @@ class Segments:
             if entry.is_folder and _PARTIAL_NAME.fullmatch(entry.name):
                 self._remove(entry.name)
             elif entry.is_folder and _SPILL_NAME.fullmatch(entry.name):
-                # a process that is still running may use a more recent folder
+                # a more recent folder may belong to a process that is still running
                 status = store_files.read_status(self._root, self.folder / entry.name)
                 if time.time() - status.st_mtime > _OLDEST_SPILL_S:
                     self._remove(entry.name, _SPILL_FILE)
@@ -244,10 +243,11 @@ class Segments:
                 self.discard(name)
 
     def merge(self, live: dict[str, IndexedRun]) -> bool:
-        """Merge small segments if there are too many; return True if any segment changed.
+        """Merge small segments if there are too many segments; return whether any segment changed.
 
         A segment is merged with all later segments once the later segments together are at least as
-        large. Therefore, a row is usually rewritten only when its segment at least doubles in size.
+        large as this segment. Therefore, a row is usually rewritten only when its segment at least
+        doubles in size.
 
         Args:
             live: the runs in the tables, by name. All other rows are dropped.
@@ -270,6 +270,9 @@ class Segments:
             return False
         for name in old:
             self._remove(name)
+        import pyarrow as pa
+
+        pa.default_memory_pool().release_unused()
         return True
 
     def _size(self, name: str) -> int:
@@ -310,10 +313,12 @@ class Segments:
             yield pa.concat_tables(waiting)
 
     def make(self, runs: Iterable[FoundRun]) -> Iterator[BuiltSegment]:
-        """Read runs in batches; write each batch as a segment, and yield the batch's rows.
+        """Read runs in batches. Write each batch as a segment, and yield the rows of the batch.
 
         The rows of runs in progress are yielded but not written. Call this only within `writing`.
         """
+        import pyarrow as pa
+
         waiting = list(runs)
         for start in range(0, len(waiting), _RUNS_AT_ONCE):
             made = build_segment(waiting[start : start + _RUNS_AT_ONCE])
@@ -327,6 +332,7 @@ class Segments:
                 for run, at in ended.items():
                     made.runs[run] = IndexedRun(segment, at.fingerprint, at.status)
             yield made
+            pa.default_memory_pool().release_unused()
 
     def _try_to_write(self, tables: dict[str, pa.Table]) -> str:
         """Write a segment and return its name; return an empty string if writing fails."""
@@ -404,8 +410,8 @@ def _filter_runs(rows: pa.Table, runs: list[str]) -> pa.Table:
 def _choose_tables_folder(store: Path) -> tuple[Path, Path, str]:
     """Return the root and path of a writable folder for the tables, and the reason for the choice.
 
-    The reason says why provml does not use the folder in the store. The reason is empty if provml
-    uses that folder, or if the store is read-only. A temporary folder is its own root.
+    The reason says why provml does not use the tables' folder in the store. The reason is empty if
+    provml uses that folder, or if the store is read-only. A temporary folder is its own root.
     """
     version = f"v{TABLES_VERSION}"
     reason = ""

@@ -54,8 +54,9 @@ def find_start(
 ) -> LineageStart:
     """Find the content items, node or run that a text refers to.
 
-    The text may be a file, a digest, a recorded path, a name, a node or a run. If it could be
-    several of these, the first in this order is used. Raises QueryError if it is none of them.
+    The text may be a file, a digest, a recorded path, a name, a node or a run. If the text could be
+    several of these, the first in this order is used. Raises QueryError if the text is none of
+    them.
     """
     text = os.fspath(start)
     if not text:
@@ -102,14 +103,17 @@ def find_recorded_start(database: QuestionDatabase, start: str) -> LineageStart:
 
 
 def start_from_run(database: QuestionDatabase, folder: Path) -> LineageStart:
-    """Start from a run of the store. Raises QueryError if the tables do not contain the run."""
+    """Return the start of a lineage that begins at a run.
+
+    Raises QueryError if the tables do not contain the run.
+    """
     return _start_from_run(database, LineageStart(folder.name), folder)
 
 
 def _start_from_record(database: QuestionDatabase, found: LineageStart) -> bool:
-    """Start from the recorded content or node that the start's text refers to.
+    """Find the recorded content or node that the start's text refers to; return whether any exists.
 
-    Returns whether there is any.
+    Adds the keys of the content, or the node's nearest content items, to ``found``.
     """
     text = found.text
     for query, value in _start_queries(text):
@@ -157,7 +161,7 @@ def _start_from_path(database: QuestionDatabase, found: LineageStart, path: Path
         return _start_from_run(database, found, path)
     any_run = next((own.folder for own in database.runs.values()), None)
     try:
-        # leave a store inside the folder out of the digest, as when the folder was recorded
+        # compute the digest without a store inside the folder, as when the folder was recorded
         facts = describe_path(path, any_run, copy=False)
     except ProvMLError as error:
         raise QueryError(str(error)) from None
@@ -197,7 +201,7 @@ def _start_from_path(database: QuestionDatabase, found: LineageStart, path: Path
 
 
 def _start_from_member(database: QuestionDatabase, found: LineageStart, digest: str) -> bool:
-    """If the start is a file in recorded folders, start from the folders and return True."""
+    """If recorded folders contain the start file, start from these folders and return True."""
     folders = find_folders(database, [digest])
     found.contents = {folder for folder, _ in folders}
     for folder, name in folders[:_MOST_FOLDERS_NAMED]:

@@ -43,7 +43,7 @@ def scan(
     unread: dict[str, str] | None = None,
     known: Mapping[str, FoundRun] | None = None,
 ) -> dict[str, FoundRun]:
-    """Find the runs of a store; return them by name. Ignores everything else in the store.
+    """Find the runs of a store, and return them keyed by name. Ignores everything else there.
 
     Listing the names, sizes and times of the runs' files takes about 20 microseconds per run.
     Raises StoreError if the store can't be read.
@@ -52,8 +52,8 @@ def scan(
         store: the store's folder.
         unread: a dict in which this function stores the runs and experiments that it can't open,
             such as links, each with the reason.
-        known: runs whose files have not changed, by name. If their folders still exist, they are
-            returned as they are, which takes a microsecond per run.
+        known: runs whose files need not be looked at, keyed by name. A run whose folder still
+            exists is returned unchanged, which takes a microsecond.
     """
     found: dict[str, FoundRun] = {}
     unread = {} if unread is None else unread
@@ -85,7 +85,7 @@ def _look_at_run(
 
 
 def _open_visible_folders(folder: OpenFolder, unread: dict[str, str]) -> Iterator[OpenFolder]:
-    """Open the visible folders in a folder one by one, and yield them.
+    """Open and yield each visible folder in a folder; close it before opening the next.
 
     Adds the folders that can't be opened to ``unread``, each with the reason.
     """
@@ -106,7 +106,10 @@ def _list_visible(folder: OpenFolder) -> list[str]:
 
 
 def _try_to_open(folder: OpenFolder, name: str, unread: dict[str, str]) -> OpenFolder | None:
-    """Open a folder in a folder; return None if that is impossible."""
+    """Open a folder inside a folder; return None if that fails.
+
+    Adds the reason to ``unread``, unless the folder was removed.
+    """
     try:
         return folder.open_folder(name)
     except FileNotFoundError:
@@ -122,7 +125,7 @@ def _name_in_tables(experiment: str, folder: str) -> str:
 
 
 def fingerprint_run(folder: OpenFolder) -> str | None:
-    """Return a text that changes when a run's files do, or None if the folder is not a run."""
+    """Return a text that changes when a run's files change; None if the folder is not a run."""
     facts: list[str] = []
     is_run = False
     try:
@@ -149,5 +152,5 @@ def fingerprint_run(folder: OpenFolder) -> str | None:
 
 
 def short_hash(text: str) -> str:
-    """Return a digest of 24 hexadecimal digits."""
+    """Return a digest of a text, as 24 hexadecimal digits."""
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=12).hexdigest()

@@ -1,4 +1,4 @@
-"""Defines the tables of a store: columns, types and units. Imports nothing else from provml.
+"""Defines the tables of a store: columns, types and units. Imports no module of provml.
 
 `build_markdown` turns these definitions into ``schemas/tables.md``, the documentation for users.
 """

@@ -1,8 +1,9 @@
-"""Traces what a file, dataset or model was made from, or what was made from it, across all runs.
+"""Traces the causes and effects of files, datasets and models across all runs.
 
-Files with the same digest are the same content item, whatever their names and locations. A content
-item links the run that made it to the runs that used it. The table ``flows`` contains the steps
-between content items, and one recursive query follows them. Imports `contents`, `database`,
+A cause is something from which a file was made, and an effect is something that was made from the
+file. Files with the same digest are the same content item, whatever their names and locations. A
+content item links the run that made it to the runs that used it. The table ``flows`` contains the
+steps between content items, and one recursive query follows them. Imports `contents`, `database`,
 `answers` and `rows`; imports `document` only when needed.
 """
 
@@ -35,12 +36,12 @@ WITH RECURSIVE reached (content, depth) AS (
 )
 SELECT reached.content, MIN(reached.depth) AS depth FROM reached GROUP BY reached.content
 """
-"""A recursive query over the table ``flows``, or over a table ``links`` with the same columns that
-also relates folders to the files in them. The query works in both DuckDB and Spark.
+"""A recursive query over the table ``flows``, or over the table ``links``.
 
-UNION would end the recursion at a cycle, but Spark supports only UNION ALL in recursive queries, so
-the query has a depth limit. DISTINCT keeps each content item only once per round of the recursion,
-so a round reads each flow at most once.
+The table ``links`` has the same columns, but also relates folders to the files in them. The query
+works in both DuckDB and Spark. UNION would end the recursion at a cycle, but Spark supports only
+UNION ALL in recursive queries, so the query has a depth limit. DISTINCT keeps each content item
+only once per round, so a round of the recursion reads each flow at most once.
 """
 
 _CREATE_LINKS: Final = """
@@ -69,7 +70,8 @@ class Lineage(HasTable):
         flows: the steps that were followed, as (run, key of the effect, key of the cause).
         members: the steps that were followed between a folder and a file in it, as (key of the
             effect, key of the cause).
-        folders: the folders of the runs that made or used these content items, by the runs' names.
+        folders: the folders of the runs that made or used these content items, keyed by the run's
+            name.
         notes: messages for the user.
     """
 
@@ -90,7 +92,7 @@ class Lineage(HasTable):
 
     @property
     def params(self) -> dict[str, list[Row]]:
-        """The last value of each parameter: rows of the table ``params``, by the run's name."""
+        """The rows of the table ``params`` with the last value of each parameter, keyed by run."""
         if self._params is None:
             found: dict[str, list[Row]] = {}
             for row in _select_by_keys(self._database, "params", "run", self.runs):
@@ -100,7 +102,7 @@ class Lineage(HasTable):
         return self._params
 
     def read_metrics(self, runs: Iterable[str]) -> list[Row]:
-        """Return the rows of the table ``series`` for the metrics of some of the lineage's runs."""
+        """Return the rows of the table ``series`` for the metrics of these runs."""
         rows = _select_by_keys(self._database, "series", "run", runs)
         return [row for row in rows if row["kind"] == "metric"]
 
@@ -149,7 +151,7 @@ class Lineage(HasTable):
         return TableAnswer(own, types, rows, self.notes)
 
     def to_networkx(self) -> nx.MultiDiGraph[str]:
-        """Build a networkx graph of the lineage, as one PROV graph over all its runs.
+        """Build a networkx graph with the PROV nodes and relations of all runs in the lineage.
 
         Nodes are named by IRI, and edges point from the effect to the cause. Reads all runs of the
         lineage again. Raises MissingExtraError if networkx is not installed.
@@ -159,7 +161,7 @@ class Lineage(HasTable):
         return lineage_graph(self.contents, self.folders, self.depth)
 
     def export(self, format: str | Format, file: Destination) -> None:
-        """Export the lineage as one PROV graph over all its runs.
+        """Export the lineage as one PROV graph that joins all runs of the lineage.
 
         Reads all runs of the lineage again.
 
@@ -265,13 +267,14 @@ def _follow_flows(
     depth: int | None,
     flows: str,
 ) -> dict[str, int]:
-    """Return the content items reached in one direction, with the number of steps to each.
+    """Follow the flows in one direction; return the number of steps to each content item reached.
 
     Args:
         database: the store's tables.
         way: ``up`` or ``down``.
         starts: the keys of the content items to start from.
-        nearest: if there are no such items, the keys of the items that are one step away.
+        nearest: the keys of the content items that are one step from the start. Used only if
+            ``starts`` is empty.
         depth: the maximum number of steps to follow; None means no limit.
         flows: the table to follow, ``flows`` or ``links``.
     """
@@ -284,7 +287,7 @@ def _follow_flows(
         database.ask(["flows"], made, [sorted(begin)])
         limit = _FIRST_LIMIT
         while True:
-            # each depth is a minimum, so if no item is at the limit, no item is beyond the limit
+            # each depth is the smallest possible: if no item is at the limit, none is beyond it
             bound = limit if depth is None else min(limit, depth)
             query = RECURSIVE.format(first=first, of=of, to=to, limit=bound, flows=flows)
             reached = dict(database.ask([], query).rows)

@@ -15,7 +15,7 @@ from provml.journal.values import Moment, Opaque, encode
 from provml.model.damage import check_time, json_text_of
 from provml.model.statements import Iri, Literal, Name, Value
 
-Attributes = list[tuple[str, Any]]  # `Any` instead of `Value`, because ``list`` is invariant
+Attributes = list[tuple[str, Any]]  # not `Value`: ``list`` is invariant
 
 _LESS_COMMON: Final = (
     "left_out",

@@ -34,9 +34,9 @@ def int64_column(values: Any) -> NDArray[np.int64]:
 
 
 def step_column_names(path: Path, rows: Any) -> NameColumn:
-    """Return the names of the steps or epochs in an array of the type `steps.row_type`.
+    """Return the names of the steps or epochs in ``rows``, an array of type `steps.row_type`.
 
-    The rows must either all have a step, or all lack one. The same applies to epochs.
+    Either all rows must have a step, or none of them. The same applies to epochs.
     """
     with_step = int(rows["step"][0]) != layout.NO_STEP
     with_epoch = int(rows["epoch"][0]) != layout.NO_EPOCH
@@ -78,12 +78,12 @@ def generator_names(block: Block) -> Name | NameColumn:
 def sampling_names(block: Block) -> NameColumn:
     """Return the names of the activities that took a block's readings.
 
-    Each name contains the time of the reading, and its epoch and step if they were recorded.
+    Each name contains the time of the reading, and also the epoch and step if they were recorded.
     """
     collector = block.series.name if block.series.kind == SAMPLING else block.series.kind
     prefix = sampling_prefix(collector, block.series.context, block.writer)
-    # the same times are also written as dates: use a copy for the names, because exporters may
-    # cache the text of an array
+    # exporters may cache the text of an array, and the block's times are also written as dates: use
+    # a copy of the array for the names
     time_ns = block.time_ns.copy()
     if block.step is None and block.epoch is None:
         return NameColumn((prefix, time_ns))

@@ -49,7 +49,7 @@ _GIT_TERMS = (
 
 
 def map_dataset(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a dataset that a context or the run used."""
+    """Map the record of a dataset to PROV statements. A context or the run used the dataset."""
     label, content = entry.read_text("name"), _read_used_content(state, entry)
     attributes = content_attributes(content) + entry.read_metadata()
     digest = content.get("sha256")
@@ -57,7 +57,10 @@ def map_dataset(state: MappingState, entry: JournalEntry) -> Iterator[Statement]
 
 
 def map_input(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of an input that is not a dataset, for example a model that this run made."""
+    """Map the record of an input to PROV statements.
+
+    The input is not a dataset, but for example a model that this run made.
+    """
     label, content = entry.read_text("name"), _read_used_content(state, entry)
     attributes = content_attributes(content)
     if isinstance(entry.record.get("role"), str):
@@ -73,7 +76,8 @@ def map_input(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
 def _read_used_content(state: MappingState, entry: JournalEntry) -> Record:
     """Return the description of the dataset or input that a context or the run used.
 
-    The description includes the digest, even if it was computed after the record was written.
+    The description includes the digest, even if the digest was computed after the record was
+    written.
     """
     content, number = entry.read_object("content"), series_number(entry.record)
     later = None if number is None else state.survey.digests.get((entry.writer, number))
@@ -81,11 +85,7 @@ def _read_used_content(state: MappingState, entry: JournalEntry) -> Record:
 
 
 def _add_copy(state: MappingState, content: Record) -> Record:
-    """Return the description of a file.
-
-    If the run keeps a copy of the file because the file is code, the description includes the path
-    of the copy.
-    """
+    """Return the description of a file. Adds the copy that the run keeps of a code file."""
     key = find_file_key(content)
     copied = None if key is None or "copy" in content else state.survey.code_copies.get(key)
     return content if copied is None else content | copied
@@ -196,9 +196,10 @@ def model_use_statements(state: MappingState) -> Iterator[Statement]:
 
 
 def map_code(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a code or configuration file that a process of the run used.
+    """Map the record of a code or configuration file to PROV statements.
 
-    If several processes recorded the same content of a file, one entity represents that content.
+    A process of the run used the file. If several processes recorded the same content of a file,
+    one entity represents that content.
     Yields nothing for a configuration file that was also logged as a dataset, input, artifact or
     model.
     """
@@ -237,7 +238,7 @@ def _code_statements(
 
 
 def map_source(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of source code, including the git commit and any uncommitted changes.
+    """Map the record of source code to PROV, including the git commit and any uncommitted changes.
 
     If the source code is the script's file, one entity represents both.
     """
@@ -294,7 +295,7 @@ def _source_statements(
 
 
 def _find_script(state: MappingState, content: Record) -> ScriptVersion | None:
-    """Return the version of the script with the path and digest of this source code, or None."""
+    """Return the version of the script that has the path and digest in ``content``, or None."""
     digest, path = content.get("sha256"), content.get("path")
     if digest is None or path is None:
         return None

@@ -35,7 +35,7 @@ from provml.model.survey import Path, windows_of
 
 
 def map_event(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of an event.
+    """Map the record of an event to PROV statements.
 
     A start event, such as ``fit_started``, and the matching end event, such as ``fit_finish``,
     become one span if they have the same source and context.
@@ -81,7 +81,7 @@ def _find_end_ns(start: JournalEntry, end: JournalEntry) -> int | None:
 
 
 def instant_statements(state: MappingState, event: LoggedEvent) -> Iterator[Statement]:
-    """Yield the statements about an event, as an activity that starts and ends at one time."""
+    """Yield the statements about an event, as an activity that starts and ends at the same time."""
     yield from _activity_statements(state, event, event.label)
 
 

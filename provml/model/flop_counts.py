@@ -67,7 +67,7 @@ def flop_statements(
         kinds: the kinds of statement to yield.
         block: samples of a series of kind ``flops``, which are increments, not totals.
         place: the names of the steps, epochs, context or run that the samples belong to.
-        workload: the counted work; None if its record is missing.
+        workload: the workload; None if the record of the workload is missing.
     """
     names, rows = counting_names(block), len(block.time_ns)
     if "activity" in kinds:

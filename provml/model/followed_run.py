@@ -27,11 +27,13 @@ _NOT_YIELDED: Final = ("sample", "series")
 
 
 class Completion(NamedTuple):
-    """Samples of earlier blocks whose step or epoch was filled in.
+    """Samples whose step or epoch was filled in after they had been read as part of another block.
 
     Attributes:
-        block: the samples. Each has the writer, series and number that it had in its earlier block.
-        lacked_step, lacked_epoch: whether the samples had no step or no epoch before.
+        block: the samples. Each sample has the same writer, series and number as in the earlier
+            block.
+        lacked_step, lacked_epoch: whether the samples had no step, or no epoch, in the earlier
+            block.
     """
 
     block: Block
@@ -45,9 +47,10 @@ class NewPart:
 
     Attributes:
         writer: the writer's position in the order in which the writers were found.
-        records: the new records, except those of samples and series.
+        records: the new records, except those that contain samples or declare series.
         blocks: the new samples.
-        completed: the samples of earlier blocks whose step or epoch was filled in since.
+        completed: the samples that earlier reads returned without a step or epoch, if it was filled
+            in since the last read.
         skipped: the number of damaged lines that were left out.
     """
 
@@ -59,13 +62,13 @@ class NewPart:
 
 
 class FollowedRun:
-    """A run that is being recorded. Each read costs only as much as what was added to the run.
+    """A run that is being recorded. The cost of a read depends only on how much was added.
 
     Close the followed run when you no longer need it, or use it in a ``with`` statement.
 
     Attributes:
         folder: the run's folder.
-        table: the series that were declared so far. Their summaries are not filled in.
+        table: the series that were declared so far, without summaries of the samples.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -104,7 +107,7 @@ class FollowedRun:
 
 
 class _FollowedWriter:
-    """Turns what a follower reads of one writer into blocks."""
+    """Converts what a follower reads from the files of one writer to records and blocks."""
 
     def __init__(self, files: WriterFiles) -> None:
         self._files = files
@@ -167,7 +170,7 @@ class _FollowedWriter:
 
 
 def _encode_lacks(rows: NDArray[np.void]) -> NDArray[np.int64]:
-    """Return 2 for each record without a step, plus 1 for each record without an epoch."""
+    """Return a code for each record: 2 if it has no step, plus 1 if it has no epoch."""
     lacks: NDArray[np.int64] = 2 * (rows["step"] == layout.NO_STEP)
     lacks += rows["epoch"] == layout.NO_EPOCH
     return lacks

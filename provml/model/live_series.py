@@ -25,21 +25,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FEW_SAMPLES: Final = 64
+_MANY_SAMPLES: Final = 100_000
+"""A read that returns fewer samples than this has reached the end of the file."""
 _SERIES_RECORDS: Final = ("series", "sample")
 
 
 class LiveSeries:
     """The series of a run in progress, each with a summary of the samples recorded so far.
 
-    The summaries are those that a `SeriesTable` of the same samples would contain. `update` costs
+    A `SeriesTable` of the same samples would contain the same summaries. `update` costs
     about 30 microseconds if nothing is new, and a microsecond for each new sample.
 
     Attributes:
         follower: the follower that reads the run's files.
         samples: the number of samples that were read.
-        has_epochs: whether a sample has an epoch.
+        has_epochs: whether at least one sample has an epoch.
         skipped: the number of damaged lines, and of samples that belong to no series or whose text
-            can't be read. If it is not 0, a `SeriesTable` may contain other samples.
+            can't be read. If this number is not 0, a `SeriesTable` of the run may contain different
+            samples.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -57,16 +60,21 @@ class LiveSeries:
         return list(self._by_identity.values())
 
     def update(self) -> list[Record] | None:
-        """Read what is new. Return the new records, without those that declare or hold samples.
+        """Read what was added. Return the new records, except declarations of series and samples.
 
-        Returns None if a process joined the run that started before one of the known processes.
-        Then the summaries are not valid any more: create a new object.
+        Returns None if a process has joined the run, and this process started earlier than one that
+        was already known. In this case, the summaries are no longer valid: create a new
+        `LiveSeries`.
 
         Raises JournalError if the format of a file is newer than the installed provml can read.
         """
         records: list[Record] = []
-        while found := self.follower.read_new():
-            for content in found:
+        may_have_more = True
+        while may_have_more:
+            may_have_more = False
+            for content in self.follower.read_new():
+                if content.samples is not None and len(content.samples) >= _MANY_SAMPLES:
+                    may_have_more = True
                 writer = self._writers.get(content.writer)
                 if writer is None:
                     writer = self._add_writer(content.writer)
@@ -122,7 +130,7 @@ class _WriterSeries:
         self._counts: dict[int, int] = {}
 
     def declare(self, declared: Series, series: RunSeries) -> None:
-        """Add a series. If its number is already in use, the first declaration stays valid."""
+        """Add a series. If the series number is in use, the first declaration stays valid."""
         self._declared.setdefault(declared.number, (declared, series))
         self._counts.setdefault(series.index, 0)
 
@@ -157,7 +165,8 @@ class _WriterSeries:
         order = np.argsort(numbers, kind="stable")
         present, starts = np.unique(numbers[order], return_index=True)
         groups = zip(present.tolist(), np.split(order, starts[1:]), strict=True)
-        # two declarations of one series may alternate, and the last sample decides its last value
+        # the samples of two declarations of one series may alternate, and the last sample decides
+        # the last value of the series
         for number, positions in sorted(groups, key=lambda group: int(group[1][-1])):
             found = self._declared.get(number)
             if found is None:

@@ -31,7 +31,7 @@ _DEVICE_FACTS = ("index", "uuid", "driver", "memory_bytes")
 
 
 def map_device(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a device that the run used, such as a GPU."""
+    """Map the record of a device, such as a GPU, to PROV statements."""
     label, facts = entry.read_text("name"), entry.read_object("facts")
     identity = str(facts.get("uuid") or f"{facts.get('kind')}-{facts.get('index')}")
     device = local_name("device", encode_name(identity))
@@ -46,7 +46,7 @@ def map_device(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
 
 
 def map_alert(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of an alert, which was raised when a reading crossed a threshold."""
+    """Map the record of an alert to PROV. An alert is raised when a reading exceeds a threshold."""
     label, collector = entry.read_text("name"), entry.read_text("collector")
     attributes: Attributes = [
         ("prov:type", Name("provml:Event")),
@@ -94,7 +94,7 @@ def _find_trigger(state: MappingState, entry: JournalEntry) -> Name | None:
 
 
 def map_flops(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a workload whose FLOPs were counted."""
+    """Map the record of a workload to PROV statements."""
     label, counter = entry.read_text("name"), entry.read_text("counter")
     target, flops = entry.record.get("target"), entry.read_value("flops")
     if not isinstance(target, int) or not isinstance(flops, int):

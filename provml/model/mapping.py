@@ -223,7 +223,7 @@ class RunMapping:
                     yield from window_memberships(block, self._summary_times(block))
 
     def sample_blocks(self) -> Iterator[tuple[Name, Name, Block]]:
-        """For each block of samples, yield the series' name, the context's name and the block."""
+        """Yield (name of the series, name of the context, block) for each block of samples."""
         for block in self._survey.series.blocks():
             yield series_name(block.series), context_name(block.series.context), block
 
@@ -321,7 +321,7 @@ class RunMapping:
                     )
 
     def _versions_of(self, series: RunSeries) -> list[Name]:
-        """Return the versions of a model or artifact that the samples of a series describe."""
+        """Return the names of the versions of the model or artifact that a series is about."""
         versions = self._records.versions.get(series.of or ("", ""), [])
         first, last = series.first_ns, series.last_ns
         if first is None or last is None:

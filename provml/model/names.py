@@ -81,7 +81,7 @@ def tag_attribute(name: str) -> str:
 
 
 def tag_of_attribute(attribute: str) -> str:
-    """Return the name of the tag for an attribute. This is the inverse of `tag_attribute`."""
+    """Return the name of the tag whose value an attribute contains. Inverse of `tag_attribute`."""
     return _ATTRIBUTE_ESCAPE.sub(
         lambda found: chr(int(found[1], 16)) if found[1] else "", attribute.removeprefix("tags:")
     )
@@ -119,7 +119,7 @@ def series_path(
     rank: int | None,
     of: tuple[str, str] | None = None,
 ) -> str:
-    """Return the part of a name that is common to a series and its samples."""
+    """Return the part that the names of a series and of its samples have in common."""
     own = encode_name(name) if of is None else f"{encode_name(name)}~{of[0]}~{encode_name(of[1])}"
     own = own if rank is None else f"{own}~rank{rank}"
     return own if context is None else f"{encoded_path(context)}/{own}"

@@ -47,7 +47,7 @@ map_metadata = partial(_map_setting, "metadata", "provml:Metadata")
 
 
 def map_param(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a parameter.
+    """Map the record of a parameter to PROV statements.
 
     If an early version of provml recorded the run, the record may be a summary of readings (see
     `find_old_summaries`).
@@ -58,7 +58,7 @@ def map_param(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
 
 
 def map_tag(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Store the value in the record of a tag, and return no statements.
+    """Read the record of a tag, and store the value in the state. Returns no statements.
 
     The last value of each tag becomes an attribute of the run's activity.
     """
@@ -71,7 +71,7 @@ def map_tag(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
 
 
 def map_reading_summary(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a summary of readings. provml writes these records when a run ends."""
+    """Map the record of a reading summary to PROV. provml writes these records when a run ends."""
     label, same = entry.read_text("name"), entry.read_canonical_json("value")
     attributes: Attributes = [("prov:value", typed_literal(entry.read_value("value")))]
 

@@ -39,7 +39,7 @@ _IRI: Final = (
 
 
 class PersonName(NamedTuple):
-    """The name of a person, and the prefix that the name needs besides the run's prefixes.
+    """The name of a person, and any prefix in this name that the run does not already declare.
 
     Attributes:
         name: the qualified name.

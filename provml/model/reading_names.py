@@ -20,7 +20,7 @@ READING_KINDS: Final = {
     "GpuReading": "gpu",
     "EnergyReading": "energy",
 }
-"""The kind of the readings of each type, without the prefix of the type."""
+"""Maps the PROV type of readings, without its prefix, to the kind of the series."""
 
 _SUBJECTS: Final = {"system": "machine"}
 _BUILT_IN: Final = frozenset(READING_KINDS.values())

@@ -126,7 +126,7 @@ class TagVersion(NamedTuple):
 
 
 class ContentUse(NamedTuple):
-    """A dataset or another input that was used, and the context that used it."""
+    """A dataset or other input, and the context that used it."""
 
     content: Name
     context: Path
@@ -172,8 +172,8 @@ class StartRecord(NamedTuple):
 class ScriptVersion:
     """A version of the script.
 
-    Its entity is written after all records are mapped, because a record of source code can describe
-    the same file, and thus add attributes to the entity.
+    The entity of the version is written after all records are mapped, because a record of source
+    code can describe the same file, and thus add attributes to the entity.
 
     Attributes:
         version: the number, name and digest of the version.
@@ -300,7 +300,7 @@ def use_by_run(entity: Name, moment: Moment) -> Statement:
 def relate_versions(version: Version, before: Version | None) -> Iterator[Statement]:
     """Yield the statement that relates a version to the previous version.
 
-    The new version is an alternate of the previous version if their digests are equal, else a
+    The new version is an alternate of the previous version if both have the same digest, else a
     revision. Yields nothing if there is no previous version.
     """
     if before is None:

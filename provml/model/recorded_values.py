@@ -188,7 +188,7 @@ def select_series(
     kind: str | None,
     of: str | tuple[str, str] | None,
 ) -> list[RunSeries]:
-    """Return the series that match the arguments of `RecordedRun.series`; there is at least one.
+    """Return the series, at least one, that match the arguments of `RecordedRun.series`.
 
     Args:
         table: all series of the run.

@@ -1,7 +1,8 @@
 """Builds all statements about a run except those about samples, series, steps and contexts.
 
 `MAPPERS` contains one mapper function for each kind of record. A mapper first reads the record,
-which may raise `DamagedRecordError`. It then returns an iterator that builds the statements.
+which may raise `DamagedRecordError`. The mapper then returns an iterator that builds the
+statements.
 Damaged records are skipped and counted. Any other exception is a bug in provml, and is not caught.
 
 Imports `run_records`, `related_runs`, `parameter_records`, `content_records`, `machine_records`

@@ -1,7 +1,7 @@
 """Builds the statements that relate a run to its parent and its children.
 
-Each related run has its own document, which describes it. Therefore this run's document contains
-only the name of the related run. Both documents use the same name, so they can be combined:
+Each related run has a document of its own. Therefore this run's document contains only the name of
+the related run. Both documents use the same name, so they can be combined:
 
     activity(base:sweep/20260301T120000-abcdefgh/run, [prov:type='provml:RelatedRun', ...])
     wasInformedBy(run:run, base:sweep/20260301T120000-abcdefgh/run)
@@ -42,9 +42,9 @@ def base_iri(description: Mapping[str, Any]) -> str:
 
 
 def parent_prefixes(description: Mapping[str, Any]) -> dict[str, str]:
-    """Return the prefix that the name of a run's parent needs besides the run's prefixes.
+    """Return, as a dict, any prefix that the parent's name needs and the run does not declare.
 
-    Returns {} if the name needs no other prefix.
+    Returns {} if there is no such prefix.
 
     Args:
         description: the content of the run's ``run.json``.
@@ -69,7 +69,7 @@ def parent_statements(state: MappingState) -> Iterator[Statement]:
 
 
 def map_child(state: MappingState, entry: JournalEntry) -> Iterator[Statement]:
-    """Map the record of a child run."""
+    """Map the record of a child run to PROV statements."""
     child = read_reference(entry.read_object("run"))
     if child is None or child.experiment is None:
         raise DamagedRecordError("the field 'run' does not identify a run")

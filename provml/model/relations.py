@@ -109,9 +109,9 @@ RELATIONS: Final[Mapping[str, Relation]] = {
     "Mention": Relation("mentionOf", "specificEntity", "generalEntity", (ENTITY, ENTITY)),
     "Membership": Relation("hadMember", "collection", "entity", (ENTITY, ENTITY)),
 }
-"""The relations, by the PROV-O class of their qualified nodes.
+"""The relations, keyed by the PROV-O class of their qualified nodes.
 
-The last four classes do not exist in PROV-O.
+The last four keys are not classes of PROV-O.
 """
 
 ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -121,7 +121,7 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     **{each.plain: (each.first, each.second, *each.others.values()) for each in RELATIONS.values()},
     "mentionOf": ("specificEntity", "generalEntity", "bundle"),
 }
-"""The formal arguments of each kind of statement, without its id, in the order of PROV-N."""
+"""The formal arguments of each kind of statement, except the id, in the order of PROV-N."""
 
 FORMAL: Final[Mapping[str, tuple[str, ...]]] = {
     kind: tuple(f"prov:{name}" for name in names) for kind, names in ARGUMENTS.items()

@@ -82,7 +82,7 @@ def run_statements(state: MappingState) -> Iterator[Statement]:
 
 
 def script_statements(state: MappingState) -> Iterator[Statement]:
-    """Yield the entities of the script's versions.
+    """Yield the statements that declare the versions of the script as entities.
 
     Call this function after all records are mapped, because a record of source code can describe
     the script's file, and thus add attributes to the version's entity.

@@ -33,8 +33,8 @@ Number = int | float | Decimal
 SeriesIdentity = tuple[str, tuple[str, ...] | None, str, int | None, tuple[str, str] | None]
 """The fields that identify a series.
 
-These are its kind, context path, name and rank, and the kind and name of the model or artifact that
-the series is about.
+These fields are the kind, context path, name and rank of the series, and the kind and name of the
+model or artifact that the series is about.
 """
 
 
@@ -45,7 +45,7 @@ class RunSeries:
 
     ``minimum``, ``maximum`` and ``mean`` ignore NaN and values that are not numbers. Only series of
     readings have a mean. ``last`` is the last value that the last writer wrote. ``shape`` is None
-    unless it is wanted.
+    unless the shapes were requested.
     """
 
     def __init__(self, identity: SeriesIdentity, index: int) -> None:
@@ -118,7 +118,7 @@ class RunSeries:
             self.last = last_value if isinstance(block.values, list) else last_value.item()
 
     def add_number(self, time_ns: int, value: float, place: tuple[int, int]) -> None:
-        """Add one sample whose value is a number. For a few samples, cheaper than `add`.
+        """Add one sample whose value is a number. For a few samples, this is cheaper than `add`.
 
         Args:
             time_ns: the time of the sample.
@@ -243,8 +243,9 @@ class SeriesTable:
         Args:
             files: the writer's files.
             rank: the rank of the writer's process; None if it has no rank.
-            found: the series.
-            declared: the writer's series, keyed by series number. Receives the new ones.
+            found: the declarations of the series.
+            declared: the writer's series, keyed by series number. The new series are added to this
+                dict.
         """
         for series in found:
             declared[series.number] = series, self._series(series, rank, files)
@@ -308,7 +309,7 @@ class BlockSplitter:
         self._declared = declared
 
     def split(self, chunk: NDArray[np.void]) -> Iterator[Block]:
-        """Yield the samples of a chunk, the next samples of the writer, as blocks."""
+        """Split a chunk, which contains the writer's next samples, and yield the blocks."""
         import numpy as np
 
         numbers = chunk["series"]

@@ -29,17 +29,17 @@ _TELLING_WORDS: Final = (
     "error",
     "bleu",
 )
-"""Words in the names of metrics that people look at first."""
+"""Words in the names of the metrics that people look at first, most important first."""
 _JUDGING_CONTEXTS: Final = ("validation", "evaluation", "test")
 _ENOUGH_POINTS: Final = 10
 _WORD: Final = re.compile(r"[a-z0-9]+")
 
 
 class SeriesShape:
-    """Means of up to 40 consecutive parts of a series, which all have the same number of samples.
+    """A coarse curve: the means of up to 40 consecutive parts of a series, all of the same length.
 
     NaN, infinities and values that are not numbers are left out. Memory does not grow with the
-    series: if there are too many parts, neighbours become one part.
+    series: if there are too many parts, each pair of neighbouring parts is joined.
     """
 
     __slots__ = ("_counts", "_place", "_sums", "_width")
@@ -51,7 +51,7 @@ class SeriesShape:
         self._width = 1
 
     def add(self, values: Any) -> None:
-        """Add values that follow those added before: a numpy array or a list."""
+        """Add the next values of the series, as a numpy array or a list."""
         if isinstance(values, list):
             for value in values:
                 self.add_number(value if isinstance(value, int | float) else math.nan)
@@ -108,8 +108,9 @@ def _join_pairs(numbers: list[Any]) -> list[Any]:
 def find_telling_series(table: Iterable[RunSeries]) -> RunSeries | None:
     """Return the metric that tells most about how a run went; None if no metric has a curve.
 
-    A loss comes before other metrics with a known name, and these come before other names. If a
-    metric has several contexts, a validation with enough samples is preferred.
+    A loss is preferred to an accuracy, and so on, in the order of `_TELLING_WORDS`. Metrics whose
+    names contain none of these words come last. If a metric has several contexts, a validation or
+    test context with enough samples is preferred.
     """
     found = [series for series in table if _has_curve(series)]
     return min(found, key=_rank_series, default=None)

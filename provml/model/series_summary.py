@@ -1,4 +1,4 @@
-"""Builds what a notebook shows for a series: its numbers and a plot.
+"""Builds the HTML that a notebook shows for a series: key numbers and a plot.
 
 Imports only `base` and `journal.layout` from provml; imports numpy only when needed.
 """
@@ -25,7 +25,7 @@ def build_series_html(
     time_ns: NDArray[np.int64],
     value: NDArray[Any],
 ) -> str:
-    """Build the number of samples, the last, lowest and highest value, and a plot, as HTML.
+    """Build HTML with a plot, the number of samples, and the last, lowest and highest value.
 
     Costs about 20 ms for a million samples.
 

@@ -1,4 +1,4 @@
-"""Sorts the settings of a run, so that what a short table leaves out is the least telling.
+"""Sorts the settings of a run, so that a short table can leave out the least telling ones.
 
 Imports nothing else from provml.
 """
@@ -20,13 +20,13 @@ T = TypeVar("T")
 class SettingOrder:
     """The order of a run's settings, from the most to the least telling.
 
-    1. settings that the caller of the program gave
+    1. settings that the user gave to the program, for example on the command line
     2. settings whose names have no prefix, such as ``lr``
     3. settings with a prefix, such as ``model.layers``
     4. settings that state a default of a library, such as ``torch.threads``, and empty settings
 
     Args:
-        given: the names of the settings that the caller of the program gave.
+        given: the names of the settings that the user gave to the program.
     """
 
     def __init__(self, given: Iterable[str] = ()) -> None:
@@ -46,11 +46,11 @@ class SettingOrder:
         return 2 if dot else 1
 
     def is_telling(self, name: str, value: str) -> bool:
-        """Return whether a table must not leave out a setting: its rank is 0 or 1."""
+        """Return whether a setting has rank 0 or 1. Tables must not leave out such a setting."""
         return self.rank(name, value) < 2
 
     def sort(self, settings: Iterable[T], describe: Callable[[T], tuple[str, str]]) -> list[T]:
-        """Return the settings in their order. Settings of the same rank keep their order.
+        """Return the settings sorted by rank. Settings of the same rank keep their order.
 
         Args:
             describe: a function that returns the name and the value of a setting.
@@ -59,7 +59,9 @@ class SettingOrder:
 
 
 def find_given(label: str, metadata: Any) -> list[str]:
-    """Return the names of the settings that an event says were given to the program.
+    """Return the names of the settings that the user gave to the program, according to an event.
+
+    Returns [] if the event does not list such settings.
 
     Args:
         label: the name of the event.

@@ -132,7 +132,7 @@ class Statement:
     def __eq__(self, other: object) -> bool:
         return self._fields() == other._fields() if isinstance(other, Statement) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # a statement can be changed
+    __hash__ = None  # type: ignore[assignment]  # statements are mutable
 
     def __repr__(self) -> str:
         fields = zip(self.__slots__, self._fields(), strict=True)

@@ -133,7 +133,7 @@ class StepTable:
 
 
 class _SortedRun:
-    """A sequence of sorted rows in memory or in the temporary file. It is read in pieces."""
+    """A sequence of sorted rows, in memory or in the temporary file, that is read in pieces."""
 
     def __init__(
         self, file: IO[bytes] | None, start: int, left: int, rows: NDArray[np.void] | None = None

@@ -93,8 +93,8 @@ class Survey:
             maps the epochs of the step to the time of the first sample with that step and epoch.
         triggers: the name of the sample that set off each alert, by the alert's `trigger_key`;
             None if the sample was not found.
-        digests: the digests that were computed after the record of their dataset or input was
-            written, by writer and number.
+        digests: the digests that were computed after the dataset or input had been recorded, keyed
+            by the writer and by the number in the record.
         damaged: the offsets of the records that were skipped, by writer.
         summaries: the times of the summaries, by writer, context and name of the summarised metric.
         windows: the writers and contexts that stored values after their last summary.
@@ -238,7 +238,7 @@ def survey(journal: Journal, every_step: bool, with_shapes: bool = False) -> Sur
 
 
 def _take_file(result: Survey, record: Record) -> None:
-    """Add the file of a record to `logged_files`, or the copy of a code file to `code_copies`."""
+    """Add the file in a record to `logged_files`, or the copy of a code file to `code_copies`."""
     content = record.get("content")
     key = find_file_key(content)
     if key is None or not isinstance(content, dict):
@@ -259,7 +259,7 @@ def find_file_key(content: object) -> FileKey | None:
 
 
 def _take_digest(result: Survey, writer: int, record: Record) -> None:
-    """Store a digest that was computed after its dataset or input was recorded.
+    """Store a digest that was computed after the dataset or input had been recorded.
 
     Raises DamagedRecordError if the record of the digest is damaged.
     """
@@ -317,9 +317,9 @@ def trigger_key(writer: int, record: Record) -> TriggerKey:
 
 
 def _find_named_rows(result: Survey, block: Block) -> NDArray[np.bool_] | None:
-    """Find a block's samples whose steps other records refer to, and store the samples' epochs.
+    """Return a mask of the samples whose steps other records refer to; None if there are none.
 
-    Returns a boolean mask of these samples, or None if there are none.
+    Also stores the epochs of these samples in `Survey.named`.
     """
     named = result.named.get(block.series.context)
     if block.step is None or not named:

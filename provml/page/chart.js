@@ -1,6 +1,6 @@
 "use strict";
-// Draws a chart of curves over step, epoch or time. A curve has a gap at each NaN, and where the
-// position goes back.
+// Draws a chart of curves over step, epoch or time. A curve has a gap at each NaN, and wherever the
+// step, epoch or time decreases.
 
 const AXES = { step: "step", epoch: "epoch", time: "time since the start" };
 const HUES = 16;
@@ -72,7 +72,7 @@ function chart(element, curves, options) {
       const without = curve.value.length > 0 && !curve[by];
       key.children[place].lastChild.textContent = without ? `(no ${by})` : "";
     });
-    let unit = "", limit = null;  // the end of the time axis, if all charts have the same
+    let unit = "", limit = null;  // the end of the time axis if all charts share it, else null
     if (by === "time") {
       const last = options.longest || d3.max(own, (c) => d3.max(c, (p) => p[0])) || 0;
       const [size, name] = timeUnit(last);
@@ -126,7 +126,7 @@ function chart(element, curves, options) {
       svg.append("path").attr("class", "curve").attr("d", line(curve)).style("stroke", hue)
         .style("stroke-dasharray", dashOf(curves[place], place));
       const few = curve.length <= 40;
-      curve.forEach((p, at) => {  // a line does not show a point between two gaps
+      curve.forEach((p, at) => {  // a line can't show a single point between two gaps
         const alone = !(at > 0 && drawn(curve[at - 1]))
           && !(at + 1 < curve.length && drawn(curve[at + 1]));
         if (drawn(p) && (few || alone)) {
@@ -178,7 +178,7 @@ function chart(element, curves, options) {
   return draw;
 }
 
-// Formats a tick with as many digits as distinguish it from the other ticks.
+// Formats the number at a tick with enough digits to distinguish all ticks.
 function shortNumber(value, ticks) {
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-3 || size >= 1e5)) {

@@ -90,7 +90,7 @@ function drawFar(visible, scale) {
   if (hovered !== null) drawItem(hovered, null, scale);
 }
 
-// Adds the outline of an item for a scale at which its corners can't be seen.
+// Adds an item's outline without round corners, for scales at which they can't be seen.
 function farOutline(item) {
   pen.rect(item.x - item.w / 2, item.y - item.h / 2, item.w, item.h);
 }
@@ -135,7 +135,7 @@ function touches(link, item) {
   return link.a === item || link.b === item || (link.box && link.box.items.includes(item));
 }
 
-// Returns the two ends of an edge, and the direction in which it leaves its first end.
+// Returns the two ends of an edge, and the direction in which the edge leaves its first end.
 function ends(link) {
   const side = (end) => {
     const isBox = end.items !== undefined;
@@ -202,7 +202,7 @@ function drawLinks(near, scale, visible) {
   pen.textAlign = "center";
   const taken = [], named = new Set();
   for (const link of labels) {
-    // edges of one relation between the same layers need one label
+    // edges of one relation between the same two layers need only one label
     const alike = `${link.relation} ${blockOf(link.a).column} ${blockOf(link.b).column}`;
     if (near === null && named.has(alike)) continue;
     if (labelLink(link, size, taken)) named.add(alike);
@@ -217,7 +217,7 @@ function labelLink(link, size, taken) {
   const rise = link.via.length ? 0 : dx ? bow(link, y1, y2) : bow(link, x1, x2);
   const meets = (one, o) => one.x < o.x + o.w && o.x < one.x + one.w && one.y < o.y + o.h && o.y < one.y + one.h;
   for (const part of [.5, .4, .6]) {
-    // the edge is nearly straight along the layout, and has the form of an S across it
+    // x and y of a point on the edge: nearly linear along the layout, and S-shaped across it
     const s = part * part * (3 - 2 * part);
     const x = x1 + (x2 - x1) * (dx ? part : s) - dy * dy * rise * .75;
     const y = y1 + (y2 - y1) * (dx ? s : part) - dx * dx * rise * .75;
@@ -430,8 +430,8 @@ function widthOf(text) {
   return size;
 }
 
-// Returns a text that fits into the room. The middle of a longer text is left out, because names
-// often differ at their ends. The tip and the panel show the whole text.
+// Returns a text that fits into the given width. Leaves out the middle of a longer text, because
+// names often differ at their ends. The tooltip and the panel show the whole text.
 const fits = new Map();
 function fitted(text, room) {
   const line = visibleText(text);

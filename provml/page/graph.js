@@ -16,8 +16,8 @@ function bringIn(item) {
   if (dx || dy) view.call(zoom.translateBy, dx / at.k, dy / at.k);
 }
 
-// Shows the whole graph. If `least` is given, the scale is at least this, and the view may cut the
-// graph; it then shows the run, or the earliest nodes if there is no run.
+// Shows the whole graph, at a scale of at least `least`. If the graph is too large at this scale,
+// shows the part around the run, or the earliest nodes if there is no run.
 function fit(least = .012) {
   const room = 26, top = byId("notice").hidden ? 0 : 44;
   const within = [wide - 2 * room, high - top - 2 * room];
@@ -75,15 +75,24 @@ function close(group) {
   keepPlace(first, () => keyOf(group.members[0]));
 }
 
+function isInView(item) {
+  const at = d3.zoomTransform(canvas), x = at.applyX(item.x), y = at.applyY(item.y);
+  return x > 0 && x < wide && y > 0 && y < high;
+}
+
 function keepPlace(item, keyAfter) {
   const at = d3.zoomTransform(canvas), x = at.applyX(item.x), y = at.applyY(item.y);
   const wasChosen = chosen !== null;
-  rebuild();
+  keptFlow = true;
+  const before = rebuild();
+  keptFlow = false;
   const now = itemOf.get(keyAfter());
   if (now) {
     view.call(zoom.transform, d3.zoomIdentity.translate(x - now.x * at.k, y - now.y * at.k).scale(at.k));
     if (wasChosen) choose(now);
   }
+  const opened = items.filter((one) => !before.has(one.key));
+  if (2 * opened.filter(isInView).length < opened.length) fit(.6);
   say(`${items.length} nodes shown`);
 }
 
@@ -102,7 +111,11 @@ function reveal(place) {
   for (let g = nodes[place].g; g >= 0; g = above(groups[g])) {
     if (!groups[g].open) { groups[g].open = true; changed = true; }
   }
-  if (changed) rebuild();
+  if (changed) {
+    keptFlow = true;
+    rebuild();
+    keptFlow = false;
+  }
   choose(itemOf.get(place), true);
 }
 
@@ -153,7 +166,7 @@ function look() {
   if (words.length) {
     const found = [];
     texts.forEach((own, place) => {
-      // matches in the label come first, then matches in the name and type, then in the values
+      // matches in labels come first, then matches in names and types, then matches in values
       let far = own[0] === words.join(" ") ? -1 : 0;
       for (const word of words) {
         const at = own.findIndex((text) => text.includes(word));

@@ -48,7 +48,7 @@ function place() {
   bounds = boundsOf(blocks);
 }
 
-// The order of cards and nodes in a layer, the most telling first.
+// The order of cards and nodes in a layer, with the most important first.
 const IMPORTANCE = ["Run", "Dataset", "Input", "Model", "Results", "settings", "Artifact", "code",
   "machine", "readings"];
 function importance(item) {
@@ -59,8 +59,8 @@ function importance(item) {
   return found.length ? found[0] : IMPORTANCE.length;
 }
 
-// Marks derivations that follow from other edges: what a run made and what it used. They are drawn
-// only for the selected node.
+// Marks derivations that other edges imply: a run used the old node and made the new one. Marked
+// edges are drawn only for the selected node.
 function markImplied() {
   if (links.length > MOST_TRIED) return;
   const made = new Map();
@@ -85,9 +85,13 @@ function boundsOf(own) {
     h: (d3.max(own, (b) => b.y + b.h) || 1) - up };
 }
 
-// Lays out the blocks from left to right, or from top to bottom if they then are larger on screen.
+// Lays out the blocks from left to right, or from top to bottom if this makes them appear larger.
 function arrange() {
   const scale = (size) => Math.min(1, (wide - 40) / size.w, (high - 40) / size.h);
+  if (keptFlow) {
+    layered(blocks, flow);
+    return;
+  }
   if (wide < NARROW) {
     flow = STACKED;
     layered(blocks, blocks.length > MOST_TRIED ? DOWN : STACKED);
@@ -114,7 +118,7 @@ function shapeBox(block) {
   block.h = BOX_HEAD + BOX_PAD + block.rows * (high + CELL_GAP) - CELL_GAP;
 }
 
-// Merges edges: if all members of a box have the same edge, draws it once, for the whole box.
+// Merges edges: if all members of a box have the same edge to a node, the box gets this edge.
 function mergeLinks() {
   const kept = [], ends = new Map();
   for (const link of links) {
@@ -140,17 +144,17 @@ function mergeLinks() {
 
 const blockOf = (end) => end.block || end;
 
-// The two directions of a layout. The layers follow one another along x or y; `size` and `at` are
-// along this axis, `breadth` and `place` across it.
+// The directions of a layout. The layers follow one another along x or along y. `size` and `at`
+// name a block's extent and position along this axis, `breadth` and `place` those across the axis.
 const ACROSS = { size: "w", at: "x", breadth: "h", place: "y", gap: 124, between: BLOCK_GAP,
   lane: 12 };
 const DOWN = { size: "h", at: "y", breadth: "w", place: "x", gap: 58, between: 30, lane: 12 };
-const STACKED = { ...DOWN, gap: 44, between: 12, lane: 2 };  // as wide as a narrow screen
+const STACKED = { ...DOWN, gap: 44, between: 12, lane: 2 };  // for narrow screens
 const NARROW = 560;
 // Relations that say nothing about which node came first, or that say the opposite.
 const UNORDERED = new Set(["wasInvalidatedBy", "specializationOf", "alternateOf", "mentionOf",
   "wasEndedBy"]);
-let flow = ACROSS;
+let flow = ACROSS, keptFlow = false;  // true keeps the direction when a group opens
 const MOST_TRIED = 120;  // with more blocks, only one direction is tried
 
 // Arranges blocks in layers, from the earliest to the latest. Returns the total size.
@@ -173,7 +177,7 @@ function layered(own, way) {
       dep.users.add(block);
     }
   }
-  for (const block of [...order].reverse()) {  // place sources next to their users
+  for (const block of [...order].reverse()) {  // place each source next to the blocks that use it
     if (!block.deps.size && block.users.size) {
       block.layer = Math.max(0, d3.min([...block.users], (user) => user.layer) - 1);
     }

@@ -138,7 +138,7 @@ function showHelp() {
   const rows = [["drag, wheel, pinch", "pan and zoom"], ["click", "show a node's details"],
     ["double click", "open or close a group"], ["← ↑ → ↓", "select the nearest node in this direction"],
     ["Enter", "open or close the selected group"], ["+  −  0", "zoom in, zoom out, show everything"], ["/", "search"],
-    ["u  d  a", "show upstream, downstream, all nodes"], ["e  c", "expand all, collapse all"],
+    ["u  d  a", "show upstream, downstream, all nodes"], ["e  c", "expand all, back to the overview"],
     ["t", "switch the theme"], ["Esc", "close the details, then show all nodes"]];
   const list = page.make("dl");
   rows.forEach(([key, does]) => list.append(page.make("dt", {}, page.make("kbd", {}, key)), page.make("dd", {}, does)));

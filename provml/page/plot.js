@@ -17,7 +17,7 @@ for (const [place, one] of data.charts.entries()) {
   }
   const element = page.make("div", { class: "chart" });
   const own = axesOf(one.curves);
-  // readings stay on their axis of time, whatever axis the metrics have
+  // readings always have a time axis, whatever axis the metrics have
   const axis = () => (own.includes(one.fixed) ? one.fixed : own.includes(by) ? by : own[0] || "time");
   redraws.push(chart(element, one.curves, { by: axis, log: () => log, tall: 230, longest,
     named: !(one.apart && one.curves.length === 1), title: one.title }));

@@ -50,7 +50,7 @@ function above(group) {
   return group.in;
 }
 
-// Returns the key of the item that shows a node: itself, or the outermost closed group around it.
+// Returns the key of the item that shows a node: the node, or the outermost closed group around it.
 function keyOf(node) {
   let key = node.place;
   for (let g = node.g; g >= 0; g = above(groups[g])) {
@@ -86,8 +86,8 @@ function rebuild() {
   return before;
 }
 
-// Returns the visible edges. Several edges between the same two items become one. The bits of its
-// `mask` are the numbers of the relations.
+// Returns the visible edges. Several edges between the same two items become one edge, whose `mask`
+// has one bit for each relation.
 function linksBetween(keys) {
   const found = new Map(), degree = new Map(), numbers = new Map();
   const numberOf = (key) => {
@@ -98,7 +98,7 @@ function linksBetween(keys) {
   for (const [from, to, relation] of data.edges) {
     const a = keys[from], b = keys[to];
     if (a === null || b === null || a === b || !shownRelations.has(relation)) continue;
-    // an alert within a run was started by a reading, but the run was not
+    // some relations do not hold for the owner: a reading may start an alert, but not its run
     if (a !== from && (NOT_OF_OWNERS.has(relations[relation])
       || (REPEATED.has(relations[relation]) && nodes[from].t.includes("Results")))) continue;
     if (b !== to && nodes[to].t.includes("SamplesFile")) continue;
@@ -114,7 +114,7 @@ function linksBetween(keys) {
     degree.set(a, (degree.get(a) || 0) + 1);
     degree.set(b, (degree.get(b) || 0) + 1);
   }
-  // the results have edges to what the run made and to its owner, who have an edge to the run too
+  // leave out edges from the results to nodes that already have an edge to the run
   return [...found.values()].filter((link) => !(REPEATED.has(relations[link.relation])
     && isSingle(link) && link.a.node && link.a.node.t.includes("Results")
     && degree.get(link.a.key) > 1 && degree.get(link.b.key) > 1));
@@ -146,9 +146,9 @@ const TITLE = { font: `600 14px ${FONT}`, high: 18 }, UNDER = { font: `12.5px ${
 const ROW = { font: `13px ${FONT}`, high: 18 }, VALUE = { font: `600 13px ${FONT}` };
 const WIDEST_TITLE = 200, WIDEST_CARD = 344, MOST_LINES = 3, LEAST_WIDE = 124, SPARK_WIDE = 54, ROW_GAP = 14, VALUES_WIDE = 170;
 const MOST_MEASURED = 3000, WIDTH_OF_LETTER = 8.2;
-let measured = true;  // whether the widths of texts are measured; to measure very many takes long
+let measured = true;  // whether to measure the widths of texts; measuring very many is slow
 
-// Returns the width of a text. Each font has a pen of its own, because to set a font takes long.
+// Returns the width of a text. Each font has its own pen, because setting a font is slow.
 const rulers = new Map();
 function widthIn(font, text) {
   if (!measured) return text.length * WIDTH_OF_LETTER;
@@ -182,7 +182,7 @@ function sized(item) {
       + (curve >= 0 ? SPARK_WIDE + 8 : 0));
   }
   long = Math.max(long, names + (names ? ROW_GAP : 0) + item.values);
-  const curve = item.node !== null && item.node.p !== undefined;
+  const curve = item.node !== null && item.node.p !== undefined && data.curves[item.node.p].value.length > 1;
   item.w = Math.max(LEAST_WIDE, Math.min(long, widest - 32) + 32);
   item.head = item.lines.length * TITLE.high + (item.under ? UNDER.high : 0);
   const rows = item.rows.length + (item.more ? 1 : 0);

@@ -28,7 +28,7 @@ StatementKey = tuple[Any, Any, Any, frozenset[Any]]
 def collect_statements(content: Content) -> dict[Hashable, str]:
     """Return a document's distinct statements, including the statements in its bundles.
 
-    Equal statements have equal keys. In a comparison, 1, 1.0 and True differ, and NaN equals NaN.
+    Equal statements have equal keys. The values 1, 1.0 and True differ, and NaN equals NaN.
 
     Returns:
         A dict that maps the key of each statement to a description of the statement for messages.
@@ -57,8 +57,8 @@ def check_same(document: Content, back: Content, form: str) -> list[str]:
         form: the name of the output format, for messages.
 
     Returns:
-        An empty list, or one note if the format only merged or repeated statements that share an
-        identifier, as PROV-O does.
+        An empty list if nothing has changed. A list with one note if the format, as PROV-O does,
+        only merged or repeated statements that share an identifier.
 
     Raises:
         DocumentError: statements were lost or added.

@@ -49,7 +49,7 @@ class DictionaryStatement:
     def rename_terms(
         self, name: Callable[[QualifiedName], QualifiedName], value: Callable[[Any], Any]
     ) -> DictionaryStatement:
-        """Return a copy with names converted by ``name`` and values converted by ``value``."""
+        """Return a copy in which ``name`` has converted all names, and ``value`` all values."""
 
         def optional(given: QualifiedName | None) -> QualifiedName | None:
             return None if given is None else name(given)

@@ -57,9 +57,10 @@ def refuse_losses(what: str, warned: list[str]) -> None:
 
 
 def note_cut_times(data: bytes) -> list[str]:
-    """Return one note if the text contains times finer than a microsecond, else an empty list.
+    """Return a list with one note if a text contains times finer than a microsecond.
 
-    The ``prov`` library stores times in microseconds, so it drops the remaining digits.
+    Returns an empty list otherwise.
+    The ``prov`` library stores times in microseconds, and drops all further digits.
     """
     found = [each for each in _FINE_TIME.findall(data) if each.strip(b"0")]
     if not found:
@@ -70,7 +71,8 @@ def note_cut_times(data: bytes) -> list[str]:
 def describe_error(error: object) -> str:
     """Format an exception or a warning as one line.
 
-    If the text of an exception says too little, as for KeyError, the line includes its type.
+    The line includes the type of an exception whose text says too little by itself, for example a
+    KeyError.
     """
     text = str(error)
     if isinstance(error, KeyError | IndexError | AttributeError | TypeError | AssertionError):

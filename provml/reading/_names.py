@@ -22,7 +22,8 @@ XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 
 _PREFIX: Final = re.compile(r"(?!(?i:xml))[A-Za-z][A-Za-z0-9_-]*")
 _RESERVED: Final = frozenset({"prov", "xsd", "xsi", "default", "bundle", "prefix"})
-_SCHEMES: Final = frozenset(  # if a scheme were a prefix, its IRIs would be read as names
+# an IRI with one of these schemes must not be read as a qualified name
+_SCHEMES: Final = frozenset(
     ("http", "https", "ftp", "file", "mailto", "urn", "tag", "data", "did", "doi", "info", "arcp")
 )
 _NAMESPACE: Final = re.compile(
@@ -88,7 +89,7 @@ class PrefixTable:
         return made
 
     def rename(self, name: QualifiedName) -> QualifiedName:
-        """Return the same name, with this table's prefix for its namespace.
+        """Return a name with this table's prefix for the name's namespace.
 
         The namespace stays the same unless some format can't declare it.
         """
@@ -102,8 +103,8 @@ class PrefixTable:
     def split_iri(self, iri: str) -> QualifiedName:
         """Turn an IRI into a qualified name with a prefix from this table.
 
-        Splits the IRI after the longest declared namespace that it starts with. If there is no such
-        namespace, splits the IRI before its last part.
+        Splits the IRI after the longest declared namespace at its start. If the IRI starts with no
+        declared namespace, splits it before its last part.
         """
         from prov.identifier import QualifiedName
 
@@ -196,7 +197,7 @@ RecordArguments = tuple[Any, Any, list[tuple[Any, Any]]]
 def assemble_document(
     bundles: Iterable[tuple[QualifiedName | None, list[RecordArguments]]], prefixes: PrefixTable
 ) -> ProvDocument:
-    """Build a document from records. All their names use the prefixes of one table."""
+    """Build a document from records. The names in the records must have the table's prefixes."""
     from prov.model import ProvDocument
 
     made = ProvDocument()
@@ -215,8 +216,8 @@ def assemble_document(
 def _split_members(kind: Any, attributes: list[tuple[Any, Any]]) -> Iterator[list[Any]]:
     """Yield one list of attributes for each entity of a membership.
 
-    PROV-DM allows only one entity in a membership. For any other record, yields its
-    attributes unchanged.
+    PROV-DM allows only one entity in a membership. Yields the attributes of all other records
+    unchanged.
     """
     from prov.constants import PROV_ATTR_ENTITY, PROV_MEMBERSHIP
 

@@ -1,7 +1,7 @@
 """Find the statements of a PROV-N text, and separate the PROV-Dictionary statements from the rest.
 
-The scanner understands only enough of the language to tell where statements, bundles and
-declarations start and end. It reports malformed dictionary statements, and texts that exceed its
+The scanner understands only enough of PROV-N to tell where statements, bundles and declarations
+start and end. The scanner reports malformed dictionary statements, and texts that exceed its
 limits. The ``prov`` library reports all other errors when it parses the text.
 """
 
@@ -66,7 +66,7 @@ class DictionaryText:
         id, dictionary, old: the statement's names. A missing name is ``-``.
         pairs: the key-entity pairs of an insertion or a membership.
         keys: the keys that a removal removes.
-        attributes: each attribute as ``name=value``.
+        attributes: the other attributes, each as ``name=value``.
     """
 
     kind: str
@@ -79,7 +79,7 @@ class DictionaryText:
     attributes: list[str] = field(default_factory=list)
 
     def terms(self) -> str:
-        """Return PROV-N statements that ``prov`` can read, with the same names and values."""
+        """Return this statement's names and values as PROV-N statements that ``prov`` can read."""
         parts = [f"wasInfluencedBy({self.id}; {self.dictionary}, {self.old})"]
         for key, entity in self.pairs:
             parts += [_hold_attribute(f"prov:value={key}"), f"wasInfluencedBy({entity}, -)"]

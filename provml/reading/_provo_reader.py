@@ -52,13 +52,13 @@ if TYPE_CHECKING:
     from pyoxigraph import Quad
 
 _MAX_STATEMENTS_PER_NODE: Final = 100
-"""The maximum number of values of one argument of a relation node.
+"""The maximum number of values that one argument of a relation node may have.
 
-The node becomes one statement for each value.
+For each value, the node becomes one statement.
 """
 
 Triples = dict[Any, dict[str, list[Any]]]
-"""The values in a graph's triples, by subject and then predicate, in document order."""
+"""A graph's triples: for each subject and predicate, the values in document order."""
 
 
 _SHORT_DERIVATIONS: Final = {
@@ -231,7 +231,7 @@ class _GraphReader:
 
     def _take_dictionaries(self) -> None:
         for subject in list(self._triples):
-            predicates = self._triples.get(subject, {})  # empty if the subject was read as a pair
+            predicates = self._triples.get(subject, {})  # empty if already read as a pair
             for kind, property_, qualified, node_type, content in (
                 (INSERTION, "derivedByInsertionFrom", "qualifiedInsertion", "Insertion", "pairs"),
                 (REMOVAL, "derivedByRemovalFrom", "qualifiedRemoval", "Removal", "keys"),
@@ -451,7 +451,7 @@ class _GraphReader:
     ) -> Iterator[RecordArguments]:
         """Yield the statement that a relation node represents.
 
-        If one argument has several values, yield one statement for each value.
+        If one argument has several values, there is one statement for each value.
         """
         from prov.constants import PROV as PROV_NAMESPACE
 
@@ -536,7 +536,7 @@ class _GraphReader:
                 yield PROV_NAMESPACE[kind], None, arguments
 
     def _is_qualified(self, subject: Any, kind: str, value: Any) -> bool:
-        """Return whether a relation node of the subject states the same relation to ``value``."""
+        """Return whether a relation node also states the subject's plain relation to ``value``."""
         return any(
             value in self._influencers(node, kind)
             for node in self._triples[subject].get(f"{PROV}qualified{kind}", ())
@@ -546,11 +546,11 @@ class _GraphReader:
         return self._triples[node].get(f"{PROV}{RELATIONS[kind].influencer}", [])
 
     def _complete_nodes(self) -> None:
-        """Add the missing influencer of a node, taken from a plain triple of the same subject.
+        """Add missing influencers to relation nodes, taken from plain triples of the same subject.
 
-        Requires that the subject has exactly one node without an influencer, and exactly one plain
-        triple that no other node repeats. Before version 3, prov wrote the influencer only in that
-        plain triple.
+        This is possible only if the subject has exactly one node without an influencer, and exactly
+        one plain triple that no other node repeats. Versions of prov before 3 wrote the influencer
+        only in the plain triple.
         """
         for predicates in self._triples.values():
             for kind in BESIDE:

@@ -67,7 +67,7 @@ class _TripleWriter:
         self._times: dict[tuple[Any, str], Any] = {}
 
     def begin_graph(self) -> None:
-        """Start a new graph, and forget the times of the statements in the previous graph."""
+        """Start a new graph. In each graph, a statement may have a different time."""
         self._times.clear()
 
     def node(self, name: QualifiedName) -> Any:
@@ -249,7 +249,7 @@ def _format_double(value: float) -> str:
 
 
 def _format_time(value: datetime.datetime) -> str:
-    """Format a time as xsd:dateTime. Convert it to UTC if its offset includes seconds.
+    """Format a time as xsd:dateTime. Times whose offset includes seconds are converted to UTC.
 
     An xsd:dateTime can state an offset only in hours and minutes.
     """

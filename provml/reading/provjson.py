@@ -202,7 +202,7 @@ def _read_container(
 
     prefix = content.pop("prefix", {})
     stated = {kind: content.pop(kind) for kind in DICTIONARY_KINDS if kind in content}
-    # decode all records at once; only if this fails, decode each record alone to locate the error
+    # decode all records at once; if this fails, decode each record alone to locate the error
     try:
         with wrap_library_errors("PROV-JSON") as warned:
             decode_json_container({"prefix": prefix, **content}, bundle)
@@ -234,7 +234,7 @@ def _locate_record_error(
     bundle: ProvBundle,
     path: JsonPath,
 ) -> DocumentError:
-    """Return prov's error for the first record that prov can't read, with the record's path.
+    """Return an error for the first record that prov can't read, with the record's path.
 
     Returns ``error`` if prov can read each record on its own.
     """
@@ -461,7 +461,7 @@ def _check_time(value: object, path: JsonPath) -> None:
 
 
 def _expect_value(value: object, path: JsonPath) -> Any:
-    """Return an attribute value unchanged, except that a boolean in a typed value becomes text.
+    """Check an attribute value and return it. A boolean in a typed value becomes text.
 
     Raises DocumentError if the value's structure is not valid.
     """
@@ -506,7 +506,7 @@ def _describe_json(value: object) -> str:
 
 @cache
 def _formal_attributes() -> tuple[frozenset[str], frozenset[str]]:
-    """Return two sets of attributes: those with names as values, and those with times."""
+    """Return the PROV attributes whose values are names, and those whose values are times."""
     from prov.constants import PROV_ATTRIBUTE_LITERALS, PROV_ATTRIBUTE_QNAMES
 
     return frozenset(map(str, PROV_ATTRIBUTE_QNAMES)), frozenset(map(str, PROV_ATTRIBUTE_LITERALS))

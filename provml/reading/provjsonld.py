@@ -74,7 +74,7 @@ def _check_context(context: Any, path: tuple[str | int, ...]) -> None:
 
 
 def _locate_statement_error(error: DocumentError, content: dict[str, Any]) -> DocumentError:
-    """Return prov's error for the first statement that prov can't read, with its path.
+    """Return an error for the first statement that prov can't read, with the statement's path.
 
     Returns ``error`` if prov can read each statement on its own.
     """

@@ -53,7 +53,7 @@ def read(data: bytes, base: str | None = None) -> Document:
     if scanned.dictionaries:
         try:
             terms = _parse(scanned.dictionary_terms())
-        except DocumentError as error:  # columns in the rewritten text differ from the file's
+        except DocumentError as error:  # its columns are those of the rewritten text
             raise DocumentError(re.sub(r", column \d+", "", str(error))) from error.__cause__
         statements = list(_read_dictionaries(scanned, terms))
     identifiers = [bundle.identifier for bundle in iter_bundles(document)]
@@ -73,7 +73,9 @@ def _parse(text: str) -> ProvDocument:
 def _read_dictionaries(scanned: ScannedText, terms: ProvDocument) -> Iterator[DictionaryStatement]:
     """Yield the dictionary statements, with names and values from ``terms``.
 
-    The document ``terms`` is what ``prov`` read from the rewritten statements.
+    Args:
+        scanned: the scanned text.
+        terms: the document that ``prov`` read from `ScannedText.dictionary_terms`.
     """
     texts: defaultdict[int, list[DictionaryText]] = defaultdict(list)
     for text in scanned.dictionaries:
@@ -82,7 +84,7 @@ def _read_dictionaries(scanned: ScannedText, terms: ProvDocument) -> Iterator[Di
         records = iter(bundle.get_records())
 
         def next_value(records: Iterator[Any] = records) -> tuple[Any, Any]:
-            """Return the next attribute's name and value."""
+            """Return the name and value of the only attribute of the next record."""
             ((name, value),) = next(records).attributes
             return name, value
 

@@ -187,7 +187,7 @@ class _Reader:
         return self._attribute(key)[1], self._name(entity, entity.get(_REF))
 
     def _attribute(self, element: Any) -> tuple[Any, Any]:
-        """Return an element's name and value, as prov reads them for an attribute of an entity."""
+        """Return an element's name and value, as prov would read them if an entity contained it."""
         from lxml import etree
         from prov.model import ProvDocument
 
@@ -235,7 +235,7 @@ def _check_statement(element: Any) -> list[int]:
             if name != _LANG:
                 child.set(name, value.strip())
         if child.get(_LANG) is not None:
-            # prov keeps only the last of xsi:type and xml:lang, so it may drop the language
+            # prov keeps only the last of xsi:type and xml:lang, and so may drop the language
             datatype = child.attrib.pop(_TYPE, None)
             if datatype is not None:
                 mended.append(child.sourceline)
@@ -330,7 +330,7 @@ def write(document: Document, sink: BinaryIO) -> None:
 
 
 class _DictionaryWriter:
-    """A writer of one dictionary statement. Values are formatted as in prov's entities."""
+    """A writer of one dictionary statement. Writes values as prov writes those of entities."""
 
     def __init__(self, document: ProvDocument, parent: Any, statement: DictionaryStatement) -> None:
         self._document, self._parent, self._statement = document, parent, statement

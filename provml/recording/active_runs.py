@@ -27,10 +27,9 @@ _own_runs: ContextVar[tuple[Any, ...] | None] = ContextVar("provml_own_runs", de
 Empty if all these runs have ended; None if this thread or task has never had a run.
 """
 _SHARED_POOL: Final = "concurrent.futures.thread"
-"""The module of ``ThreadPoolExecutor``.
+"""The name of the module that defines ``ThreadPoolExecutor``.
 
-The threads of a pool work for any thread or task, not only for the thread or task that started
-them.
+A pool's thread works for any thread or task, not only for the thread or task that started it.
 """
 _KERNEL_PACKAGES: Final = frozenset({"IPython", "anyio", "asyncio", "ipykernel", "tornado", "zmq"})
 _MAX_NAMES: Final = 10
@@ -69,7 +68,7 @@ class ActiveRuns:
         """Make a run active in this thread or task, and in the threads and tasks that it starts.
 
         Args:
-            run: the run.
+            run: the run to make active.
             guest: whether another process owns the run. That process may end the run at any time.
         """
         with self.lock:
@@ -83,7 +82,7 @@ class ActiveRuns:
             self._update()
 
     def remove(self, run: Any) -> None:
-        """Remove a run that ends. Does nothing if the run is not active."""
+        """Remove a run from the active runs. Does nothing if the run is not active."""
         with self.lock:
             if run not in self.all:
                 return  # another thread has already ended the run
@@ -102,12 +101,12 @@ class ActiveRuns:
             self._update()
 
     def forget_ended(self) -> None:
-        """If all runs of this thread or task have ended, let it use the runs of others again."""
+        """If all runs of this thread or task have ended, let `find` choose other runs again."""
         if not self._keep_active(_own_runs.get() or ()):
             _own_runs.set(None)
 
     def move_to_end(self, run: Any) -> None:
-        """Make an active run the latest run of this thread or task, which `find` then returns."""
+        """Make an active run the latest run of this thread or task, so that `find` returns it."""
         with self.lock:
             if run in self.all:
                 self.all.remove(run)
@@ -148,7 +147,11 @@ class ActiveRuns:
         return bool(self.all) and (own is None or is_in_main_code())
 
     def warn_ambiguous(self, verb: str) -> None:
-        """Warn once that calls record nothing, because they could mean any of several runs."""
+        """Warn once that calls record nothing, because it is unclear which run they mean.
+
+        Args:
+            verb: the name of the function that was called.
+        """
         if not self._warned:
             self._warned = True
             warn_without_raising(
@@ -224,7 +227,7 @@ class _ThreadObserver:
 
     Before Python 3.14, a thread begins with an empty context. So while a run belongs to a thread or
     task, the observer replaces ``threading.Thread.start``. The replacement notes the runs of the
-    starting thread and calls the original.
+    thread that calls it, and then calls the original method.
     """
 
     def __init__(self) -> None:

@@ -146,7 +146,7 @@ class Annotations(Recorder):
                 `Event`.
             context, step, epoch, timestamp: as in `log_metric`. A step without an epoch belongs to
                 the epoch that was in progress when the event happened.
-            source: the person or program that caused the event; it becomes a PROV agent.
+            source: the person or program that caused the event; provml records it as a PROV agent.
             metadata: more details about the event, as a mapping of JSON-compatible values.
             of: the model or artifact that the event used, in any form that `log_metric` accepts.
 

@@ -108,9 +108,10 @@ def _explain_array_refusal(kind: str, value: object) -> str:
 
 
 def packs_exactly(value: object) -> bool:
-    """Return whether ``struct`` never rounds values of this class, but packs exactly or raises.
+    """Return whether ``struct`` packs values of this class without rounding them.
 
-    If so, the fast path may pack such values, because it stores the same numbers as `encode_value`.
+    The fast path packs only such values, so that it stores the same numbers as `encode_value`. If
+    such a value is too large, ``struct`` raises an error.
     """
     if isinstance(value, (int, float)):
         return not isinstance(value, bool)
@@ -227,7 +228,7 @@ def metadata_value(metadata: object) -> Any:
 
 
 def flatten(params: object, prefix: str) -> dict[str, Any]:
-    """Flatten a mapping or configuration object: return its values by dotted name.
+    """Return the values of a mapping or configuration object by dotted name.
 
     Nested mappings and configuration objects are flattened too, but empty ones are kept as values.
 

@@ -1,4 +1,4 @@
-"""Child runs. A child run is a part of another run, its parent: a trial is a part of a search.
+"""Child runs. A child run is a part of another run, its parent, as a trial is a part of a search.
 
 `find_parent` finds the parent of a run that is being started. The child's ``run.json`` names the
 parent. If this process can record into the parent, `record_child` also adds a record to the
@@ -40,13 +40,13 @@ _must_be_given: ContextVar[bool] = ContextVar("provml_parent_must_be_given", def
 
 @contextmanager
 def no_default_parent() -> Iterator[None]:
-    """Give runs that are started in a block a parent only if the caller passes one."""
+    """Turn off default parents: a run started in the ``with`` block has only an explicit parent."""
     before = _must_be_given.get()
     _must_be_given.set(True)
     try:
         yield
     finally:
-        _must_be_given.set(before)  # not `reset`, which fails if the block ends in another context
+        _must_be_given.set(before)  # `reset` would fail if the block ends in another context
 
 
 class Parent(NamedTuple):
@@ -106,7 +106,7 @@ def find_parent(given: ParentArgument, settings: Settings, store: Any = None) ->
 
 
 def record_child(parent: Parent, child: Run) -> None:
-    """Add a record about a child to the parent's journal, if this process can record into it."""
+    """Add a record about the child to the parent's journal, if this process can write to it."""
     if parent.run is None:
         return
     known = read_reference(child._folder.description)
@@ -173,7 +173,7 @@ def _find_named(name: str, store: Any) -> Parent:
 
 
 def _guess_reference(name: str, store: str | os.PathLike[str]) -> Parent:
-    """Return a parent that is known by name only. It is assumed to be a run of the store."""
+    """Return a parent that is known by name only, assuming that the parent is in the store."""
     experiment, slash, own_id = name.rpartition("/")
     if not slash:
         return Parent(RunReference(mask_text(own_id)))

@@ -1,4 +1,4 @@
-"""Records the code and configuration files that this process uses, in all its runs.
+"""Records, in each run of this process, the code and configuration files that the process uses.
 
 When the process uses a file, provml reads the file and keeps the content in memory. A short-lived
 thread masks the secrets in the files, copies the files into the run's folder and records them.
@@ -63,7 +63,7 @@ class _ProcessCode:
         return self.used
 
     def _keep(self, file: CodeFile) -> None:
-        """Keep a file, but drop its content if the content of all files would be too large."""
+        """Keep a file. If all files together would be too large, drop the content of this file."""
         size = len(file.content or b"")
         if self._bytes + size > MAX_COPIED_BYTES:
             file = file._replace(content=None)
@@ -76,7 +76,7 @@ _process_code = _ProcessCode()
 
 
 class CodeLog:
-    """Records the code and configuration files that this process uses, for one run."""
+    """Records the code and configuration files that this process uses, in one of its runs."""
 
     def __init__(self, append: Callable[[Record], None], run_folder: Path, is_helper: bool) -> None:
         """Create the log; `start` begins to record.
@@ -104,7 +104,7 @@ class CodeLog:
         self.record_later()
 
     def record_later(self) -> None:
-        """Start a thread that records the files found since the last call; don't wait for it."""
+        """Start a thread that records the files found since the last call, and return at once."""
         if self._count == len(_process_code.files) or self._is_paused or self._is_finishing:
             return
         thread = self._thread
@@ -118,12 +118,12 @@ class CodeLog:
             self._thread = None
 
     def pause(self) -> None:
-        """Stop the background thread, and wait for its end, before the process forks."""
+        """Stop the background thread and wait until it has ended. Call this before a fork."""
         self._is_paused = True
         self._join(_PAUSE_WAIT_S)
 
     def resume(self) -> None:
-        """Continue after `pause`."""
+        """Continue to record in the background, after `pause`."""
         self._is_paused = False
         self.record_later()
 

@@ -191,8 +191,9 @@ class ContentVerbs(Recorder):
     ) -> None:
         """Record a checkpoint that a framework has written, without delaying the training.
 
-        Takes and raises the same as `log_model`, but hashes files and folders of 64 MiB or more in
-        the background. Content that is changed or removed before it is hashed has no digest.
+        The arguments and exceptions are the same as for `log_model`, but files and folders of 64
+        MiB or more are hashed in the background. If such content is changed or removed before
+        provml has hashed it, provml records no digest.
         """
         record = {"record": "model", "name": validate_name(name, "a model's name")}
         record |= place_fields(context, step, epoch)
@@ -234,8 +235,8 @@ class ContentVerbs(Recorder):
 
         Raises:
             ContentNotFoundError: the path does not exist.
-            InvalidArgumentError: the name, role or context is invalid, the input is None, a number
-                or bytes, or a mapping or list was passed without a name.
+            InvalidArgumentError: the name, role or context is invalid; the input is None, a number
+                or bytes; or the input is a mapping or list and has no name.
             RunClosedError: the run has ended.
         """
         own_name = self._name_input(path_or_object) if name is None else name

@@ -1,11 +1,12 @@
 """Records the floating-point operations (FLOPs) of a run.
 
-Each call writes two samples with the same time: the increment (a series of the kind ``flops``) and
-the label's total so far in this process (``cumulative-flops``). Both series refer to a ``flops``
-record, which describes the counted work: for example, one batch of a certain shape in a model.
-Calls that count the same work share one record.
+Each call counts FLOPs under a label, and writes two samples with the same time: the increment (a
+series of the kind ``flops``) and the label's total so far in this process (``cumulative-flops``).
+Both series refer to a ``flops`` record, which describes the counted work: for example, one batch of
+a certain shape in a model. Calls that count the same work share one record.
 
-Imports `object_registry`, `checks` and the journal's writer; imports `collect` only when it counts.
+Imports `object_registry`, `checks` and the journal's writer; imports `collect` only when it counts
+FLOPs.
 """
 
 from __future__ import annotations
@@ -65,7 +66,10 @@ class _CountedWork:
     """The FLOPs that one call counted. Later calls with the same arguments reuse them.
 
     Attributes:
+        label: the label of the call.
+        path: the path of the call's context.
         target: the number of the ``flops`` record that describes the work.
+        increment: the number of FLOPs.
         module: a weak reference to the counted module; for a code block, a function that returns
             None.
         given: a weak reference to the ``model`` argument of the call.
@@ -306,7 +310,10 @@ class FlopsLog:
     def _count_module(
         self, module: Any, arguments: Arguments, backward: bool | None
     ) -> CountedFlops:
-        """Return the FLOPs of a module for these input shapes. Counts them only the first time."""
+        """Return the FLOPs of a module for inputs of these shapes.
+
+        Counts the FLOPs only in the first call for a module and its input shapes.
+        """
         from provml.collect.flop_counter import count_module, expects_backward
 
         both = expects_backward(module) if backward is None else backward
@@ -378,7 +385,7 @@ class FlopsLog:
         return work.module() is module and work.changes == self._run._known.changes
 
     def _model_name(self, module: Any, path: tuple[str, ...] | None) -> str:
-        """Return a module's name in the run. If it has none, log the module without its weights."""
+        """Return a module's name in the run. Logs an unnamed module first, without its weights."""
         known = self._run._known
         name = known.name_of("model", module)
         if name is not None:

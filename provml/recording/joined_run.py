@@ -15,7 +15,7 @@ from provml.recording.run import Run
 from provml.recording.run_directory import open_joined_directory
 
 RUN_STARTED: Final = "run_started"
-"""The event that `start_run` records in a joined run. The metadata contains the arguments."""
+"""The event that `start_run` records in a joined run, with the call's arguments as metadata."""
 RUN_FINISHED: Final = "run_finished"
 """The event that `end_run` records in a joined run. The two events form one span."""
 SOURCE: Final = "provml"

@@ -1,4 +1,4 @@
-"""Finds out which launch of a distributed job started this process as one of its ranks.
+"""Finds the launch of a distributed job that started this process as a rank.
 
 A launcher such as torchrun, srun or mpirun starts the ranks of a job as separate processes. Each
 rank computes the same run ids from the environment variables that the launcher set. Therefore all
@@ -45,7 +45,10 @@ _SLURM_SIZES: Final = ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_NPROCS")
 _MAX_ANCESTORS: Final = 64
 _MAX_ENVIRONMENT_BYTES: Final = 4 * 2**20
 _START_TOLERANCE_NS: Final = 10 * 1_000_000_000
-"""The maximum difference between the start times of a launch's ranks, by their machines' clocks."""
+"""The maximum difference between the start times of a launch's ranks.
+
+Each rank's start time is measured with the clock of its own machine.
+"""
 
 
 class Launch(NamedTuple):
@@ -94,7 +97,7 @@ class Launch(NamedTuple):
         return own_id if number == 1 else f"{own_id}-{number}"
 
     def can_join(self, run_folder: Path) -> bool:
-        """Return whether a run belongs to this launch, and this rank has not recorded it yet.
+        """Return whether a run belongs to this launch and has not been recorded by this rank yet.
 
         A rank that torchrun has restarted may record the same run again.
 
@@ -125,7 +128,7 @@ class Launch(NamedTuple):
         return self.restart is not None and isinstance(restart, int) and restart < self.restart
 
     def _find_launchers(self, owners: Sequence[dict[str, Any]]) -> dict[str, int]:
-        """Return the node number of each torchrun agent that started owners on this machine.
+        """Return the node number of each torchrun agent that started ranks on this machine.
 
         The keys of the result identify the agents. An unknown node number becomes -1.
 
@@ -217,7 +220,7 @@ class _LauncherFacts(NamedTuple):
 def _read_torchrun(environment: Mapping[str, str]) -> _LauncherFacts | None:
     """Read the variables that torchrun's agent sets; see ``torch.distributed.elastic.agent``.
 
-    Each machine has an agent. If a rank of the machine fails, the agent restarts all its ranks.
+    Each machine has an agent. If a rank fails, the agent restarts all ranks of its machine.
     """
     restart = _read_number(environment, "TORCHELASTIC_RESTART_COUNT")
     if "RANK" not in environment or "TORCHELASTIC_RUN_ID" not in environment:
@@ -266,7 +269,7 @@ def _read_slurm(environment: Mapping[str, str], rank: int) -> _LauncherFacts | N
     size = next((one for one in sizes if one is not None), None)
     if size == 1:
         return None
-    # a cluster eventually reuses its job numbers, and a job that it restarts repeats its steps
+    # a cluster eventually reuses job numbers, and a restarted job uses the same step numbers again
     more = _read_all(
         environment, "SLURM_CLUSTER_NAME", "SLURM_JOB_START_TIME", "SLURM_RESTART_COUNT"
     )
@@ -334,7 +337,7 @@ def _read_launcher_variables(pid: int) -> dict[str, str]:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             lines = os.fsdecode(file.read(_MAX_ENVIRONMENT_BYTES)).split("\0")
-    except OSError:  # the process belongs to another user, as a cluster's launcher may
+    except OSError:  # the process belongs to another user, for example a cluster's launcher
         return {}
     pairs = (line.partition("=") for line in lines)
     return {name: value for name, _, value in pairs if name in _COMPARED}

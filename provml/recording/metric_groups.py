@@ -116,9 +116,9 @@ class Metrics:
         """Record a point in each group (``train={"loss": 0.5}``), or set the epoch and step.
 
         - If you pass groups, the epoch and step apply to the points of this call only.
-        - If you pass no groups, the epoch and step apply to all points that have none, until the
-          next `flush`. This includes points that are already waiting, unless an earlier call set
-          other values: in that case, those points get the earlier values.
+        - If you pass no groups, the epoch and step apply to all points without an epoch or step,
+          until the next `flush`. This includes points that are already waiting, unless an earlier
+          call set other values: in that case, those points get the earlier values.
 
         If any value is invalid, nothing is recorded. Costs a few microseconds per value.
 
@@ -161,8 +161,8 @@ class Metrics:
     def flush(self) -> None:
         """Give the waiting points the epoch and step set by `log`, and then reset both values.
 
-        When the run ends, provml fills in the remaining points in the same way. If `log` set no
-        epoch or step, the points stay without one.
+        When the run ends, provml fills in the remaining points in the same way. If `log` has set no
+        epoch or step, the points remain without an epoch or step.
 
         Raises:
             RunClosedError: the run has ended.
@@ -252,8 +252,9 @@ class MetricGroup:
     """The metrics of one context, for example ``run.metrics("train")``.
 
     Each point of a group has an index: 0, 1, 2, ... A resumed run continues the numbering. If
-    several processes log at once, each process counts only the points that it knows of; `read`
-    returns the points process by process.
+    several processes log at the same time, `append` may return the same index in two processes,
+    because each process counts only the points that it knows of. `read` returns the points process
+    by process, and numbers them in this order.
 
     Attributes:
         summary_cache: the cache of values to summarise later.
@@ -334,8 +335,8 @@ class MetricGroup:
         """Return a page of the group's points, including points that wait for an epoch.
 
         You can also call `read` after the run has ended. The first call costs one pass over the
-        run's samples. A later call reads only the page and the samples that were added. Imports
-        numpy.
+        run's samples. A later call reads only the requested page and the samples that were added
+        since. Imports numpy.
 
         Args:
             start_index: the index of the first point to return.

@@ -98,7 +98,11 @@ class _ExitObserver:
             del thrown  # avoid a reference cycle: the traceback refers to this frame
 
     def was_kept(self) -> bool:
-        """Return whether code still refers to the exception. A real exit would have freed it."""
+        """Return whether code still refers to the exception that `_throw` raised.
+
+        If so, the script has caught the exception, and the process is not exiting because of it:
+        after a real exit, nothing refers to the exception.
+        """
         thrown, self._thrown = self._thrown, None
         if thrown is None or thrown() is None:
             return False
@@ -106,7 +110,7 @@ class _ExitObserver:
         return thrown() is not None
 
     def _note_freed(self, thrown: weakref.ref[_ObservedExit]) -> None:
-        """If code is still running when the exception is freed, reset `called`: no exit follows."""
+        """Reset `called` if code is still running when the exception is freed: no exit follows."""
         frame = self._current_frame()
         if thrown is self._thrown and frame is not None and frame.f_back is not None:
             self.called = False
@@ -132,7 +136,7 @@ def install() -> None:
 
 
 def watch(run: Endable) -> None:
-    """Register a run that the exit of the process ends, after the active runs.
+    """Register a run to be ended when the process exits, after the active runs.
 
     The run does not become active.
     """
@@ -142,7 +146,7 @@ def watch(run: Endable) -> None:
 
 
 def unwatch(run: Endable) -> None:
-    """Undo `watch`, for a run that has ended."""
+    """Undo `watch`: do not end the run when the process exits."""
     if run in _watched:
         _watched.remove(run)
 
@@ -151,7 +155,7 @@ def activate(run: Endable, guest: bool = False) -> None:
     """Make a run active. The first call in a process installs the hooks.
 
     Args:
-        run: the run.
+        run: the run to make active.
         guest: whether another process owns the run.
     """
     global _exception_before, _exit

@@ -44,7 +44,7 @@ class PublishedRuns(NamedTuple):
     folders: tuple[str, ...]
     """The folders of the active runs; at most 100."""
     chosen: str | None
-    """The folder of the run that worker processes record into; None if there is no such run."""
+    """The folder of the run that worker processes record into; None if that run is unclear."""
     is_disabled: bool
     """Whether the ancestor's runs are disabled."""
 
@@ -101,7 +101,7 @@ def publish(folders: list[str], chosen: str | None, is_disabled: bool) -> None:
 
     Args:
         folders: the folders of the active runs.
-        chosen: the folder of the run that worker processes record into.
+        chosen: the folder of the run that worker processes record into; None if that is unclear.
         is_disabled: whether the active runs are disabled.
     """
     if not folders and not is_disabled and _publication.pid != os.getpid():
@@ -135,7 +135,7 @@ class AncestorRuns:
         self._next_search_s = -1.0
 
     def is_unchanged(self) -> bool:
-        """Return whether `read` would return the same object as before, without searching again."""
+        """Return whether the last result of `read` is still valid and no new search is due."""
         if time.monotonic() >= self._next_search_s:
             return False
         for file, counter in self._files:  # noqa: SIM110 - a generator would double the cost

@@ -1,4 +1,4 @@
-"""The base class of `Run`. It opens the journal files of this process, also after a fork.
+"""The base class of `Run`. It opens this process's journal files, and new ones after a fork.
 
 Imports `run_directory`, `object_registry`, `checks` and the journal's writer.
 """
@@ -138,7 +138,10 @@ class Recorder:
 
     @property
     def hashing(self) -> list[HashingProgress]:
-        """The progress of each dataset that is being hashed: name, bytes hashed, total bytes."""
+        """The progress of each dataset, model or input that is being hashed in the background.
+
+        Each item has the fields ``name``, ``done`` and ``total``; the last two count bytes.
+        """
         return [] if self._hashing is None else self._hashing.progress()
 
     def _before_fork(self) -> None:
@@ -202,7 +205,7 @@ class Recorder:
 
         Args:
             context: the context of the next record, as the caller named it. If the name is an alias
-                of a standard context, such as ``train``, the first call with it records the alias.
+                of a standard context, such as ``train``, the first call with the alias records it.
 
         Raises:
             RunClosedError: the run has ended.

@@ -1,8 +1,8 @@
-"""The class `Run`, which records metrics and ends the run. Its base classes record the rest.
+"""The class `Run`, which records metrics and ends the run. Its base classes record everything else.
 
-`Run.log_metric` is the hot path. This module imports no code that derives documents until
-`Run.end_run` writes them. Methods that need a collector import it when they are called, so that
-``import provml`` stays fast.
+`Run.log_metric` is the hot path. So that ``import provml`` stays fast, this module imports the code
+that derives documents only when `Run.end_run` writes documents, and methods that need a collector
+import it when they are called.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _time_ns: Final = time.time_ns
 
 
 class Run(ContentVerbs, ResourceVerbs, Annotations):
-    """A run that is being recorded. `provml.start_run` returns it; it is also a context manager.
+    """A run that is being recorded, as `provml.start_run` returns it. Also a context manager.
 
     You can use a run from any thread and in forked children. You can also pickle it and use it in
     other processes on the same machine. Each process writes its own files. Only the process that
@@ -285,9 +285,9 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         """End the run, and write its documents in the formats passed to `provml.start_run`.
 
         Idempotent. Writing PROV-JSON costs 2 to 4 microseconds per sample, and about 70
-        microseconds per event.
-        In a forked child, `end_run` only closes the child's files. If a document cannot be written,
-        provml issues a warning, and you can write the document later with ``provml recover``.
+        microseconds per event. In a forked child, `end_run` only closes the child's files. If a
+        document cannot be written, provml issues a warning, and you can write the document later
+        with ``provml recover``.
 
         Args:
             status: ``finished``, ``failed`` or ``interrupted``.
@@ -340,7 +340,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
             self._write_documents()
 
     def _end_sampling(self) -> None:
-        """Take the last readings and record their summaries."""
+        """Take the last readings, and record the summaries of all readings."""
         if self._sampler is None:
             return
         rank = self._folder.settings.rank
@@ -358,7 +358,7 @@ class Run(ContentVerbs, ResourceVerbs, Annotations):
         return read_run_state(self.path).status == "running"
 
     def _write_documents(self) -> None:
-        # the only import in this module of code that derives documents
+        # imported here, because only this method needs the code that derives documents
         from provml.export import write_documents
 
         try:
@@ -404,7 +404,7 @@ def _join_pickled_run(folder: RunDirectory) -> Run:
 
     If the process has already opened the run, this function returns the same object, because a
     worker of a process pool receives the run with every task. The process writes to the run, but
-    does not end the run. It opens its journal files when it writes the first record.
+    does not end the run. The process opens its journal files when it writes the first record.
     """
     for known in active_runs.all.copy():
         if folder_of(known) == str(folder.path):

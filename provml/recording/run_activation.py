@@ -24,7 +24,7 @@ from provml.recording.start import RunStart, open_run
 
 
 def activate_disabled_run(experiment: str) -> Run:
-    """Make a run that records nothing the active run, and return it."""
+    """Create a run that records nothing, make it the active run, and return it."""
     from provml.recording.disabled_run import DisabledRun
 
     run: Run = DisabledRun(experiment)
@@ -48,7 +48,8 @@ def activate_run(
         settings: the settings of this process.
         start: the validated arguments of `provml.start_run`.
         store, run_id, resume, parent: as in `provml.start_run`.
-        asked: the arguments to record as an event if the run is joined.
+        asked: the arguments of `provml.start_run` to record as an event, if this process joins the
+            run that ``provml run`` started.
 
     Raises:
         InvalidArgumentError, RunExistsError, StoreError: as `provml.start_run`.

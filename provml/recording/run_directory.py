@@ -1,4 +1,4 @@
-"""Creates the folder of a run, or opens an existing folder to join or resume its run.
+"""Creates the folder of a new run, or opens an existing folder to join or resume the run in it.
 
 The file ``run.json`` in the folder describes the run. Imports only `base.settings`,
 `base.store_files`, `collect.secrets`, `errors`, `journal` and `launch` from provml.
@@ -204,7 +204,8 @@ def open_directory(
     If there is no run id, each rank of a launch tries the ids of the launch's runs in order, and
     takes the first run that the rank can create or join. So the ranks share a run.
 
-    A process with a rank joins the run with this id if one of these conditions is true:
+    A process with a rank joins an existing run with the requested id if one of these conditions is
+    true:
 
     - The run is still running.
     - The run has not yet been recorded by a process of this rank or by a process without a rank.
@@ -294,7 +295,7 @@ def _open_existing(
 
 
 def _refuse_other_run(path: Path, own: dict[str, Any], known: dict[str, Any]) -> None:
-    """Refuse to open the folder of a run with another name that this file system takes for ours.
+    """Check that a folder does not contain a run whose name the file system confuses with ours.
 
     On macOS and Windows, the folders ``Net`` and ``net`` are the same folder.
 
@@ -377,8 +378,8 @@ def _find_latest_id(root: Path, experiment: Path, name: str) -> str | None:
     Args:
         root: the store.
         experiment: the experiment's folder.
-        name: the experiment's name. Runs of an experiment whose folder is the same on this file
-            system do not count.
+        name: the experiment's name. If the file system uses the same folder for another experiment,
+            such as ``net`` and ``Net``, the runs of the other experiment do not count.
     """
     try:
         entries = store_files.list_folder(root, experiment)

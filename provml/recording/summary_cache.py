@@ -89,7 +89,7 @@ class SummaryCache:
     the run's documents say so.
 
     Attributes:
-        keep_raw: whether `store` also records each value immediately, so that none can be lost.
+        keep_raw: whether `store` also records each value immediately, so that no value can be lost.
     """
 
     def __init__(self, group: SummarizedGroup) -> None:
@@ -137,7 +137,7 @@ class SummaryCache:
                     writer.sample(key, time_ns, None, None, number)
 
     def set(self, /, **fields: Any) -> None:
-        """Set fields to record unchanged with the next summary, such as ``epoch`` or ``step``.
+        """Set fields, such as ``epoch`` or ``step``, that the next summary records unchanged.
 
         Raises:
             InvalidMetricError: a value is not valid for `Run.log_metric`; no field is set.
@@ -169,7 +169,7 @@ class SummaryCache:
             clear: whether to empty the cache. If False, the next summary covers these values too.
 
         Returns:
-            the recorded values by name; empty if nothing was stored or set.
+            The recorded values by name; empty if nothing was stored or set.
 
         Raises:
             RunClosedError: the run has ended.

@@ -43,7 +43,7 @@ class WorkerRun(Run):
 
 
 class _WorkerRuns:
-    """Finds the run of an ancestor, and keeps the journal files that this process opened for it."""
+    """Finds an ancestor's run, and keeps the journal files that this process opened for the run."""
 
     def __init__(self) -> None:
         self._warned: set[str] = set()
@@ -76,7 +76,7 @@ class _WorkerRuns:
             return self._ancestors.read()
 
     def has_moved_on(self, guest: Run) -> bool:
-        """Return whether the process that owns a run has ended it and now records another run.
+        """Return whether the process that owns a run has ended the run and now records another one.
 
         If the owner records no run now, this method returns False, so that this process continues
         to record into the run.
@@ -160,7 +160,7 @@ class _WorkerRuns:
             if settings.disabled:
                 return self.silent
             if settings.joined_run is not None and settings.joined_run != folder:
-                return self._choose(verb, None)  # the run isn't that of `provml run`
+                return self._choose(verb, None)  # `provml run` started another run
             directory = open_joined_directory(folder, settings)
         except ProvMLError as error:
             return self._silence(
@@ -178,7 +178,7 @@ class _WorkerRuns:
         """Close the files of a run that this process no longer records into."""
         self._run = None
         process_hooks.unwatch(run)
-        run._end("interrupted", None, None)  # doesn't wait for datasets' digests
+        run._end("interrupted", None, None)  # with this status, `_end` does not wait for digests
 
     def _silence(self, reason: str, message: str) -> Run:
         """Issue a warning, but only once for each reason; return a run that records nothing."""
@@ -217,7 +217,7 @@ def find_run(verb: str) -> Run:
 
 
 def find_run_or_none() -> Run | None:
-    """Return the run that a call in this thread or task would record into, without a warning."""
+    """Return the run that a call in this thread or task would record into, or None."""
     run = find_own_run()
     if run is not None or active_runs.is_ambiguous():
         return run

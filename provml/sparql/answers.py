@@ -50,7 +50,7 @@ class SparqlAnswer:
     """The answer to a SPARQL query. You can read it only once.
 
     Iterating over a table yields its rows as tuples; iterating over a graph yields its triples. The
-    terms in them are converted to Python values:
+    terms in rows and triples are converted to Python values:
 
     - IRIs become `provml.model.statements.Iri`.
     - Numbers become int, float or Decimal.
@@ -109,9 +109,9 @@ class SparqlAnswer:
         The type of a column depends on its values:
 
         - integers that fit into 64 bits: int64
-        - doubles, or doubles and integers of at most 2**53: float64
+        - doubles, or doubles mixed with integers from -2**53 to 2**53: float64
         - booleans: bool
-        - times in UTC, to the nanosecond: timestamp[ns, UTC]
+        - times in UTC, with nanosecond precision or less: timestamp[ns, UTC]
         - all other values, and mixtures: text
 
         Raises:
@@ -133,7 +133,7 @@ class SparqlAnswer:
         )
 
     def to_pandas(self) -> pd.DataFrame:
-        """Convert the answer, which must be a table, to a pandas data frame, like `to_arrow`.
+        """Convert the answer, which must be a table, to a pandas data frame, through `to_arrow`.
 
         Raises:
             QueryError: the answer is not a table.
@@ -146,7 +146,7 @@ class SparqlAnswer:
         return self.to_arrow().to_pandas()
 
     def to_polars(self) -> pl.DataFrame:
-        """Convert the answer, which must be a table, to a polars data frame, like `to_arrow`.
+        """Convert the answer, which must be a table, to a polars data frame, through `to_arrow`.
 
         Raises:
             QueryError: the answer is not a table.
@@ -315,7 +315,7 @@ def _write_parquet(table: pa.Table, sink: BinaryIO) -> None:
 
 
 class _ArrowSink:
-    """A wrapper that lets pyarrow write to a sink. It tracks the position and ignores `close`."""
+    """A wrapper through which pyarrow writes to a sink. Tracks the position; ignores `close`."""
 
     closed = False
 

@@ -6,10 +6,10 @@
 
 You can delete the folder at any time. Only the graphs in the index count as loaded. A graph is
 removed from the index before it is changed, and added again when it is complete and flushed. If the
-process is killed in between, the graph is loaded again.
+process is killed between these steps, the next process loads the graph again.
 
-A store may come from anyone, so its folder may contain anything. provml follows no links in it, and
-changes or removes only files that it recognises as its own. Imports `base`, `errors`,
+A store may come from anyone, so its folder may contain anything. provml follows no links in that
+folder, and changes or removes only files that it recognises as its own. Imports `base`, `errors`,
 `fingerprint` and `version`; imports pyoxigraph only when needed.
 """
 
@@ -56,7 +56,7 @@ _LONGEST_BEGINNING: Final = 64
 _INDEX_VERSION: Final = {"format": _INDEX_FORMAT, "provml": __version__}
 
 _open_counts: Final = Counter[str]()
-"""How many times this process has opened each database and not closed it, by its folder."""
+"""For each database's folder, how many `LoadedDatabase` objects this process has open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class GraphEntry:
 
 
 class LoadedDatabase:
-    """The SPARQL database of a store, protected by a lock that processes share."""
+    """The SPARQL database of a store, with a lock that coordinates the processes that use it."""
 
     def __init__(self, store: Path, note: NoteTaker) -> None:
         """Open the database's folder and take the lock for reading.
@@ -111,7 +111,10 @@ class LoadedDatabase:
             raise
 
     def _open_folder(self, root: Path, folder: Path) -> None:
-        """Open a folder's lock file. Raises StoreError if the folder has foreign files."""
+        """Open a folder's lock file.
+
+        Raises StoreError if the folder contains files that provml did not write.
+        """
         self._root, self._folder, self._data = root, folder, folder / _DATA
         lock = folder / _LOCK
         try:
@@ -151,9 +154,9 @@ class LoadedDatabase:
             return []
 
     def _is_recognised(self) -> bool:
-        """Return whether the folder has an index that some version of provml wrote.
+        """Return whether the folder contains an index that some version of provml wrote.
 
-        If the beginning of the index is not recognised, the folder must contain a RocksDB database.
+        If the index has an unknown beginning, it counts only if there is also a RocksDB database.
         """
         index = self._read_beginning(self._folder / _INDEX)
         if index is None or index.startswith(_INDEX_BEGINNING):
@@ -241,7 +244,7 @@ class LoadedDatabase:
             store_files.remove_file(self._root, self._data / entry.name)
 
     def open_to_write(self) -> Store:
-        """Open the database for writing. Raises OSError if it is damaged."""
+        """Open the database for writing. Raises OSError if the database is damaged."""
         import pyoxigraph
 
         store_files.make_folder(self._root, self._data)
@@ -262,7 +265,7 @@ class LoadedDatabase:
                 os.close(fd)
 
     def open_to_read(self) -> Store:
-        """Open the database for reading only. Raises OSError if it is damaged."""
+        """Open the database for reading only. Raises OSError if the database is damaged."""
         import pyoxigraph
 
         return self._open_store(pyoxigraph.Store.read_only)

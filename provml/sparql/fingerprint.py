@@ -21,7 +21,7 @@ from provml.journal.reader import Journal
 _TAIL_BYTES: Final = 4096
 
 Stamps = list[list[Any]]
-"""The name, size and time of each file of a journal."""
+"""The name, size and modification time of each file of a journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,10 @@ class Fingerprint:
 
 
 def read_stamps(journal: Journal) -> Stamps:
-    """Return the name, size and time of each file of a journal, with one ``stat`` call each."""
+    """Return the name, size and modification time of each file of a journal.
+
+    Costs one ``stat`` call per file.
+    """
     paths = [journal.folder / layout.RUN_FILE]
     for files in journal.writers:
         paths += [files.events_path, files.samples_path]

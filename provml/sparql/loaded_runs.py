@@ -286,7 +286,7 @@ class _Loader:
         return store
 
     def on_disk(self, database: LoadedDatabase) -> Store | None:
-        """Bring the database on disk up to date and open it. Returns None if it can't be used."""
+        """Bring the database on disk up to date and open it; return None if that fails."""
         try:
             index = database.read_index()
             if index is None or self._find_stale_graphs(index):
@@ -306,7 +306,7 @@ class _Loader:
     def _run_alone(self, database: LoadedDatabase, work: Callable[[LoadedDatabase], None]) -> None:
         """Call a function under an exclusive lock until the database contains all wanted runs.
 
-        One call may not be enough: after it, another process can take the lock and delete the
+        One call may not be enough: after the call, another process can take the lock and delete the
         database before this process reads it.
         """
         for _ in range(_LOCK_ATTEMPTS):

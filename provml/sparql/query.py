@@ -66,14 +66,14 @@ def ask(
     prefixes: Mapping[str, str],
     graphs: Sequence[str] | None,
 ) -> SparqlAnswer:
-    """Run a query on some or all graphs of a store.
+    """Run a query on all graphs of a store, or only on the given graphs.
 
     Args:
         store: a pyoxigraph store.
         text: a SPARQL 1.1 query.
         parameters: values for variables declared as ``VALUES ?name { UNDEF }``.
         prefixes: prefixes to define in addition to `PREFIXES`.
-        graphs: the names of the graphs to query, merged into the default graph; None for all.
+        graphs: the names of the graphs that form the default graph; None for all graphs.
 
     Raises:
         QueryError: the query is invalid, or uses a feature that provml does not support.

@@ -119,8 +119,8 @@ class Endpoint:
     ) -> Response:
         """Send a request to the server, and return the response.
 
-        If the connection fails, or the server reports a temporary error, the request is sent again,
-        up to five times in total.
+        If the connection fails, or the server reports a temporary error, the request is repeated.
+        It is sent at most five times in total.
 
         Raises:
             EndpointError: the connection fails, the server refuses or redirects the request, or the
@@ -259,7 +259,7 @@ def ask_endpoint(
     """Send a query to a server (SPARQL 1.1 Protocol) and read the whole answer.
 
     Args:
-        endpoint: the server's query URL.
+        endpoint: the `Endpoint` for the server's query URL.
         text, parameters: as for `provml.sparql.LoadedRuns.query`.
         prefixes: prefixes to define in addition to `query.PREFIXES`.
         graphs: the names of the graphs to query; by default the server chooses the graphs.
@@ -318,9 +318,9 @@ def push_graph(
     does not grow with the run, except perhaps on the server.
 
     Args:
-        endpoint: the server's Graph Store URL.
+        endpoint: the `Endpoint` for the server's Graph Store URL.
         graph: the graph's name, which is an absolute IRI.
-        mapping: the run.
+        mapping: the `RunMapping` of the run to upload.
         progress: a function that is called with the number of bytes sent so far. The number starts
             again from 0 if the upload is retried.
 

@@ -1,7 +1,7 @@
 """The data that the pages can ask for.
 
-Each answer is a function of the store and the query that returns JSON data. To add an answer, write
-its function in a module of its own, and add a line to `ANSWERS`.
+Each answer is a function that takes the store and the query, and returns JSON data. To add an
+answer, write its function in a module of its own, and add a line to `ANSWERS`.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ ANSWERS: Final = {
     "validity": "provml.ui.run_view:answer_validity",
     "file": "provml.ui.file_view:answer_file",
 }
-"""The module and function of each answer, imported when a page first asks for it."""
+"""The module and function of each answer. Each module is imported when a page first needs it."""
 
 _MOST_EXACT: Final = 2**53
 
 
 def find_answer(name: str) -> Answer | None:
-    """Return the function that answers a request; None if there is no such data."""
+    """Return the function that answers a request; None if no answer has this name."""
     place = ANSWERS.get(name)
     return None if place is None else pkgutil.resolve_name(place)
 
 
 def json_value(value: Any) -> Any:
-    """Convert a recorded value to JSON without changing it.
+    """Convert a recorded value to JSON data that JavaScript can read without loss of precision.
 
-    NaN and the infinities become the texts ``NaN``, ``Infinity`` and ``-Infinity``, an integer that
-    JavaScript would round becomes its digits, and any other object becomes its text.
+    NaN and the infinities become the texts ``NaN``, ``Infinity`` and ``-Infinity``. An integer that
+    JavaScript would round becomes a text of its digits. Any other object becomes ``str(object)``.
     """
     if value is None or isinstance(value, bool | str):
         return value

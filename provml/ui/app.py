@@ -38,7 +38,10 @@ _WITH_TABLES: Final = ("runs", "compare", "file")
 _WITH_DOCUMENT: Final = ("validity",)
 """Data that needs the whole graph of a run, as documents do."""
 _GRAPH_POLICY: Final = "frame-ancestors 'self'"
-"""The rest of the graph page's policy is in the page, because it names the page's scripts."""
+"""The part of the graph page's content security policy that the server sends.
+
+The rest of the policy is in the page itself, because the rest names the page's scripts.
+"""
 
 
 def build_app(store: BrowsedStore, token: str | None = None) -> Guard:
@@ -64,7 +67,7 @@ def build_app(store: BrowsedStore, token: str | None = None) -> Guard:
 
 
 class _Site:
-    """The functions that answer requests."""
+    """The functions that answer HTTP requests."""
 
     def __init__(self, store: BrowsedStore) -> None:
         self._store = store

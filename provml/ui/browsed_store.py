@@ -62,7 +62,7 @@ class BrowsedStore:
 
     @contextmanager
     def tables(self) -> Iterator[Store]:
-        """Open the store's tables. Only one request at a time can ask them.
+        """Open the store's tables. Only one request at a time can use the tables.
 
         Raises:
             MissingExtraError: DuckDB is not installed.

@@ -46,11 +46,11 @@ ORDER BY s.kind <> 'metric', s.kind, max(s.count) <= 1, s.name LIMIT ?
 
 
 def answer_comparison(store: BrowsedStore, query: Query) -> dict[str, Any]:
-    """Answer what the page of comparisons asks for.
+    """Return the data for the page that compares runs.
 
     The parameters of the query are:
 
-    - ``run``, repeated: the runs, at most `MOST_RUNS`;
+    - ``run``: a run; repeated for each run, at most `MOST_RUNS` times;
     - ``part``: ``values`` (the default) for everything that was recorded except the code, ``code``
       for the differences between the code of the first run and that of each other run, or
       ``series`` for the names of the series;
@@ -79,7 +79,7 @@ def answer_comparison(store: BrowsedStore, query: Query) -> dict[str, Any]:
 
 
 def _find_runs(tables: Store, keys: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the runs in the order of the keys, and the keys of runs that the store lacks."""
+    """Return the runs in the order of the keys, and the keys of runs that are not in the store."""
     rows = {row["run"]: row for row in tables.select(["runs"], _RUNS, [keys])}
     runs = [
         {
@@ -106,7 +106,7 @@ def _find_runs(tables: Store, keys: list[str]) -> tuple[list[dict[str, Any]], li
 
 
 def _list_series(tables: Store, names: list[str], kind: str) -> dict[str, Any]:
-    """Return the names of the runs' series, each with the number of runs that have it.
+    """Return the names of the runs' series, with the number of runs that have each series.
 
     Curves come before single values.
     """
@@ -118,7 +118,7 @@ def _list_series(tables: Store, names: list[str], kind: str) -> dict[str, Any]:
 
 
 def _compare_values(tables: Store, names: list[str]) -> dict[str, Any]:
-    """Return all values of the runs except their code, and whether the runs differ in each."""
+    """Return all values of the runs except their code. Each entry says whether the runs differ."""
     comparison = tables.compare_values(names)
     parts: dict[str, list[dict[str, Any]]] = {}
     for part in _SETTING_PARTS:

@@ -54,9 +54,10 @@ _Key = tuple[str, tuple[str, ...] | None, str, tuple[str, str] | None]
 def answer_curves(store: BrowsedStore, query: Query) -> Mapping[str, Any]:
     """Return curves of runs, thinned to the pixels of a chart.
 
-    Each pixel keeps its first, last, lowest and highest sample and its gaps. On each side of the
-    range, the curve goes on to the next sample outside. The first request for a run reads all its
-    samples; later requests read summaries, and the samples at the edges of pixels.
+    Each pixel keeps its first, last, lowest and highest sample and its gaps. If the request limits
+    the range, the curve continues to the next sample on each side of the range. The first request
+    for a run reads all samples of the run. Later requests read summaries, and only the samples at
+    the edges of pixels.
 
     Args:
         store: the store.
@@ -119,7 +120,7 @@ class _CurveRequest:
         )
 
     def takes(self, identity: SeriesIdentity) -> bool:
-        """Return whether the request is for a series."""
+        """Return whether the request includes a series."""
         kind, _, name, _, _ = identity
         if kind == SAMPLING or (self.series and name not in self.series):
             return False
@@ -166,7 +167,7 @@ class _Answer:
         }
 
     def _group_series(self, run: RunSamples) -> dict[_Key, dict[int | None, list[Part]]]:
-        """Return the series of a run that the request is for, by rank, with their parts."""
+        """Return the requested series of a run: for each series, a dict from rank to parts."""
         found: dict[_Key, dict[int | None, list[Part]]] = {}
         for writer in run.writers:
             for series in writer.series:
@@ -197,7 +198,7 @@ class _Answer:
         return f"no run has a {what} {name!r}; the runs have: {named}{more}"
 
     def _limit_curves(self) -> None:
-        """Leave out series beyond the limits, and say so."""
+        """Leave out series beyond the limits, and add a note about this to the answer."""
         names = list(dict.fromkeys(key[2] for own in self._found.values() for key in own))
         if len(names) > _MOST_SERIES:
             shown = set(names[:_MOST_SERIES])
@@ -228,7 +229,7 @@ class _Answer:
             )
 
     def _find_grid(self, key: _Key) -> PixelGrid:
-        """Return the pixels of the chart of a series: all series of a name share a chart."""
+        """Return the pixels of a series' chart. Series of the same kind and name share a chart."""
         kind, _, name, _ = key
         grid = self._grids.get((kind, name))
         if grid is None:
@@ -311,7 +312,7 @@ def _build_entry(
 def _build_band(
     key: _Key, parts: Sequence[Part], curves: Mapping[int | None, PixelCurve], grid: PixelGrid
 ) -> dict[str, Any]:
-    """Join the curves of several ranks: the lowest, mean and highest value of each pixel.
+    """Join the curves of several ranks to the lowest, mean and highest value of each pixel.
 
     The mean is the mean of the ranks' means, so that each rank counts equally.
     """
@@ -376,7 +377,7 @@ def _describe(key: _Key, rank: int | None, parts: Iterable[Part]) -> dict[str, A
 
 
 def _describe_last(parts: Iterable[Part]) -> dict[str, Any] | None:
-    """Return the last sample that was written, with its exact value."""
+    """Return the exact value, step and time of the last sample; None if there are no samples."""
     lasts = [(writer, series, series.last) for writer, series in parts if series.last is not None]
     if not lasts:
         return None

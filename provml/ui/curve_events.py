@@ -31,8 +31,8 @@ class _Happening(NamedTuple):
 def place_events(run: RunSamples, scale: Scale, notes: list[str]) -> list[dict[str, Any]]:
     """Return the events and alerts of a run with their positions on an axis.
 
-    If an event has no step or epoch, it takes that of the last metric sample before it. An event
-    before the first sample has no position on these axes, so it is left out.
+    If an event has no step or epoch, its position is that of the last metric sample before the
+    event. On these axes, an event before the first sample has no position, and is left out.
 
     Args:
         run: the run.
@@ -53,7 +53,7 @@ def place_events(run: RunSamples, scale: Scale, notes: list[str]) -> list[dict[s
 
 
 def _find_happenings(run: RunSamples) -> list[_Happening]:
-    """Return the events and alerts of a run, in the order of time."""
+    """Return the events and alerts of a run, sorted by time."""
     stamp = read_events_stamp(run.folder)
     kept = run.kept_answers.get("events")
     if kept is not None and kept[0] == stamp:
@@ -121,7 +121,7 @@ def _convert(scale: Scale, time_ns: int) -> float:
 
 
 def _look_up(run: RunSamples, scale: Scale, times: list[int]) -> list[float | None]:
-    """Return the position of the last metric sample at or before each time."""
+    """Return the position of the last metric sample at or before each time, or None."""
     import numpy as np
 
     parts = [(writer, series) for writer in run.writers for series in writer.series]
@@ -153,7 +153,7 @@ def _sample_positions(part: Part, scale: Scale, times: list[int]) -> tuple[Any, 
         near_times.append(rows["time"].ravel())
         near.append(rows[scale.column].ravel())
         bounded = np.array([min(max(time, -(2**63)), 2**63 - 1) for time in times], np.int64)
-        # the summaries tell the stretch of a time, and its samples tell the position
+        # the summaries show which stretch contains a time, and its samples show the position
         around = np.unique(rows["time"][:, 0].searchsorted(bounded, "right") - 1)
         around = around[around >= 0][:_MOST_EVENTS]
         for row in rows[around]:

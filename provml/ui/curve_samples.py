@@ -1,4 +1,4 @@
-"""Keeps the summaries of the runs whose curves were asked for last."""
+"""Keeps the summaries of the runs whose curves were requested most recently."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_CACHED: Final = 1_000
 
 
 class SampleCache:
-    """The summaries of the runs that were asked for last. Thread-safe."""
+    """The summaries of the most recently requested runs. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -26,7 +26,10 @@ class SampleCache:
 
     @contextmanager
     def use(self, wanted: Sequence[tuple[str, Path]]) -> Iterator[dict[str, RunSamples]]:
-        """Bring runs up to date, and keep other requests from changing them."""
+        """Bring runs up to date, and lock them while the ``with`` block runs.
+
+        Yields the summaries of each run, by the run's key.
+        """
         with self._lock:
             own = {key: self._runs.setdefault(path, RunSamples(path)) for key, path in wanted}
             for _, path in wanted:
@@ -40,9 +43,9 @@ class SampleCache:
         self._evict()
 
     def _evict(self) -> None:
-        """Forget the runs that were not used for longest, if the summaries take too much memory.
+        """Forget the least recently used runs, if the cache is too large.
 
-        Keeps at least one run, because it is costly to read a long run at every request.
+        Keeps at least one run, because reading a long run again at every request is slow.
         """
         with self._lock:
             total = sum(run.memory_bytes for run in self._runs.values())
@@ -58,6 +61,6 @@ _CACHES_LOCK: Final = threading.Lock()
 
 
 def find_samples(store: BrowsedStore) -> SampleCache:
-    """Return the summaries of a store's runs, which all requests share."""
+    """Return the cache of summaries that all requests for a store share."""
     with _CACHES_LOCK:
         return _CACHES.setdefault(store, SampleCache())

@@ -1,6 +1,6 @@
 """Answers the requests of the page that shows where a file came from and what was made from it.
 
-Imports `lineage`, which is imported only when a request needs it.
+Imports `lineage` only when a request needs it.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _CODE: Final = ("script", "source", "diff")
 def answer_file(store: BrowsedStore, query: Query) -> Mapping[str, Any]:
     """Return the lineage of a file or a run, in both directions, as a graph of contents and runs.
 
-    The query has one of these parameters: ``digest``, the SHA-256 digest of a file; ``content``,
-    the key of a node in an earlier answer; ``name``, a recorded name or path; ``run``, a run's key.
-    If no run recorded the start, the answer's ``found`` is false. If the graph is too large, it
-    contains the nodes that are nearest to the start.
+    One parameter of the query names the start of the lineage: ``digest``, the SHA-256 digest of a
+    file; ``content``, the key of a node in an earlier answer; ``name``, a recorded name or path; or
+    ``run``, a run's key. If no run recorded the start, the answer's ``found`` is false. If the
+    graph is too large, it contains only the nodes that are nearest to the start.
     """
     depth = query.count("depth", _DEFAULT_DEPTH, _MOST_DEPTH)
     given = {name: query.text(name) for name in ("digest", "content", "name", "run")}
@@ -147,7 +147,7 @@ class _LineageGraph:
     ) -> dict[tuple[str, str], int]:
         """Return the layer of each node that is connected to the start, by breadth-first search.
 
-        A search goes only up or only down, so the siblings of the start's files are left out.
+        Each search goes only to causes or only to effects. Other effects of a cause are left out.
         """
         up: dict[tuple[str, str], list[tuple[str, str]]] = {}
         down: dict[tuple[str, str], list[tuple[str, str]]] = {}

@@ -42,7 +42,7 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """Refuses foreign requests before the application sees them.
+    """Refuses requests from other websites and other users before the application sees them.
 
     Without a token, only requests whose ``Host`` header means this machine are answered: otherwise
     a website could point its own name at 127.0.0.1 and read the store. With a token, a request
@@ -72,7 +72,7 @@ class Guard:
         await (refusal or self._app)(scope, receive, send_with_headers)
 
     def _refuse(self, scope: Scope) -> Response | None:
-        """Return the answer to a request that must not pass; None if it may pass."""
+        """Return an answer that refuses a request; None if the request is allowed."""
         headers = Headers(scope=scope)
         if scope["method"] not in _METHODS:
             return PlainTextResponse("Only GET and HEAD are allowed here.\n", 405)

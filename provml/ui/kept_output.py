@@ -1,6 +1,6 @@
-"""Answers requests for the printed output that a run kept, and for other copies of text.
+"""Answers requests for the copies of printed output and of other text that a run kept.
 
-Text is returned in parts, as it was kept, but without escape sequences and control characters.
+Text is returned in parts. Escape sequences and control characters are removed.
 Imports `run_content`.
 """
 
@@ -56,7 +56,7 @@ class KeptLog(NamedTuple):
 
 
 def find_logs(found: RunContent) -> list[KeptLog]:
-    """Return the logs of a run's printed output. If there are several of a name, the last."""
+    """Return the logs of a run's printed output: for each name, the last log with this name."""
     logs: dict[str, KeptLog] = {}
     for content in found.contents:
         path = copy_path(found.folder, content.facts)
@@ -72,7 +72,7 @@ def find_logs(found: RunContent) -> list[KeptLog]:
 
 
 def read_last_lines(folder: Path, log: KeptLog, most: int) -> list[str]:
-    """Return the last lines of a log that contain text; an empty list if the log can't be read."""
+    """Return the last lines of a log that are not blank; an empty list if the log can't be read."""
     try:
         with _LogFile(folder, log) as file:
             part = _read_before(file, file.size, _TAIL_BYTES)
@@ -83,10 +83,10 @@ def read_last_lines(folder: Path, log: KeptLog, most: int) -> list[str]:
 
 
 def answer_output(store: BrowsedStore, query: Query) -> Mapping[str, Any]:
-    """Return a part of a run's printed output, or the lines of it that contain a text.
+    """Return a part of a run's printed output, or the lines that contain a search text.
 
     Without a name or a digest, the answer contains the end of every log. A part begins at
-    ``offset``, or ends at ``before``, which is the end of the text by default.
+    ``offset`` or ends at ``before``. By default, the part ends at the end of the text.
     """
     found = read_run(store, query.required("run"))
     name, digest, text = query.text("name"), query.text("digest"), query.text("find")
@@ -171,7 +171,7 @@ class _LogFile:
 
     @property
     def may_be_out_of_order(self) -> bool:
-        """Whether the second file is a full ring buffer, which has no marked beginning."""
+        """Whether the second file is a full ring buffer, in which the text may begin anywhere."""
         sizes = [size for _, size in self._parts]
         return len(sizes) > 1 and sizes[1] >= sizes[0] - 1
 
@@ -187,7 +187,7 @@ class _LogFile:
 
 
 def _read_from(file: _LogFile, offset: int, limit: int) -> dict[str, Any]:
-    """Return the text that begins at an offset. It ends with a line if the line is not too long."""
+    """Return the text that begins at an offset. If possible, the text ends at the end of a line."""
     content = file.read(offset, limit)
     if offset + len(content) < file.size:
         content = content[: content.rfind(b"\n") + 1 or _last_character(content)]
@@ -195,7 +195,7 @@ def _read_from(file: _LogFile, offset: int, limit: int) -> dict[str, Any]:
 
 
 def _read_before(file: _LogFile, end: int, limit: int) -> dict[str, Any]:
-    """Return the text that ends at an offset. It begins with a line if the line is not too long."""
+    """Return the text that ends at an offset. If possible, the text begins with a whole line."""
     end = min(end, file.size)
     start = max(0, end - limit)
     content = file.read(start, end - start)
@@ -206,7 +206,7 @@ def _read_before(file: _LogFile, end: int, limit: int) -> dict[str, Any]:
 
 
 def _first_character(content: bytes) -> int:
-    """Return the beginning of the first complete UTF-8 character."""
+    """Return the index at which the first complete UTF-8 character begins."""
     start = 0
     while start < min(4, len(content)) and content[start] & 0xC0 == 0x80:
         start += 1
@@ -214,7 +214,7 @@ def _first_character(content: bytes) -> int:
 
 
 def _last_character(content: bytes) -> int:
-    """Return the end of the last complete UTF-8 character."""
+    """Return the index at which the last complete UTF-8 character ends."""
     end = len(content)
     while end and len(content) - end < 4 and content[end - 1] & 0xC0 == 0x80:
         end -= 1

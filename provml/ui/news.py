@@ -14,14 +14,14 @@ from provml.ui.store_changes import Changes, StoreWatch
 
 _PERIOD_S: Final = 1.0
 _REST: Final = 10
-"""A look that takes long is followed by a rest of this many times its duration."""
+"""After a slow look at the store, the pause lasts this many times as long as the look."""
 
 _SILENCE_S: Final = 15
 MOST_PAGES: Final = 100
 
 
 class _Page:
-    """An open page, and the changes that it has not been told yet."""
+    """An open page, and the changes that have not been sent to it yet."""
 
     def __init__(self) -> None:
         self.changes = Changes()
@@ -29,9 +29,9 @@ class _Page:
 
 
 class News:
-    """Looks at the store while a page is open, and tells all pages what changed.
+    """Watches the store while any page is open, and sends the changes to all pages.
 
-    A page that reads slowly gets the changes together, so memory does not grow.
+    If a page reads slowly, its changes are combined into one message, so memory does not grow.
     """
 
     def __init__(self, store: Path) -> None:
@@ -41,7 +41,7 @@ class News:
 
     @property
     def is_full(self) -> bool:
-        """Whether so many pages are open that another one must wait."""
+        """Whether the maximum number of pages is open."""
         return len(self._pages) >= MOST_PAGES
 
     async def messages(self) -> AsyncIterator[bytes]:
@@ -56,7 +56,7 @@ class News:
                 try:
                     await asyncio.wait_for(page.woken.wait(), _SILENCE_S)
                 except TimeoutError:
-                    yield b": nothing new\n\n"  # shows whether the page is still there
+                    yield b": nothing new\n\n"  # sending this shows whether the page is still open
                     continue
                 page.woken.clear()
                 changes, page.changes = page.changes, Changes()

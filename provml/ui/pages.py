@@ -1,6 +1,6 @@
 """Builds the HTML shells of the pages, and finds the files that the pages load.
 
-A shell contains no recorded data: the scripts ask for the data, and show all text as text.
+A shell contains no recorded data. The scripts ask for the data, and never show it as HTML.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ CONTENT_POLICY: Final = "; ".join(_POLICY)
 
 
 class Page(NamedTuple):
-    """A page.
+    """A page of the web application.
 
     Attributes:
-        title: the title, before it is known what the page shows.
+        title: the title until the page has loaded its data.
         scripts: the page's scripts, in the order of loading.
         styles: the page's own style sheets, in the order of loading.
     """

@@ -102,7 +102,8 @@ class RunContent:
         given: the names of the parameters that were set, not left at their defaults.
         defaults: the names of the parameters that have their default values.
         series: the series of metrics and FLOPs.
-        positions: where the remarkable values of each series are, by the series' index.
+        positions: the positions of the last, lowest and highest value of each series, by the
+            series' index.
         readings: the statistics of the machine readings.
         contents: the files and objects that the run used or made, in order of time.
         events: the events and alerts, in order of time.
@@ -135,7 +136,7 @@ class RunContent:
 
 
 class RunContents:
-    """The contents of the runs that were asked for last. Safe to use from several threads."""
+    """The contents of the most recently requested runs. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -160,7 +161,7 @@ class RunContents:
 
 
 class _KeptRun:
-    """A run whose content is kept. A run in progress is followed."""
+    """A run whose content is kept in memory. During the run, each read adds only new records."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -171,7 +172,7 @@ class _KeptRun:
         self._followed: _FollowedContent | None = None
 
     def read(self) -> RunContent:
-        """Return the content of the run. It does not change later."""
+        """Return the content of the run. The returned object does not change later."""
         with self._lock:
             try:
                 # read the stamp first, so that the next call notices what is recorded from now on
@@ -187,7 +188,7 @@ class _KeptRun:
                     self._end_following()
 
     def evict(self) -> None:
-        """Close all files. A thread that is still reading the run closes them at its end."""
+        """Close all files. If a thread is still reading the run, that thread closes them later."""
         self._is_evicted = True
         if self._lock.acquire(blocking=False):
             self._end_following()
@@ -200,7 +201,7 @@ class _KeptRun:
             self._end_following()
             return read_content(self._folder)
         if self._followed is None or self._followed.description != journal.description:
-            self._end_following()  # the folder may contain another run than before
+            self._end_following()  # the folder may contain a different run now
             self._followed = _FollowedContent(self._folder, journal.description)
         return self._followed.read(state)
 
@@ -211,7 +212,7 @@ class _KeptRun:
 
 
 class _FollowedContent:
-    """The content of a run in progress. Each read costs only as much as what is new."""
+    """The content of a run in progress. The cost of a read depends only on how much was added."""
 
     def __init__(self, folder: Path, description: dict[str, Any]) -> None:
         self.description = description
@@ -437,7 +438,7 @@ def _describe_alert(alert: RecordedAlert, context: tuple[str, ...] | None) -> Lo
 
 
 def _add_positions(positions: dict[int, SeriesPositions], block: Block) -> None:
-    """Note the positions of a block's last value, and of a new lowest or highest value.
+    """Store the position of a block's last value, and of a new lowest or highest value.
 
     Call this function before the block is added to its series.
     """
@@ -462,7 +463,7 @@ def _position_of(block: Block, place: int) -> tuple[int | None, int | None]:
 
 
 def int_or_none(value: Any) -> int | None:
-    """Return an integer unchanged, and None for any other value."""
+    """Return an integer unchanged, and None for any other value, including a boolean."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

@@ -21,9 +21,9 @@ def list_documents() -> list[dict[str, Any]]:
 
 
 def write_temporary(folder: Path, format_name: str) -> tuple[str, Iterator[bytes]]:
-    """Write a run as a document to a temporary file without a name, and return its content.
+    """Export a run to a temporary file, and return the content of this file.
 
-    The run's own folder stays as it is.
+    The temporary file has no name. Nothing is written to the run's folder.
 
     Returns:
         A file name for the download, and the content in chunks.
@@ -51,7 +51,7 @@ def _chunks(file: Any) -> Iterator[bytes]:
 
 
 def write_graph(folder: Path) -> bytes:
-    """Return the interactive page of a run's graph.
+    """Return an interactive page that shows a run's graph, as HTML.
 
     Raises:
         ExportError: the graph is too large to draw.

@@ -199,7 +199,7 @@ def _count_contents(found: RunContent) -> dict[str, int]:
 
 
 def _read_output_end(found: RunContent) -> dict[str, Any] | None:
-    """Return the last lines of the most telling output, or else of the traceback."""
+    """Return the last lines of the most useful log, or of the traceback if all logs are empty."""
     logs = {log.name: log for log in find_logs(found)}
     failed = found.state.status not in ("running", "finished")
     names = OUTPUT_NAMES if failed else ("stdout", "output", "stderr")
@@ -298,7 +298,7 @@ def _note_left_out(total: int, kept: int, what: str, command: str) -> list[str]:
 
 
 def answer_validity(store: BrowsedStore, query: Query) -> Mapping[str, Any]:
-    """Check a run against PROV-CONSTRAINTS, and its files against their checksums.
+    """Check a run's statements against PROV-CONSTRAINTS, and the run's files against checksums.
 
     Takes about 20 us per PROV statement, and 40 ms per million samples.
     """

@@ -25,9 +25,10 @@ def answer_runs(store: BrowsedStore, query: Query) -> dict[str, Any]:
     The parameters of the request are:
 
     - ``where``: a condition, as for ``provml runs --where``;
-    - ``sort``: a value, or ``-`` and a value; the newest run comes first by default;
+    - ``sort``: the value to sort by, prefixed with ``-`` for descending order; by default, the
+      newest run comes first;
     - ``offset`` and ``limit``: which runs to return, by default the first 200;
-    - ``show``: a value to return for each run; it can be repeated;
+    - ``show``: a value to return for each run; can be repeated;
     - ``group``: a value to group the runs by;
     - ``parent``: the key of a run whose children are wanted.
 
@@ -109,7 +110,7 @@ def _digits(time_ns: int | None) -> str | None:
 
 
 def _decode_context(path: str | None) -> str | list[str] | None:
-    """Decode the path of a context: its name, or the names of a context within others."""
+    """Return a context's name, or a list of names if the context is within other contexts."""
     if path is None:
         return None
     names = ["" if name == "-" else unquote(name) for name in path.split("~")]

@@ -31,9 +31,10 @@ def serve(
     Args:
         store: the store's folder.
         host: the address to listen on.
-        port: the port to listen on; 0 for any free port, None for the first free port of a few.
+        port: the port to listen on; 0 for any free port; None to try a few ports and use the first
+            free one.
         token: the token that every request needs; None to answer only requests from this machine.
-        announce: receives the address of the pages when the server listens.
+        announce: called with the address of the pages when the server is ready.
 
     Raises:
         InvalidArgumentError: the address or the port can't be used.

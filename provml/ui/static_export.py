@@ -1,7 +1,7 @@
 """Writes the pages of a store as files, for a website or for the artifacts of a CI job.
 
 The pages work from a web server and from a folder on disk. Because browsers don't let pages from
-disk read other files, each answer is a script that hands its data to the page.
+disk read other files, each answer is a script that passes its data to the page.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def write_static_pages(
 ) -> int:
     """Write the pages of a store to a folder, and return the number of runs that they show.
 
-    The pages show the runs as they are now. They can't search with conditions, and curves have the
-    detail of 2,000 pixels.
+    The pages show the runs as they are now. They can't search with conditions, and each curve has
+    as much detail as 2,000 pixels can show.
 
     Args:
         store: the store.
@@ -99,7 +99,7 @@ def _list_runs(store: BrowsedStore, where: str | None) -> dict[str, Any]:
 def _list_below(
     store: BrowsedStore, parameters: dict[str, str], shown: list[str]
 ) -> Iterator[dict[str, Any]]:
-    """Yield all runs of a list, each followed by the runs below it."""
+    """Yield all runs that match a request, each followed by its children and their children."""
     answer = find_answer("runs")
     assert answer is not None
     offset, total = 0, 1
@@ -135,13 +135,13 @@ def _quote(text: str) -> str:
 
 
 def _write_run(answers: _AnswerFiles, key: str, number: int) -> dict[str, None]:
-    """Write everything about a run; return the digests of its files."""
+    """Write all data about a run. Return the digests of the run's files."""
     made: dict[str, Any] = {}
     graph = f"graph/{number}.html"
     try:
         _write(answers.target / graph, write_graph(answers.store.run_folder(key)))
     except ProvMLError:
-        graph = ""  # too large to draw
+        graph = ""  # the graph is too large to draw
     for name in _RUN_ANSWERS:
         changes = {"graph": graph or None} if name == "run" else {}
         made[name] = answers.write(name, {"run": key}, changes)
@@ -152,7 +152,7 @@ def _write_run(answers: _AnswerFiles, key: str, number: int) -> dict[str, None]:
 
 
 def _find_digests(files: Any) -> Iterator[str]:
-    """Yield each SHA-256 digest that an answer names."""
+    """Yield each SHA-256 digest that an answer contains."""
     if isinstance(files, dict):
         digest = files.get("sha256")
         if isinstance(digest, str):
@@ -165,7 +165,7 @@ def _find_digests(files: Any) -> Iterator[str]:
 
 
 class _AnswerFiles:
-    """The answers of an export: a script for each, and an index of the requests."""
+    """Writes the answers of an export: a script for each answer, and an index of the requests."""
 
     def __init__(self, store: BrowsedStore, target: Path) -> None:
         self.store = store
@@ -175,7 +175,7 @@ class _AnswerFiles:
     def write(
         self, name: str, parameters: dict[str, str], changes: dict[str, Any] | None = None
     ) -> Any:
-        """Ask for data and write the answer, or the error that the page is to show."""
+        """Write the answer to a request, or the error if the request fails. Return the answer."""
         try:
             made = _ask(self.store, name, parameters) | (changes or {})
         except (ProvMLError, OSError) as error:
@@ -185,7 +185,7 @@ class _AnswerFiles:
         return made
 
     def add(self, name: str, parameters: dict[str, str], answer: Any) -> None:
-        """Write an answer to a request."""
+        """Write an answer that is already known."""
         self._add(name, parameters, answer, False)
 
     def _add(self, name: str, parameters: dict[str, str], content: Any, failed: bool) -> None:
@@ -213,7 +213,7 @@ def _browser_query(parameters: dict[str, str]) -> str:
 
 
 def _script_text(content: Any) -> str:
-    """Return JSON as a JavaScript string, because an object literal would obey ``__proto__``."""
+    """Return JSON as a JavaScript string. In an object literal, ``__proto__`` would be special."""
     return orjson.dumps(orjson.dumps(content, option=_OPTIONS).decode()).decode()
 
 

@@ -17,7 +17,10 @@ _ENDED_PER_POLL: Final = 500
 _LIVE_STATES_PER_POLL: Final = 50
 _FULL_LOOK: Final = 5
 _CLOCK_TICK_NS: Final = 2_000_000_000
-"""A folder that changed this recently is listed again: its next change may get the same time."""
+"""If a folder changed this recently, the next look lists it again.
+
+Another change to the folder may get the same modification time.
+"""
 
 
 @dataclass(slots=True)
@@ -38,7 +41,7 @@ class Changes:
         return bool(self.added or self.changed or self.removed)
 
     def add(self, later: Changes) -> None:
-        """Add changes that happened after these."""
+        """Add later changes."""
         self.added = (self.added - later.removed) | later.added
         self.changed = (self.changed - later.removed) | later.changed
         self.removed = (self.removed - later.added) | later.removed
@@ -46,7 +49,7 @@ class Changes:
 
 @dataclass(slots=True)
 class _SeenRun:
-    """What the last look found of a run.
+    """What the last look found out about a run.
 
     Attributes:
         files: the size and, except for samples files, the modification time of each file.
@@ -62,8 +65,8 @@ class _SeenRun:
 class StoreWatch:
     """Compares a store with what the last look found.
 
-    A look lists only the experiments that changed. It reads a few bytes of each run in progress,
-    and looks at the files of 500 runs that have ended, so that every run gets its turn.
+    A look lists only the folders of experiments that changed, and reads a few bytes of each run in
+    progress. Of the runs that have ended, each look checks the files of the next 500.
     """
 
     def __init__(self, store: Path) -> None:
@@ -131,7 +134,7 @@ class StoreWatch:
             return frozenset()
 
     def _look_at(self, key: str, *, full: bool) -> bool:
-        """Look at a run; return whether it changed.
+        """Look at a run. Return whether the run has changed.
 
         Args:
             key: the run's folder in the store.
@@ -160,7 +163,8 @@ class StoreWatch:
         with OpenFolder(self._store, folder / layout.JOURNAL_FOLDER) as journal:
             for name, status in journal.read_statuses():
                 is_samples = name.endswith(layout.SAMPLES_SUFFIX)
-                # the system may set the time of a mapped file long after the last record
+                # the system may update the modification time of a mapped file long after the last
+                # record was written
                 files[name] = (status.st_size, 0 if is_samples else status.st_mtime_ns)
                 if is_samples and seen.status in ("running", ""):
                     has_new |= _has_new_samples(journal, name, seen, full)
@@ -168,7 +172,7 @@ class StoreWatch:
 
 
 def _has_new_samples(journal: OpenFolder, name: str, seen: _SeenRun, full: bool) -> bool:
-    """Return whether a samples file has records behind the end that the last look found."""
+    """Return whether a samples file has records after the end that the last look found."""
     end = seen.ends.get(name)
     with journal.open_to_read(name) as file:
         if end is not None and not full:

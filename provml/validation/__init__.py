@@ -124,7 +124,7 @@ def validate(
     if format == "provjson" or (format is None and _is_prov_json(file, data)):
         _judge_prov_json(data, report, schema, shapes, constraints, max_bytes)
     else:
-        # a path's suffix helps to detect the format, but a stream can be read only once
+        # read a file again: its suffix helps to detect the format; a stream can be read only once
         again: Any = source if os.path.isfile(file) else data
         document = read(again, format, max_bytes)
         _judge_document(document, report, schema, shapes, constraints)

@@ -23,8 +23,7 @@ def add_lines(findings: Iterable[Finding], data: bytes) -> list[Finding]:
     """Return the findings with their line numbers in a JSON text.
 
     For each JSON Pointer, this function searches the text for one key after the other, without
-    parsing the text. If a key occurs several times after the previous key, the first occurrence
-    counts.
+    parsing the text. It uses the first occurrence of each key after the previous key.
     """
     lines = _PointerLines(data)
     located = []

@@ -124,6 +124,8 @@ def test_a_summary_holds_figures_and_no_data() -> None:
     assert array["summary"] == {"min": 1, "max": 6, "mean": 3.0}
     assert "summary" not in facts(np.array(["alice"]))
     assert facts(np.array([np.nan]))["summary"] == {"not_finite": 1}
+    highest = float(np.finfo(np.float64).max)
+    assert facts(np.full(2, highest))["summary"] == {"min": highest, "max": highest}
 
 
 def test_unreadable_cells_are_reported() -> None:

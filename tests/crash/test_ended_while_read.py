@@ -20,18 +20,19 @@ print("ended", flush=True)
 """
 
 READER = """
-import contextlib, json, sys
+import json, sys
 from pathlib import Path
 
-from provml.export import write_document
+from provml.charts.run_samples import RunSamples
 from provml.journal.follower import RunFollower
 from provml.journal.last_samples import find_last_samples
 from provml.journal.point_pages import PointPages
 from provml.journal.reader import Journal
 from provml.lineage.rows import build_rows, sample_batches
+from provml.model.followed_run import FollowedRun
 from provml.model.live_series import LiveSeries
-from provml.model.series import SeriesTable, series_columns
-from provml.recorded_run import load
+from provml.model.series import SeriesTable
+from provml.model.series_columns import series_columns
 
 
 def follow(folder):
@@ -49,6 +50,20 @@ def keep(folder):
         live.update()
         yield live.samples
     live.follower.close()
+
+
+def draw(folder):
+    samples = RunSamples(folder)
+    for _ in range(2):
+        samples.refresh()
+        yield samples.memory_bytes
+    samples.close()
+
+
+def redraw(folder):
+    with FollowedRun(folder) as run:
+        for _ in range(2):
+            yield sum(len(block.time_ns) for part in run.read_new() for block in part.blocks)
 
 
 def page(folder):
@@ -73,6 +88,8 @@ readers = {
     "tables": lambda folder: sample_batches("e/r", Journal(folder)),
     "follower": follow,
     "series": keep,
+    "curves": draw,
+    "redraw": redraw,
     "points": page,
     "whole": whole,
 }

@@ -32,11 +32,11 @@ LIBRARIES: Final = (
     "training_arguments",
     "tyro_config",
 )
-"""The modules of this package that support a library. Each supports one library."""
+"""The modules of this package that support a library: one module for each library."""
 
 
 class _ArgumentHooks(ToolHooks):
-    """The hooks of all libraries that read settings."""
+    """The hooks into all libraries that read settings."""
 
 
 def install() -> None:

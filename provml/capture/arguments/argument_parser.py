@@ -66,7 +66,10 @@ def _find_given(
 
 
 def _names_option(word: str, options: Sequence[str]) -> bool:
-    """Return whether a word names one of the options, as ``--lr``, ``--lr=1`` and ``-l1`` do."""
+    """Return whether a word of the command line sets one of the options.
+
+    For example, ``--lr`` and ``--lr=1`` set ``--lr``, and ``-l1`` sets ``-l``.
+    """
     if not word.startswith("-"):
         return False
     own = word.partition("=")[0]

@@ -19,7 +19,10 @@ modules: Final = ("fire.core",)
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
-    """Wrap ``Fire``. A call is recorded when it ends, because the script runs during the call."""
+    """Wrap ``Fire``, so that the arguments of the function that it calls are recorded.
+
+    The arguments are recorded when the function has returned.
+    """
     calls.record(module, "Fire", _called, leaf=True)
 
 

@@ -1,7 +1,7 @@
 """Records settings as parameters of the active run, and logs which of them are defaults.
 
-A launcher or another installed program may also read settings, which are not settings of the
-script. `is_for_the_script` tells the two apart by the module that called the argument parser.
+A launcher or another installed program may also read settings of its own. `is_for_the_script` tells
+these settings from the script's settings by the module that called the library.
 """
 
 from __future__ import annotations
@@ -104,10 +104,11 @@ def is_for_the_script(skip: tuple[str, ...], *, has_own_arguments: bool = False)
     """Return whether the settings that a library has just read are settings of the script.
 
     Args:
-        skip: the packages to skip when looking for the caller, such as ``("argparse",)``.
-        has_own_arguments: whether the caller passed its own list of arguments to the library,
-            which then does not read the command line. If an installed package does so, the
-            settings are not the script's.
+        skip: the packages to skip when looking for the code that called the library, such as
+            ``("argparse",)``.
+        has_own_arguments: whether the caller passed a list of arguments to the library, so that
+            the library did not read the command line. If such a caller is an installed package,
+            the settings are not the script's.
     """
     caller = _find_caller((*skip, "provml.capture", "functools", "contextlib"))
     if caller is None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 
 def install() -> None:
-    """Start noting the code and configuration files that this process uses.
+    """Start writing notes about the code and configuration files that this process uses.
 
     Does nothing outside ``provml run``, or if ``PROVML_CODE`` is off.
     """

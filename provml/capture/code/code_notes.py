@@ -1,8 +1,8 @@
 """Writes and reads the notes about the code and configuration files that one process uses.
 
-The notes are in files like those of `files.access_log`, with the suffix ``.sources``. A note about
-a file is a JSON object with the file's path, role and digest; see `CodeNote`. Other notes contain
-the number of files that were left out.
+The notes are in log files like those of `files.access_log`, but with the suffix ``.sources``. A
+note about a file is a JSON object with the file's path, role and digest; see `CodeNote`. Other
+notes contain the number of files that were left out.
 """
 
 from __future__ import annotations
@@ -53,7 +53,10 @@ class _CodeNotes:
         self._has_script = False
 
     def start(self, run_folder: str, command: str) -> None:
-        """Start noting the files that this process uses. The first note creates the log file."""
+        """Start writing notes about the files that this process uses.
+
+        The first note creates the log file.
+        """
         if self._log is None:
             self._log = AccessLog(run_folder, command, lambda: (), CODE_NOTES_SUFFIX)
             self._run_folder = run_folder
@@ -95,7 +98,7 @@ class _CodeNotes:
 
 
 def start_notes(run_folder: str, command: str) -> None:
-    """Start noting the code and configuration files that this process uses. Idempotent."""
+    """Start writing notes about the code and configuration that this process uses. Idempotent."""
     STATE.part(_CodeNotes).start(run_folder, command)
 
 
@@ -107,8 +110,8 @@ def list_code_notes(run_folder: Path, command: str = "") -> list[Path]:
 def read_code_notes(path: Path) -> Iterator[CodeNote | dict[str, int]]:
     """Yield the notes in one of the files that `list_code_notes` lists.
 
-    A note about files that were left out is a dict with the number of such files by reason. Damaged
-    notes are skipped. Raises OSError if the file can't be read.
+    A note about files that were left out is a dict: it maps each reason to the number of files left
+    out for this reason. Damaged notes are skipped. Raises OSError if the file can't be read.
     """
     root = store_files.store_root(path.parent.parent)
     content = store_files.read_file(root, path, MAX_LOG_BYTES)
@@ -125,13 +128,19 @@ def read_code_notes(path: Path) -> Iterator[CodeNote | dict[str, int]]:
 
 
 def _parse_note(fields: dict[str, Any]) -> CodeNote:
-    """Create a note from its fields. Raises ValueError, TypeError or KeyError if one is wrong."""
+    """Create a note from the fields of its JSON object.
+
+    Raises ValueError, TypeError or KeyError if a field is missing or invalid.
+    """
     path, role, found_by = (fields[key] for key in ("path", "role", "found_by"))
     facts, time_ns = fields["facts"], fields["time"]
     os.fsencode(path)
     is_known = role in (SOURCE_CODE, CONFIGURATION) and is_unicode(found_by)
     if path[:1] != "/" or "\0" in path or not is_known:
-        raise ValueError(f"the path, role or finder of a code note is invalid: {path!r:.80}")
+        raise ValueError(
+            f"invalid code note for {path!r:.80}: check its path, role ({role!r:.40}) and finder "
+            f"({found_by!r:.40})"
+        )
     known: dict[str, Any] = {}
     for key, kind in (("sha256", str), ("size", int), ("modified", int), ("unread", str)):
         if isinstance(facts.get(key), kind):

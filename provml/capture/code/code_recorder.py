@@ -1,4 +1,4 @@
-"""Copies and records the code and configuration files that the processes of a command noted.
+"""Copies and records the code and configuration files named in the notes of a command's processes.
 
 A file is copied only if it still has the digest that its note contains. So a copy always has the
 content that the process used.
@@ -49,7 +49,7 @@ _LONGEST_WAIT_S: Final = 5.0
 
 
 class CodeRecorder:
-    """Copies the files that a command's processes note, and records them when the command ends."""
+    """Copies the files named in the notes of a command's processes, and records them at the end."""
 
     def __init__(
         self, run: Run, command: str, script: str | None, arguments: Sequence[str] = ()
@@ -58,10 +58,10 @@ class CodeRecorder:
 
         Args:
             run: the run, which this process must have opened.
-            command: record only the notes of processes with this value of ``PROVML_COMMAND``; an
-                empty string records all notes.
+            command: read only the notes of processes with this value of ``PROVML_COMMAND``; if
+                empty, read all notes.
             script: the path of the script; None if it is unknown.
-            arguments: the arguments of the script. Files that the arguments name count as used.
+            arguments: the arguments of the script. Files named in the arguments count as used.
         """
         self._run = run
         self._command = command
@@ -78,9 +78,9 @@ class CodeRecorder:
         self._thread: threading.Thread | None = None
 
     def read_named(self) -> None:
-        """Read the files that the arguments name. Call this before the command starts.
+        """Read the files that are named in the arguments. Call this before the command starts.
 
-        The command may overwrite such a file, which then was not its code.
+        The command may overwrite such a file. In that case, the file does not count as code.
         """
         for file in read_named_files(self._project, self._arguments):
             self._named[file.path] = file
@@ -88,8 +88,8 @@ class CodeRecorder:
     def start(self) -> None:
         """Start copying files in a background thread.
 
-        The thread copies each file soon after a process has used it, so that few files change in
-        between.
+        The thread copies each file soon after a process has used it, so that few files change
+        before they are copied.
         """
         self._thread = threading.Thread(target=self._follow, name="provml-code", daemon=True)
         self._thread.start()
@@ -121,7 +121,7 @@ class CodeRecorder:
             self._poll()
 
     def _poll(self) -> None:
-        """Copy the files that new notes name."""
+        """Copy the files that are named in new notes."""
         with CodeFolder(self._run.path) as folder:
             for path in list_code_notes(self._run.path, self._command):
                 try:
@@ -168,7 +168,8 @@ class CodeRecorder:
     def _find_copy(self, file: CodeFile, content: dict[str, Any], folder: CodeFolder) -> None:
         """Look for an existing copy of a file that can't be copied now.
 
-        An earlier attempt of the run may have made the copy. If there is no copy, count the reason.
+        An earlier attempt of the run may have made the copy. If there is no copy, count the file,
+        with the reason why it was not copied.
         """
         copy = find_copy_path(file.path, file.facts["sha256"])
         if folder.has_copy(copy):
@@ -179,7 +180,7 @@ class CodeRecorder:
             self._uncopied[CHANGED] += 1
 
     def _is_data(self, key: tuple[str, object]) -> bool:
-        """Return whether a file counts as data: it is one of many opened files in its folder."""
+        """Return whether a file counts as data, because many files in its folder were opened."""
         is_opened = self._records[key]["found_by"] == OPENED
         folder = os.path.dirname(key[0])
         return is_opened and len(self._opened.get(folder, ())) > MAX_FILES_PER_FOLDER

@@ -2,8 +2,8 @@
 
 The beginning is written to a file under the run's ``artifacts/`` as it arrives. The rest is written
 to a second file of fixed size, which serves as a ring buffer. Both files survive if the recording
-process is killed. `BoundedLog.finish` joins them, and inserts a line that says how many bytes were
-left out.
+process is killed. `BoundedLog.finish` joins the two files, and inserts a line that says how many
+bytes were left out.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 In Python processes, provml's audit hook notes files in both cases. The audit hook can also hash a
 file just before the process overwrites that file, which no other process can do. A file that is
-noted by the audit hook and by strace, or by the audit hook and the comparison, is recorded once.
+noted twice, by the audit hook and by strace or the comparison, is recorded only once.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ class NamedPlaces:
 
 
 class CommandFiles:
-    """The watch on the files of one command."""
+    """Watches the files of one command, and records them when the command has ended."""
 
     def __init__(self, program: Program, settings: Settings, reads_output: bool = True) -> None:
-        """Prepare the watch, and start to find out whether this system allows tracing.
+        """Prepare the watch, and start a probe that shows whether this system allows tracing.
 
         Args:
             program: the program that the command runs.
@@ -96,7 +96,7 @@ class CommandFiles:
     def plan(self) -> TracePlan:
         """Whether and how to trace the command.
 
-        Raises InvalidArgumentError if the settings demand strace, and the command can't be traced.
+        Raises InvalidArgumentError if the settings demand strace, but the command can't be traced.
         """
         if self._probe is None:
             return TracePlan(None, "tracing is turned off")
@@ -153,10 +153,11 @@ class CommandFiles:
         return self.plan.command_line(words, self._follower.output)
 
     def _list_members(self, rules: IgnoreRules) -> list[str]:
-        """Return the files in the named folders, for a command that is not a Python program.
+        """List the files in the folders that the command names; none if Python runs the program.
 
-        Such a command may remove a folder right after it has read it, as ``cp -r a b; rm -r a``
-        does. Then only a digest from before the command started says what was in the folder.
+        In Python programs, the audit hook hashes files in time. Another program may remove a folder
+        right after reading the files in it, as ``cp -r a b; rm -r a`` does. In that case, only
+        digests computed before the command starts can tell what was in the folder.
         """
         if self._program.interpreter is not None:
             return []
@@ -164,7 +165,7 @@ class CommandFiles:
         return list(FolderSnapshot(folders, rules).states)[:MAX_NAMED_FILES]
 
     def _note_redirections(self, log: AccessLog, rules: IgnoreRules) -> None:
-        """Note the files to which the command's standard input and output are redirected."""
+        """Note the file that standard input comes from, and the file that output goes to."""
         for number in (0, 1):
             path = find_open_file(number)
             if path is None:
@@ -177,7 +178,7 @@ class CommandFiles:
                 log.add(NoteKind.DIGEST, f"{file.sha256}:{file.size} {path}")
 
     def start(self, run: Run, pid: int) -> None:
-        """Start to follow the trace, if there is one, and record how files are watched.
+        """Start following the trace, if there is one, and record how the files are watched.
 
         Args:
             run: the run that records the command.
@@ -203,12 +204,12 @@ class CommandFiles:
         """Return whether strace is the only other process that has a pipe or terminal open.
 
         strace keeps standard error open as long as any process of the command runs, even if that
-        process does not write to it. Reads the open files of the user's processes, which takes some
-        milliseconds.
+        process does not write to standard error. Reads the open files of the user's processes,
+        which takes a few milliseconds.
 
         Args:
-            link: the target of the links in ``/proc/<pid>/fd`` that lead to the pipe or terminal,
-                for example ``pipe:[1234]``.
+            link: the target of the link in ``/proc/<pid>/fd`` for the pipe or terminal, for example
+                ``pipe:[1234]``.
         """
         tracer = 0 if self._follower is None else self._follower.tracer
         return bool(tracer) and find_processes_with_file(link) == {tracer}
@@ -217,7 +218,7 @@ class CommandFiles:
         """Record the files that the command used. Call this method after the command has ended.
 
         Returns:
-            A name for each thing that could not be recorded, with the reason.
+            The name of each thing that could not be recorded, with the reason.
         """
         missed: list[tuple[str, str]] = []
         if self._follower is not None and self._tracker is not None:
@@ -237,7 +238,7 @@ class CommandFiles:
         """Note the files that the command changed or removed in the watched folders.
 
         If Python does not run the program, also notes the files that the program seems to have
-        read: the files that the command line names and that were left unchanged or were moved.
+        read: the files named on the command line that were moved or that have not changed.
         """
         log, rules = self._log, self._rules
         if log is None or rules is None:
@@ -261,7 +262,7 @@ class CommandFiles:
 def _finish_trace(follower: TraceFollower, tracker: AccessTracker) -> list[tuple[str, str]]:
     """Read the rest of the trace.
 
-    Returns a name for each thing that the trace does not show, with the reason.
+    Returns the name of each thing that the trace does not show, with the reason.
     """
     missed: list[tuple[str, str]] = []
     if not follower.finish():

@@ -11,7 +11,7 @@ from provml.errors import InvalidArgumentError
 
 
 class CommandOptions(NamedTuple):
-    """The options of ``provml run`` that choose what to record. `start_run` has none of them."""
+    """The options of ``provml run`` that choose what to record. `start_run` has none of these."""
 
     patterns: tuple[str, ...] = ()
     """Templates and regular expressions for lines with metrics; see `provml.capture.lines`."""
@@ -29,9 +29,11 @@ class CommandOptions(NamedTuple):
     an error if it can't be traced, and ``off`` never traces it. None stands for the value of
     ``PROVML_TRACE``."""
     include: tuple[str, ...] = ()
-    """Patterns for files to record always, in addition to the patterns in ``PROVML_INCLUDE``."""
+    """Patterns for files to record even if the ignore rules leave them out, in addition to the
+    patterns in ``PROVML_INCLUDE``."""
     exclude: tuple[str, ...] = ()
-    """Patterns for files to leave out always, in addition to the patterns in ``PROVML_EXCLUDE``."""
+    """Patterns for files to leave out even if they match ``include``, in addition to the patterns
+    in ``PROVML_EXCLUDE``."""
     code: bool = True
     """Whether to record the code and configuration files that the command uses."""
     settings: bool = True
@@ -42,7 +44,7 @@ class CommandOptions(NamedTuple):
     """The maximum number of bytes to keep of each output stream."""
 
     def apply_to(self, settings: Settings) -> Settings:
-        """Return a copy of the settings, changed by the options trace, include and exclude.
+        """Return a copy of the settings, changed by ``trace``, ``include`` and ``exclude``.
 
         Raises InvalidArgumentError if a pattern for files is invalid.
         """

@@ -176,7 +176,7 @@ class CommandRecording:
             return None
 
     def _begin_recording(self) -> None:
-        """Start everything that records while the command runs. Note what can't be started."""
+        """Start the parts that record while the command runs. Note in the run which parts fail."""
         self._try_part("output", self._open_output)
         # pass the output on even if it can't be recorded
         for index, stream in enumerate(self._streams):
@@ -199,7 +199,7 @@ class CommandRecording:
         self._try_part("source code and environment", self._environment_thread.start)
 
     def _try_part(self, what: str, part: Callable[[], object]) -> None:
-        """Call a function that records something. If it fails, note the failure and go on."""
+        """Call a function that records something. If it fails, note the failure in the run."""
         try:
             part()
         except Exception as error:
@@ -317,7 +317,7 @@ class CommandRecording:
 
     def _record_end(self, command_exit: CommandExit) -> None:
         """Record the command's exit, output and files, and note what could not be recorded."""
-        # end the readings now: they describe the command, not what provml does after its end
+        # stop sampling now: the readings must not include provml's work after the command has ended
         self._try_part("readings", self._run._end_sampling)
         used = self._usage
         metadata: dict[str, Any] = {

@@ -70,14 +70,14 @@ def print_summary(
     missed: Sequence[Suggestion],
     starts_line: Callable[[], bool],
 ) -> None:
-    """Print what was recorded, if standard error is a terminal that this process may print on.
+    """Print what was recorded, if standard error is a terminal that this process may write to.
 
     Args:
         end: how the run ended.
         run_folder: the folder of the run.
         missed_event: the name of the events that say what could not be recorded.
         logs: the names of the artifacts that contain the kept output.
-        missed: the patterns for lines that look like metrics but gave none.
+        missed: suggested patterns for the lines that look like metrics but were not recorded.
         starts_line: a function that returns whether the cursor is at the start of a line.
     """
     if not can_print():
@@ -92,7 +92,7 @@ def print_summary(
 def can_print() -> bool:
     """Return whether standard error is a terminal to which this process can write at once.
 
-    Returns False in a background process, because a terminal may stop such a process if it writes.
+    Returns False in a background process: the terminal may stop a background process that writes.
     """
     try:
         if not os.isatty(_ERROR_FD) or os.tcgetpgrp(_ERROR_FD) != os.getpgrp():
@@ -308,9 +308,9 @@ def _value_text(value: Any) -> str:
 
 
 def _describe_files(found: RecordedNames, room: int) -> str:
-    """Return the names of the files, or only their numbers if the names don't fit.
+    """Return the names of the files, or only the number of files if the names don't fit.
 
-    The text also has the number of parameters, and says what could not be recorded.
+    The text also gives the number of parameters, and says what could not be recorded.
 
     Args:
         found: what the run recorded.

@@ -53,7 +53,7 @@ def probe_environment(
 
 
 def _ask_interpreter(interpreter: str) -> dict[str, Any]:
-    """Start another Python once, and return its version, implementation, path and packages.
+    """Start another Python once. Return its version, implementation, executable and packages.
 
     Raises:
         OSError, SubprocessError: the other Python can't be started, or it failed.

@@ -1,4 +1,4 @@
-"""Executes a command, in the place of this process or as a child.
+"""Executes a command, in place of this process or as its child.
 
 Imports only `exit_status`, `program`, `base.executables` and `base.text` from provml.
 """
@@ -67,7 +67,7 @@ def spawn_command(
         program: the program that the command runs.
         words: the command line.
         environment: the environment variables of the command.
-        options: the further arguments of `os.posix_spawn`.
+        options: further arguments for `os.posix_spawn`.
 
     Raises:
         OSError: the command can't be executed.

@@ -69,7 +69,7 @@ def read_script_ends(run_folder: Path) -> list[dict[str, Any]]:
 
 
 def _find_ends(file: BinaryIO) -> Iterator[dict[str, Any]]:
-    """Yield the metadata of each event in a file that records the end of a script."""
+    """Read a file of events. Yield the metadata of each event that records a script's end."""
     name = f'"{RUN_FINISHED}"'.encode()
     while line := file.readline(layout.MAX_EVENT_LINE_BYTES + 1):
         if name not in line:

@@ -1,7 +1,7 @@
-"""Records what a killed ``provml run`` left behind: notes on files and code, and printed output.
+"""Records what a killed ``provml run`` left behind: notes about files and code, and printed output.
 
-The notes and the printed output are in files in the run's folder. The run's documents mention them
-only after this module has recorded them.
+The notes and the printed output are in files in the run's folder. The run's documents do not
+describe these files, code and output until this module has recorded them.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ from provml.recording.joined_run import join_run
 from provml.recording.run import Run
 
 _CLOCK_LAG_NS: Final = 50_000_000
-"""The maximum difference between a file's modification time and the time of a write in a trace."""
+"""The maximum difference between a file's modification time and the time of the same write in a
+trace."""
 _START_LAG_NS: Final = 2_000_000_000
-"""The maximum error of the time at which a process started."""
+"""The maximum error of the start time that `read_start_time_ns` returns."""
 _MAX_ENVIRONMENT_BYTES: Final = 2**20
 _RING_ORDER: Final = "a ring buffer: the first bytes in the file may be the last ones printed"
 
@@ -47,7 +48,7 @@ def record_leftovers(run_folder: Path) -> list[str]:
     Computes the digest of each file that the run's processes opened. Files that have changed since
     the run ended get no digest. If one of the processes is still running, this function records
     nothing, and must be called again later. The notes of a command that ran on another machine or
-    in another container stay in the folder, because paths and process numbers have another meaning
+    in another container stay in the folder, because paths and process ids have another meaning
     here.
 
     Returns:
@@ -126,9 +127,9 @@ def _ran_here(run_folder: Path) -> bool:
 
 
 def _is_running(notes: Path) -> bool:
-    """Return whether the process that wrote some notes still runs.
+    """Return whether the process that wrote a file of notes is still running.
 
-    A process that has ended, but that its parent has not yet waited for, does not run any more.
+    A zombie, which is an ended process that its parent has not waited for, counts as ended.
     """
     try:
         pid = read_process_id(notes)
@@ -141,10 +142,11 @@ def _is_running(notes: Path) -> bool:
 
 
 def _is_other_process(pid: int, notes: Path) -> bool:
-    """Return whether the system has given the number of the process that wrote some notes again.
+    """Return whether a process is not the one that wrote a file of notes, but only has the same id.
 
-    That is so if the process with this number started after the notes were begun, and does not
-    belong to their command. The start alone does not decide, because the clock may have been set.
+    The system reuses the ids of ended processes. The process is another one if it started after the
+    file of notes was begun, and does not belong to the command of the notes. The start time alone
+    is not enough, because the clock may have been adjusted.
     """
     name = re.match(r"(.*?)(\d{20})-", notes.name, re.DOTALL)
     started_ns = read_start_time_ns(pid)

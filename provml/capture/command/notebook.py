@@ -7,8 +7,8 @@ process only controls the kernel, so nothing is captured here.
 
 - Text that cells print goes to standard output and error at once. Other outputs are printed as
   plain text.
-- If a cell fails, the notebook ends with exit status 1.
-- The first Ctrl-C interrupts the cell, and the second one stops the kernel.
+- If a cell fails, this process ends with exit status 1.
+- The first Ctrl-C interrupts the running cell; the second Ctrl-C stops the kernel.
 - The notebook, with its outputs, becomes an artifact of the run that ``provml run`` started.
 
 Requires nbclient and nbformat, which the extra ``notebook`` installs.
@@ -36,7 +36,7 @@ def run_notebook(path: str) -> int:
     """Run a notebook in the folder that contains it.
 
     Returns:
-        The exit status, or the negative number of the signal that interrupted the notebook.
+        The exit status. If a signal interrupted the notebook, the negative number of that signal.
     """
     import nbformat
 

@@ -1,4 +1,4 @@
-"""Records the command's output: keeps a copy with secrets masked, and reads metrics from it.
+"""Records the command's output: reads metrics from it, and keeps a copy with secrets masked.
 
 A separate thread does this work, so that passing on the output is not delayed. If the thread falls
 behind by more than `_MAX_WAITING_BYTES`, the command has to wait. No lines are lost.
@@ -42,8 +42,8 @@ def check_patterns(patterns: Sequence[str]) -> None:
 class CommandOutputRecorder:
     """A recorder for all output streams of a command. Any thread may pass blocks to it.
 
-    The readers of the lines are imported and created when the first output arrives, because many
-    commands print nothing.
+    The line readers are imported and created when the first output arrives, because many commands
+    print nothing.
     """
 
     def __init__(
@@ -115,9 +115,9 @@ class CommandOutputRecorder:
                     self._change.notify_all()
 
     def _take_next(self) -> tuple[int, bytes, int]:
-        """Remove the first block from the queue, with the blocks of the same stream that follow it.
+        """Remove the next blocks of one stream from the queue, and join them.
 
-        Returns the index of the stream, the joined blocks, and the time when the first one arrived.
+        Returns the index of the stream, the joined blocks, and when the first block arrived.
         """
         index, block, time_ns = self._waiting.popleft()
         blocks, size = [block], len(block)

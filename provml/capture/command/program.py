@@ -1,4 +1,4 @@
-"""Finds the script that a command line runs, with its name and interpreter.
+"""Finds the script that a command line runs, the script's name, and the Python that runs it.
 
 The functions read the command line and the files that it names, but start no process.
 """

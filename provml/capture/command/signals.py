@@ -53,7 +53,7 @@ class SignalQueue:
 
         Signals that this process already ignores stay ignored.
         """
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it is ignored, exit statuses are lost
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignoring SIGCHLD loses exit statuses
         handled = {getattr(signal, name) for name in _HANDLED_NAMES.split()}
         if hasattr(signal, "SIGRTMIN"):
             handled |= set(range(signal.SIGRTMIN, signal.SIGRTMAX + 1))
@@ -116,7 +116,7 @@ class SignalQueue:
             self._poll_witness(0)
 
     def _poll_witness(self, options: int) -> int | None:
-        """Return the signal that killed the witness, 0 if it exited, or None while it runs."""
+        """Return the signal that killed the witness, 0 if it exited, or None if it still runs."""
         if self._witness is None:
             return None
         try:
@@ -162,9 +162,9 @@ class SignalQueue:
 
 
 def stop_by_signal(number: int) -> None:
-    """Stop this process with a signal such as SIGTSTP. Return after SIGCONT has resumed it.
+    """Stop this process with a signal such as SIGTSTP. Return when SIGCONT has resumed it.
 
-    The parent of this process then sees which signal stopped it.
+    The parent of this process sees which signal stopped the process.
     """
     # block the signal first, so that it merges with a pending signal from the terminal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})

@@ -4,7 +4,7 @@
 - If standard output and error go to the same place, they share one pipe or pseudo-terminal, which
   keeps the order of the text.
 - A thread for each pipe or pseudo-terminal passes the bytes on at once and unchanged, then calls a
-  callback with them.
+  callback with the bytes.
 - If the reader of our output goes away, we close our end of the command's pipe. The command's next
   write then fails with a broken pipe, just as it would without provml.
 
@@ -49,7 +49,7 @@ class CommandStream:
         numbers: the command's file descriptors that write to this stream: 1, 2 or both.
         command_fd: the descriptor of the command's end of the pipe or pseudo-terminal.
         is_terminal: whether the stream is a pseudo-terminal rather than a pipe.
-        link: the target of the links in ``/proc/<pid>/fd`` that lead to this stream, for example
+        link: the target of the link in ``/proc/<pid>/fd`` for this stream, for example
             ``pipe:[1234]``. It identifies the processes that write to the stream.
         trouble: the error that stopped the thread, for example because provml's own output can't be
             written; None if no error occurred.
@@ -57,7 +57,7 @@ class CommandStream:
         tail: the end of the last block that was passed on.
         last_block_ns: when the last block arrived, in nanoseconds since the epoch; 0 if no block
             has arrived.
-        is_done: whether the thread has finished. When it finishes, it sends SIGCHLD to this
+        is_done: whether the thread has finished. As its last act, the thread sends SIGCHLD to this
             process, to wake the main thread, which waits for signals.
     """
 
@@ -261,7 +261,7 @@ def _write_all(fd: int, view: memoryview) -> None:
 
 
 def open_streams() -> list[CommandStream]:
-    """Create the streams for the command's output, except those that the caller has closed.
+    """Create the streams for the command's output; none for an output that the caller has closed.
 
     Raises:
         OSError: the system has no free descriptors or pseudo-terminals.

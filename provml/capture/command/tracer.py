@@ -121,7 +121,7 @@ class TracerProbe:
         return TracePlan(self._strace)
 
     def _read_errors(self) -> bytes:
-        """Return the errors that strace prints. Kill strace if it prints one or takes too long."""
+        """Return the errors that strace prints. If there are any, or on a timeout, kill strace."""
         import select
 
         ready, _, _ = select.select([self._errors], [], [], _PROBE_TIMEOUT_S)
@@ -190,7 +190,7 @@ def _is_open(number: int) -> bool:
 
 
 def _check_executable(path: str) -> str | None:
-    """Return why a file might not run under strace as it would without strace; None if it would."""
+    """Return why a file may run differently under strace; None if strace makes no difference."""
     for _ in range(_MAX_INTERPRETERS):
         try:
             status = os.stat(path)

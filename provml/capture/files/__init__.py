@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def install() -> None:
-    """Start noting the files that this process opens. Do nothing outside ``provml run``."""
+    """Start writing notes about the files that this process opens.
+
+    Does nothing outside ``provml run``.
+    """
     from provml.base.settings import read_settings
     from provml.capture.files import audit_hook
 
@@ -47,15 +50,15 @@ def record_files(
 
     Args:
         run: the run, which this process must have opened.
-        command: record only the notes of processes with this value of ``PROVML_COMMAND``. The
-            default records the notes of all processes.
+        command: read only the notes of processes with this value of ``PROVML_COMMAND``. The default
+            reads the notes of all processes.
         wait_s: the number of seconds after which to stop hashing. Files not hashed by then are
-            recorded without a digest. The default is ``PROVML_HASH_WAIT_S``, or 60 if that is not
-            set.
+            recorded without a digest. The default is the value of ``PROVML_HASH_WAIT_S``, or 60
+            if that variable is not set.
         until_ns: the time at which the run ended, in nanoseconds since the epoch; the default is
             now. Files written after this time get no digest.
-        named: the paths that the command line names. These files are recorded even if they are in a
-            folder for temporary files or in a hidden folder.
+        named: the paths that the command line names. Files at these paths are recorded even if they
+            are in a folder for temporary files or in a hidden folder.
     """
     from provml.capture.files.access_log import list_access_logs
 

@@ -28,7 +28,7 @@ class Access:
     Attributes:
         path: the path that the process used to open the file.
         time_ns: the time of the access, in nanoseconds since the epoch.
-        keeps: whether the file was opened for writing in a mode that keeps its content.
+        keeps: whether the file was opened for writing in a mode that keeps the existing content.
         facts: the file's digest and size, or the reason why there is no digest; empty until known.
         is_program: whether the file was executed.
     """
@@ -47,8 +47,8 @@ class FileAccess:
     Attributes:
         use: the first read; None if the file was not read before it was written.
         writing: the first write; None if the file was not written.
-        source: the old path of a file that was moved to this path before it was opened; None if no
-            such file was moved here.
+        source: the old path, if the file was moved to its new path before any process opened it;
+            otherwise None.
     """
 
     use: Access | None = None

@@ -114,9 +114,9 @@ class AccessLog:
 
         Args:
             run_folder: the run's folder.
-            command: the value of ``PROVML_COMMAND``, with which the name of each file starts.
-            first_notes: a function that returns the kind and text of each note that every file
-                must begin with.
+            command: the value of ``PROVML_COMMAND``. The name of each file starts with this value.
+            first_notes: a function that returns the notes to write at the start of every file, each
+                as its kind and text.
             suffix: the suffix of the file names.
         """
         self._suffix = suffix
@@ -183,7 +183,7 @@ def _encode_note(kind: str, rest: str, at_ns: int | None = None) -> bytes:
 
 
 def _refuse(content: bytes) -> object:
-    """Raise ValueError, as for a full file, so that `add` creates the first file."""
+    """Raise ValueError, as if the current file were full, so that `add` creates the first file."""
     raise ValueError
 
 
@@ -219,7 +219,7 @@ def read_process_id(path: Path) -> int:
 def read_access_log(
     path: Path, named: Container[str] = (), left_out: LeftOut | None = None
 ) -> Iterator[AccessNote]:
-    """Yield the notes in an access log, without damaged notes and notes about ignored paths.
+    """Yield the notes in an access log, except damaged notes and notes about ignored paths.
 
     Args:
         path: the access log.

@@ -116,7 +116,7 @@ def record_accesses(
 
 
 def _settle_files(findings: _FileFindings, history: AccessHistory) -> None:
-    """Hash the files, in several threads: hashing releases the GIL."""
+    """Examine and hash the files, in several threads. Hashing releases the GIL."""
     if not history.files:
         return
     from concurrent.futures import ThreadPoolExecutor
@@ -132,7 +132,7 @@ def _read_all_notes(
 ) -> tuple[list[AccessNote], int]:
     """Return the notes of all processes, sorted by time, and the number of files not noted.
 
-    The arguments ``named`` and ``left_out`` are those of `read_access_log`.
+    For the arguments ``named`` and ``left_out``, see `read_access_log`.
     """
     notes: list[AccessNote] = []
     beyond: dict[str, int] = {}
@@ -261,7 +261,8 @@ class _FileFindings:
     def _hash(self, real: str, status: os.stat_result) -> Facts:
         """Return a file's digest, or the reason why there is none; see `_hash_file`."""
         reason = None if self._limits is None else self._limits.find_reason(status)
-        if reason is None and is_secret_file(real):  # a link to it may have another name
+        # check the real path too, because the script may have used a link with another name
+        if reason is None and is_secret_file(real):
             reason = SECRET
         return _hash_file(real, self._until) if reason is None else {"unread": reason}
 
@@ -311,7 +312,7 @@ class _FileFindings:
 
 
 def _describe_link(real: str, path: str) -> Facts:
-    """Return ``real``, the target of a link, as a fact; no facts if ``path`` is not a link."""
+    """If ``path`` is a link, return its target, ``real``, as a fact; otherwise return no facts."""
     return {"resolved": printable_path(real)} if os.path.islink(path) else {}
 
 
@@ -340,7 +341,7 @@ def _hash_file(path: str, until: float) -> Facts:
 
 
 def _build_records(run: Run, kind: str, files: list[Access]) -> Iterator[Facts]:
-    """Yield the records of files used or generated: one for each file, or for a whole folder.
+    """Yield the records of files used or generated: one for each file, or one for a whole folder.
 
     Args:
         run: the run that keeps the manifests.
@@ -398,7 +399,7 @@ def _build_record(kind: str, path: str, time_ns: int, content: Facts, metadata: 
 
 
 def _choose_entities(paths: set[str]) -> dict[str, str]:
-    """Map each path to the path to record: the same path, or that of a folder that contains it."""
+    """Map each path to the path to record: the same path, or the path of a folder above it."""
     owners = {path: path for path in paths}
     for most in (MAX_FILES_PER_FOLDER, 30, 10, 3, 1):
         while True:

@@ -6,7 +6,7 @@ without a system call: the ignore rules are applied later, when the notes are re
 that was read is overwritten, moved or removed, the hook hashes the file, unless the file is larger
 than 64 MiB.
 
-A path may be relative to an open folder, but Python does not tell the hook to which folder. So the
+A path may be relative to an open folder, but Python does not tell the hook to which one. So the
 hook treats every relative path as relative to the working folder. The hook ignores the names that
 provml itself opens in the store: these names are `folder_entries.EntryName` objects.
 
@@ -66,7 +66,7 @@ class FileWatch:
         """The paths opened for writing since the working folder last changed. This set keeps the
         hook fast if a program reopens a file for each line that the program writes."""
         self._known: dict[str, int] = {}
-        """The states, `_READ` or `_WRITTEN`, of opened files that are not in `_seen`, by absolute
+        """The state, `_READ` or `_WRITTEN`, of each opened file that is not in `_seen`, by absolute
         path."""
         self._not_noted_count = 0
         self._handlers: dict[str, Callable[..., None]] = {
@@ -138,7 +138,7 @@ class FileWatch:
         if flags & _WRITING:
             self._note_write(own, not flags & _EMPTYING)
             is_plain = isinstance(path, str) and path in (own, self._relative_to_cwd(own))
-            if is_plain and len(self._rewritten) < MAX_FILES:  # `_forget` removes only plain forms
+            if is_plain and len(self._rewritten) < MAX_FILES:  # `_forget` removes only such paths
                 self._rewritten.add(str(path))
         elif self._find_state(own) is None and self._has_room():
             self._known[own] = _READ
@@ -310,7 +310,7 @@ class FileWatch:
         return os.path.normpath(text) if "/." in text or "//" in text or text[-1] == "/" else text
 
     def _handle_error(self, error: Exception) -> None:
-        """Note in the run that files were missed. If the disk is full, stop noting files."""
+        """Note in the run that files were missed. If the disk is full, write no more notes."""
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             self.stop()
         note_missed("files", error)
@@ -343,7 +343,7 @@ def _cwd_with_slash() -> str:
 def install(
     run_folder: str, command: str = "", include: Sequence[str] = (), exclude: Sequence[str] = ()
 ) -> FileWatch | None:
-    """Start noting the files that this process opens. Idempotent.
+    """Start writing notes about the files that this process opens. Idempotent.
 
     Args:
         run_folder: the run's folder.
@@ -370,7 +370,7 @@ def install(
 
 
 def uninstall() -> None:
-    """Stop noting files. Python can't remove an audit hook, so the hook stays but does nothing."""
+    """Stop writing notes. Python can't remove an audit hook, so the hook stays but does nothing."""
     from provml.capture.files import library_hooks
 
     library_hooks.uninstall()

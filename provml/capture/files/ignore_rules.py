@@ -159,7 +159,7 @@ class IgnoreRules(NamedTuple):
         """Create the rules from a text that the `text` method returned.
 
         Raises:
-            ValueError, TypeError: the text is not one that the `text` method returns.
+            ValueError, TypeError: the text does not have the form that the `text` method returns.
         """
         folder, *others = json.loads(text)
         within, beside, kept = (tuple(map(str, names)) for names in others[:3])
@@ -200,7 +200,7 @@ class IgnoreRules(NamedTuple):
     def find_reason(self, path: str, writing: bool = False) -> str | None:
         """Return the reason why a file is left out, such as `SYSTEM`; None if it is not left out.
 
-        The arguments are those of `ignores`.
+        For the arguments, see `ignores`.
         """
         if not self.ignores(path, writing):
             return None

@@ -100,7 +100,7 @@ class _LibraryHooks:
 
 
 def install(on_open: OpenCallback) -> None:
-    """Replace each function in `CALLS`: now, or when its module is imported.
+    """Replace each function in `CALLS`, as soon as the module of the function is imported.
 
     Args:
         on_open: a function that the replacements call before they open a file.
@@ -220,7 +220,10 @@ def _pick_argument(place: tuple[int, str], args: tuple[Any, ...], kwargs: dict[s
 
 
 def _list_files(path: object, flags: int) -> Iterable[object]:
-    """List the files that an argument names. The argument is a path, list, folder or pattern."""
+    """List the files that an argument names.
+
+    The argument is the path of a file or folder, a pattern, or a list of these.
+    """
     if isinstance(path, (list, tuple)):
         return [file for part in path for file in _list_files(part, flags)]
     if not isinstance(path, (str, bytes, os.PathLike)):

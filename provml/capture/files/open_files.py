@@ -1,4 +1,4 @@
-"""Finds out which files are open, in which processes, and who traces them, from Linux's ``/proc``.
+"""Reads from Linux's ``/proc`` which processes have a file open, and which process traces another.
 
 Only processes of the same user can be examined. Imports nothing else from provml.
 """
@@ -30,8 +30,8 @@ def find_processes_with_file(link: str) -> set[int]:
     """Return the ids of the other processes that have a file, pipe or terminal open.
 
     Args:
-        link: the target that the links in ``/proc/<pid>/fd`` have for this file, pipe or terminal,
-            for example ``pipe:[123]``.
+        link: the target of the link in ``/proc/<pid>/fd`` for the file, pipe or terminal, for
+            example ``pipe:[123]``.
     """
     found = set()
     for process, path in _list_descriptors():

@@ -85,8 +85,8 @@ class AccessTracker:
             log: the log to write the notes to.
             rules: the rules that decide which files need a digest.
             known: the files that were hashed before the command started, by path.
-            script: the script that the command runs. Reads of it are not noted, because it is
-                recorded as source code.
+            script: the script that the command runs. Reads of the script are not noted, because the
+                script is recorded as source code.
             live: whether the command is still running. If not, no file is hashed.
         """
         self._log, self._rules, self._known_files = log, rules, known
@@ -99,7 +99,8 @@ class AccessTracker:
         self._notes = 0
         self._not_noted = 0
         self.unseen: set[str] = set()
-        """The system calls by which the command may have opened files unseen by the trace."""
+        """The system calls with which the command may have opened files that the trace does not
+        show."""
         self.privileged: set[str] = set()
         """The set-user-ID and set-group-ID programs that the command executed. strace prevents them
         from gaining privileges."""
@@ -118,7 +119,7 @@ class AccessTracker:
         self._actions[call.action](call)
 
     def close(self) -> None:
-        """Close all files that are kept open. Note the number of missing notes."""
+        """Close all files that are kept open. Note how many notes were left out."""
         while self._open:
             os.close(self._open.popitem()[1].fd)
         if self._not_noted:
@@ -213,9 +214,10 @@ class AccessTracker:
         self._add(NoteKind.WRITE, f"{int(keeps)} {path}", at_ns)
 
     def _note_existing(self, path: str, at_ns: int) -> None:
-        """Note a file as read, with its digest.
+        """Record that a file was read, and record its digest.
 
-        The file was opened for writing, in a mode that keeps the existing content.
+        Call this if a file was opened for writing in a mode that keeps the existing content. Does
+        nothing if the file was empty, or if its old content is no longer known.
         """
         known = self._known_files.get(path)
         if known is not None:
@@ -265,7 +267,10 @@ class AccessTracker:
             os.close(self._open.popitem(last=False)[1].fd)
 
     def _open_unchanged(self, path: str, until_ns: int) -> _OpenFile | None:
-        """Open a regular file. Return None if it was changed after a time, or can't be opened."""
+        """Open a regular file. Return None if it can't be opened, or if it has changed.
+
+        A file that was changed after ``until_ns`` counts as changed.
+        """
         try:
             if not stat.S_ISREG(os.stat(path).st_mode):
                 return None
@@ -325,7 +330,8 @@ def _hash_unchanged(file: _OpenFile) -> str | None:
 def has_room_for_trace(run_folder: Path) -> bool:
     """Return whether the disk has enough room for a trace.
 
-    If it is full, strace prints an error for each line, among the errors of the command.
+    If the disk is full, strace prints an error for each line of the trace, in the middle of the
+    command's own errors.
     """
     try:
         status = os.statvfs(run_folder)
@@ -338,7 +344,7 @@ class TraceFollower:
     """Reads a trace in a separate thread while the command runs.
 
     Reserves disk space for the next part of the trace, so that a disk that fills up does not stop
-    strace. On a full disk, the space of the part that was read is used again.
+    strace. If the disk is full, frees the space of the part that was already read.
     """
 
     def __init__(self, run_folder: Path, command: str, tracker: AccessTracker) -> None:
@@ -374,7 +380,7 @@ class TraceFollower:
 
     @property
     def damage(self) -> str:
-        """The number of unreadable lines and the first one, as text; empty if all were readable."""
+        """The number of unreadable lines, with the first one, as text; empty if there are none."""
         if not self._reader.damaged:
             return ""
         return f"{self._reader.damaged:,} lines, such as {self._reader.first_damaged!r}"
@@ -404,7 +410,7 @@ class TraceFollower:
         started_s = time.monotonic()
         quiet_s, size = started_s, -1
         while not (ended := self._reader.is_over):
-            # strace usually writes the command's end at once, and looking for it is slow
+            # strace usually writes the command's end at once, and looking for strace is slow
             is_late = time.monotonic() > started_s + _LOOK_AFTER_S
             if (is_late or self._tracer) and (ended := not self._is_traced()):
                 break
@@ -479,9 +485,8 @@ class TraceFollower:
         if not reserve_space(self._fd, self._offset, size):
             self._free_space()
             reserve_space(self._fd, self._offset, size)
-        self._reserved = (
-            self._offset + size
-        )  # if the file system can't reserve space, don't ask again at once
+        # set this even if the file system can't reserve space, so as not to ask again at once
+        self._reserved = self._offset + size
 
     def _free_space(self) -> None:
         """Free the disk space of the part that was read, if possible. The file keeps its length."""

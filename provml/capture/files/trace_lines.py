@@ -63,7 +63,7 @@ class TracedCall(NamedTuple):
         path: the absolute path of the file; symbolic links are not resolved. If the action is
             ``unseen``, the name of the system call.
         flags: the flags for opening the file, as in `os.open`.
-        target: the new path if the file was moved or linked.
+        target: the new path if the file was moved or linked; otherwise empty.
         resolved: the target of the path, if the path is a symbolic link that the command itself
             created; otherwise empty.
     """
@@ -89,9 +89,10 @@ class _Process:
 class TraceReader:
     """Parses strace's output, which may arrive in pieces of any length.
 
-    On a busy machine, strace prints the first calls of a new process before it prints the call with
-    which the parent started the process. The working folder of the new process is not known until
-    then. So its lines wait until the parent's line arrives, unless ``/proc`` names the parent.
+    On a busy machine, strace may print the first calls of a new process before it prints the call
+    with which the parent started the process. Without the parent, the working folder of the new
+    process is unknown. So the lines of the new process wait until the parent's line arrives, unless
+    ``/proc`` names the parent.
     """
 
     def __init__(self, working_folder: str) -> None:
@@ -225,9 +226,9 @@ class TraceReader:
     # -- processes ----------------------------------------------------------------------------
 
     def _must_wait(self, pid: int, line: bytes) -> bool:
-        """Return whether a line must wait, because it is not yet known who started the process.
+        """Return whether a line must wait, because the parent of its process is not known yet.
 
-        Keeps the line if it must wait. Only the first process of a trace has no parent.
+        If so, keeps the line. Only the first process of a trace has no parent.
         """
         if pid not in self._waiting:
             if not self._processes or self._adopt(pid):
@@ -240,9 +241,10 @@ class TraceReader:
         return True
 
     def _adopt(self, pid: int) -> bool:
-        """Look up the parent of a new process in ``/proc``, and copy what is known of the parent.
+        """Look up the parent of a new process in ``/proc``. Return whether the parent is traced.
 
-        Returns False if the process has ended, or if its parent is not part of the trace.
+        If so, the new process gets the working folder and descriptors of the parent. Returns False
+        also if the process has ended.
         """
         found: dict[bytes, int] = {}
         try:
@@ -261,7 +263,7 @@ class TraceReader:
         return True
 
     def _read_waiting(self, pid: int) -> Iterator[TracedCall]:
-        """Yield the calls in the lines of a process that have waited for the parent's line."""
+        """Read the lines of a process that had to wait, and yield the calls in these lines."""
         self._find_process(pid)
         lines = self._waiting.pop(pid)
         self._waiting_bytes -= sum(map(len, lines))
@@ -282,7 +284,7 @@ class TraceReader:
         A new thread shares the working folder and the descriptors with its process.
         """
         parent = self._find_process(pid)
-        self._ended.discard(child)  # the system has given the number of an ended process again
+        self._ended.discard(child)  # the system has reused the id of an ended process
         self._running.add(child)
         if shared:
             self._processes[child] = parent
@@ -312,7 +314,7 @@ class TraceReader:
         """Return the folder that a descriptor leads to; an empty string if it is unknown.
 
         The trace does not show descriptors that the command has duplicated. As long as the process
-        runs, ``/proc`` shows where they lead.
+        runs, ``/proc`` shows where such a descriptor leads.
         """
         path = self._find_process(pid).descriptors.get(number, "")
         if not os.path.isdir(path):

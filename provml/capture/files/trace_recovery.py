@@ -1,7 +1,7 @@
 """Reads the trace that a killed ``provml run`` left in a run's folder.
 
-The trace is what strace has printed about the command. The folder also contains the notes that
-the killed process wrote. Reading the whole trace again does no harm, because a
+The trace is the output of strace about the command. The folder also contains the notes that the
+killed process wrote while it read the trace. Reading the whole trace again does no harm, because a
 file is recorded only once, even if several notes mention it.
 """
 
@@ -32,9 +32,10 @@ def list_traces(run_folder: Path) -> list[Path]:
 
 
 def is_still_traced(run_folder: Path, trace: Path) -> bool:
-    """Return whether a process of this user still has a trace open: strace may still write to it.
+    """Return whether a process of this user still has a trace open.
 
-    Checks the open files of all processes of the user, which takes several milliseconds.
+    If so, strace may still write to the trace. Checks the open files of all processes of the user,
+    which takes several milliseconds.
     """
     try:
         status = store_files.read_status(store_files.store_root(run_folder), trace)

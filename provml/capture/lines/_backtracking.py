@@ -3,7 +3,9 @@
 The `re` module backtracks: it tries all ways in which an expression could match. Some expressions,
 such as ``(a+)+``, repeat a part that can match the same text in several ways. Then the number of
 ways can double with each character of the line. `may_backtrack_forever` checks only the text of an
-expression, and also refuses a few harmless ones. This module imports nothing else from provml.
+expression, so it also refuses a few harmless expressions.
+
+Imports nothing else from provml.
 """
 
 from __future__ import annotations

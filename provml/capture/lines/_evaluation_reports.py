@@ -2,25 +2,27 @@
 
 - scikit-learn's ``classification_report``:
 
-precision    recall  f1-score   support
+                      precision    recall  f1-score   support
 
-big dog       0.97      1.00      0.98        28
-accuracy                           0.98        61
-macro avg       0.98      0.98      0.98        61
+             big dog       0.97      1.00      0.98        28
+            accuracy                           0.98        61
+           macro avg       0.98      0.98      0.98        61
 
-Each number is named after its column and its row, such as ``precision/big dog``. The accuracy
-keeps its own name, and the support, a count, is left out.
+  Each number is named after its column and its row, such as ``precision/big dog``. The accuracy is
+  named ``accuracy``. The column ``support``, which contains counts, is left out.
 
-- Ultralytics' table of classes. The numbers of the row ``all`` are named after their column,
-the others after their column and their class, such as ``mAP50/dog``. They belong to
-validation:
+- Ultralytics' table of classes:
 
-Class     Images  Instances      Box(P          R      mAP50  mAP50-95): 100%|██|
-all          4         17      0.575       0.85      0.847      0.632
+      Class     Images  Instances      Box(P          R      mAP50  mAP50-95): 100%|██|
+        all          4         17      0.575       0.85      0.847      0.632
 
-- COCO's summary. The names are the usual short ones, such as ``AP``, ``AP50`` and ``ARs``:
+  The numbers in the row ``all`` are named after their column. All other numbers are named after
+  their column and their class, such as ``mAP50/dog``. The metrics belong to validation, unless the
+  line above the table names another context.
 
-Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.365
+- COCO's summary, whose metrics get their usual short names, such as ``AP``, ``AP50`` and ``ARs``:
+
+      Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.365
 """
 
 from __future__ import annotations
@@ -76,7 +78,7 @@ class ReportReader:
         """Create a reader.
 
         Args:
-            record: a function to call with the metrics of each row, and with its line.
+            record: a function to call with the metrics and the line of each row.
         """
         self.is_open = False
         self._record = record
@@ -84,7 +86,7 @@ class ReportReader:
         self._columns: list[str] = []
 
     def read_start(self, text: str, context: Context | None) -> bool:
-        """Read a line that begins a report, or is one. Return False for other lines.
+        """Read a line that begins a report, or is a whole report. Return False for other lines.
 
         Args:
             text: the line.
@@ -156,8 +158,9 @@ def _name_coco(line: re.Match[str]) -> str:
 
 
 def _name_columns(text: str) -> list[str]:
-    """Return the names of Ultralytics' columns. If there are several groups, the group comes first.
+    """Return the names of Ultralytics' columns.
 
+    If there are several groups of columns, the name of the group comes first. For example,
     ``Box(P R mAP50) Mask(P R mAP50)`` gives ``Box precision``, ``Box recall`` and so on.
     """
     names: list[tuple[str, str]] = []

@@ -149,11 +149,10 @@ class _Scanner:
         self._open: list[tuple[str, list[str], bool]] = []
         self._step_rank = -1
         self._bare: list[_Bare] = []
-        self._fraction_name: list[
-            str
-        ] = []  # the name of a fraction, as in ``Accuracy: 9/10 (90%)``
+        # the name of a fraction, as in ``Accuracy: 9/10 (90%)``
+        self._fraction_name: list[str] = []
         self._place_words: list[str] | None = None  # the words before ``at step 3:``
-        self._own_context: Context | None = None  # the context of the last name that has one
+        self._own_context: Context | None = None  # the last context that a name has implied
         self._aside_unit: str | None = None
         self._aside = ""  # the words in parentheses after a name: ``f1-score (micro avg)``
         self._follows_settings = False  # whether a word such as ``parameters:`` came before

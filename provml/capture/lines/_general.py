@@ -5,7 +5,7 @@ its named values, and `_shapes` decides which lines are metrics. The words for m
 epochs and contexts are in `_vocabulary`.
 
 - A line that gives only an epoch or step, such as ``Epoch 3/10``, applies to the lines below it.
-- A line without an epoch or step belongs to the epoch of the last line that has one.
+- A line without an epoch or step belongs to the epoch of the last line that has an epoch.
 - A heading that names a context, such as ``Test Error:``, applies to the next line.
 """
 
@@ -65,16 +65,15 @@ class GeneralParser:
     """A parser for the lines of one text, such as a stream, that no other parser reads.
 
     Attributes:
-        missed: the lines that look like metrics but gave none, each with the number of lines of the
-            same shape.
+        missed: the lines that look like metrics but were not recorded, each with the number of
+            lines of the same shape.
     """
 
     def __init__(self, sink: LineSink) -> None:
         self._sink = sink
         self._shapes: dict[str, Shape | object | None] = {}
-        self._place: dict[
-            str, str
-        ] = {}  # the epoch and step of the last line that contains nothing else
+        # the epoch and step of the last line that contains nothing else
+        self._place: dict[str, str] = {}
         self._last_epoch: str | None = None
         self._heading: Context | None = None
         self._last_meter = ""
@@ -184,7 +183,10 @@ class GeneralParser:
             self.missed.append((shape.waiting[0].line, shape.seen))
 
     def _forget_shape(self) -> None:
-        """Forget the oldest shape that has given no metric; the oldest of all if there is none."""
+        """Forget the oldest shape that has given no metric.
+
+        If all shapes have given metrics, forget the oldest of them.
+        """
         for key, shape in self._shapes.items():
             if not isinstance(shape, Shape) or shape.columns is None:
                 del self._shapes[key]

@@ -7,8 +7,9 @@ only in digits and spaces. It compares all lines of a block at once.
 Even so, megabytes of text without metrics would cost too much time. After `_FULL_BYTES` of such
 text, the filter looks only at a sample of each block: the lines that begin in the first
 `_WINDOW_BYTES` of each `_STRIDE_BYTES` of the text. If the sample contains a line of a new kind,
-the whole block is read. Sampling ends when the parser finds a line that may contain a metric. Every
-`_FULL_NS`, a running program gets another `_FULL_BYTES`, so slowly printed text is read completely.
+the whole block is read. Sampling ends when the parser finds a line that may contain a metric. If a
+program is still running, another `_FULL_BYTES` of its output are read completely every `_FULL_NS`.
+So text that is printed slowly is read completely.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class LoggedNames:
     def has(self, name: str, context: Context | None) -> bool:
         """Return whether the program itself logs a metric with this name and context.
 
-        If other processes log, the first call with each name reads the run's journal. Names are
+        If other processes may log, the first call for each name reads the run's journal. Names are
         compared without case, folders, contexts and underscores: ``train/F1_Score`` is ``f1 score``
         in training. A missing context matches any context.
         """

@@ -93,8 +93,8 @@ class LineReader:
     """Records the metrics in a text, block by block. Use a reader from one thread at a time.
 
     Each finder searches every block once. In addition, each line with a metric costs a few
-    microseconds; if there are patterns, every line costs that. At most 64 KiB of an unfinished line
-    are kept in memory. Reading never raises an error, whatever the text contains.
+    microseconds. If there are patterns, every line can cost that much. At most 64 KiB of an
+    unfinished line are kept in memory. Reading never raises an error, whatever the text contains.
 
     Args:
         run: the run to record into.
@@ -157,10 +157,10 @@ class LineReader:
         return self._sink.rejected
 
     def list_missed(self) -> list[tuple[str, int]]:
-        """Return the lines that look like metrics but gave none. Call this method after `finish`.
+        """Return the lines that look like metrics but were not recorded.
 
         Each line comes with the number of lines of the same shape. `_suggestions` suggests patterns
-        for these lines.
+        for these lines. Call this method after `finish`.
         """
         return [] if self._general is None else self._general.missed
 

@@ -10,9 +10,9 @@ shape count as metrics if one of these conditions is true:
   least one value varies and is not a whole number.
 
 Until one of these conditions is true, the lines wait. All waiting lines are recorded if the shape
-then counts as metrics. If a single line is waiting when the text ends, it is recorded only if it
-has a name that only metrics have, and clearly is a line of metrics. Missing a metric is better than
-recording a wrong one, so nothing else counts as a metric.
+then counts as metrics. If a single line is waiting when the text ends, the line is recorded only if
+it contains a name that only metrics have, and is clearly a line of metrics. Missing a metric is
+better than recording a wrong one, so nothing else counts as a metric.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class Shape:
 
 
 def _names_metric(field: Field) -> bool:
-    """Return whether the name of a value is that of a metric.
+    """Return whether a value has the name of a metric.
 
     A word such as ``score`` is enough if the name has a context, as in ``Test set score: 0.97``.
     """

@@ -1,7 +1,7 @@
 """Suggests patterns for the lines of a text.
 
-``provml ingest --suggest`` prints the patterns. ``provml run`` prints patterns for the lines that
-look like metrics but gave none.
+``provml ingest --suggest`` prints the patterns. ``provml run`` prints a pattern for lines that
+look like metrics but were not recorded.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Suggestion(NamedTuple):
     """A pattern for lines of one shape.
 
     Attributes:
-        pattern: a template for `--pattern`; None if the lines need no template, such as JSON lines,
-            or if no template matches them.
+        pattern: a template for ``--pattern``; None if the lines (JSON lines, for example) need no
+            template, or if no template matches them.
         line: the first line of this shape.
         lines: the number of lines of this shape that were read.
         samples: the metrics in the first line, as text: ``loss = 0.5 in training``.
@@ -108,12 +108,12 @@ class PatternSuggester:
         return self._sink.list_suggestions()
 
     def list_missed(self) -> list[Suggestion]:
-        """Return a suggestion for each kind of line that looks like metrics but gave none."""
+        """Return a suggestion for each kind of unrecorded line that looks like metrics."""
         return suggest_missed(self._reader)
 
 
 def suggest_missed(reader: LineReader) -> list[Suggestion]:
-    """Return suggestions for lines that look like metrics but from which a reader recorded none.
+    """Return suggestions for the lines that look like metrics but that a reader did not record.
 
     Call this function after the reader's `finish`.
     """

@@ -4,7 +4,7 @@
     -------  ------------  -----------  ------        |    loss         | 0.0123   |
           1        0.6905       0.5150  0.0145        | total_timesteps | 2048     |
 
-- A header has a column for the epoch or step, and a column for at least one metric.
+- A header has a column for the epoch or step, and at least one column for a metric.
 - A box is recorded when it ends, if it contains a metric. A row with only a name that ends in ``/``
   begins a group; the names below it belong to the group.
 """
@@ -23,7 +23,7 @@ from provml.capture.lines._tokens import FRACTION, NUMERAL, Token, split_line
 _MAX_COLUMNS: Final = 64
 _MAX_ROWS: Final = 256
 _MAX_OTHER_LINES: Final = 20
-"""A table has ended if more than this number of lines in succession are not rows."""
+"""A table ends if more than this number of successive lines are not rows."""
 _CELL: Final = re.compile(r"[^\s|│┃](?:[^\s|│┃]| (?=[^\s|│┃]))*+")
 _ROW_CELL: Final = re.compile(r"[^\s|│┃]++")
 _BOX_ROW: Final = re.compile(

@@ -73,14 +73,15 @@ _SETTING_PARTS: Final = word_set(
 _LAST_SETTING_PARTS: Final = word_set(
     "weight weights scale factor decay momentum margin dropout warmup interval every freq clip"
 )
-"""Words that mark a setting at the end of a name. `_SETTING_PARTS` mark one in any place."""
+"""Words that mark a setting if they end a name. The words in `_SETTING_PARTS` mark a setting
+anywhere in a name."""
 _SETTING_METRICS: Final = word_set("lr learning rate base max min initial init")
 _SECOND_WORDS: Final = word_set("s sec secs second seconds")
 _LOADING_TIMES: Final = frozenset(
     tuple(name.split())
     for name in ("data", "load", "loading", "dataload", "dataloading", "data load", "data loading")
 )
-"""The names, as parts, of the time that a training waits for its data, as in ``Data 0.4 (0.5)``."""
+"""The names, split into parts, of the time spent waiting for data, as in ``Data 0.4 (0.5)``."""
 _TIME_PARTS: Final = word_set("time t sec secs seconds s dt ms hours min minutes dur")
 _RATE: Final = re.compile(r"(?i)\w*/ ?(?:s|sec|secs|second|seconds|min|thread|gpu|device)\b")
 
@@ -95,8 +96,8 @@ _STEP_RANKS: Final = (
     word_set("global_step num_updates total_timesteps"),
 )
 _STEP_WORDS: Final = {word: rank for rank, words in enumerate(_STEP_RANKS, 1) for word in words}
-"""The words for a step, each with a rank. If a line has several, the one with the highest rank
-names the step."""
+"""The words for a step, each with a rank. If a line has several such words, the word with the
+highest rank names the step."""
 _PLACE_QUALIFIERS: Final = word_set(
     "best max maximum min total num number n last per skipped nan size every each warmup "
     "remaining at_best"
@@ -196,7 +197,7 @@ def is_metric_name(name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def is_also_setting(name: str) -> bool:
-    """Return whether a name may be that of a metric or of a setting, such as ``learning rate``."""
+    """Return whether a name, such as ``learning rate``, can name either a metric or a setting."""
     return _SETTING_METRICS.issuperset(name_parts(name))
 
 
@@ -265,7 +266,10 @@ def place_of(name: str) -> tuple[str, int] | None:
 
 
 def trim_words(words: list[str]) -> list[str]:
-    """Return a name without filler words: ``finished with value`` gives ``value``."""
+    """Return the words of a name, without the words around the name.
+
+    For example, the words ``finished with value`` give ``value``.
+    """
     own = list(words)
     while own and own[-1].lower() in _FILLERS:
         own.pop()

@@ -1,6 +1,6 @@
 r"""Reads JSON lines, with one object per line: ``{"metric": "NLL Loss", "value": 0.5, "step": 3}``.
 
-- ``metric``: the name of the metric, of at most 4,096 characters.
+- ``metric``: the name of the metric, at most 4,096 characters long.
 - ``value``: an integer of any size, or a float. ``NaN`` and ``Infinity`` are allowed.
 - ``step``, ``epoch``: optional; null counts as missing. A step is a whole number. An epoch may be
   fractional (see `Run.log_metric`).
@@ -8,7 +8,7 @@ r"""Reads JSON lines, with one object per line: ``{"metric": "NLL Loss", "value"
 - ``timestamp``: optional; the time in seconds since 1970. If the timestamp is not a number, the
   time when the line arrived is used.
 
-Other keys are ignored. The name implies the context (see `metric_contexts`).
+Other keys are ignored. The context comes from the metric's name (see `metric_contexts`).
 
 A line is refused and counted in these cases:
 

@@ -29,17 +29,29 @@ from provml.capture.trackers.sources import (
 )
 
 name: Final = "mlflow"
-modules: Final = ("mlflow.tracking.fluent", "mlflow.tracking.client", "mlflow.models.model")
+modules: Final = (
+    "mlflow.tracking.fluent",
+    "mlflow.tracking.client",
+    "mlflow.models.model",
+    "mlflow.utils.autologging_utils.client",
+)
 
 _MLFLOW_TAG_PREFIX: Final = "mlflow."
 _MODEL_FILE: Final = "MLmodel"
+_MOST_QUEUED: Final = 100_000
 
 
 class _MlflowState:
-    """The name and run id of each new MLflow model, by model id."""
+    """What is known from earlier calls.
+
+    Attributes:
+        models: the name and run id of each new MLflow model, by model id.
+        queued: the parameters that autologging has queued, by their names and texts.
+    """
 
     def __init__(self) -> None:
         self.models: dict[str, tuple[str, str | None]] = {}
+        self.queued: dict[tuple[str, str], Any] = {}
 
 
 def patch(module: ModuleType, calls: RecordedCalls) -> None:
@@ -52,6 +64,11 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
     if module.__name__ == "mlflow.models.model":
         # `Model.log` logs the run's metrics again, for the model: don't record them twice
         calls.record(module.Model, "log", _ignore_call)
+        return
+    if module.__name__ == "mlflow.utils.autologging_utils.client":
+        calls.record(
+            module.MlflowAutologgingQueueingClient, "log_params", _queue_params, nested=True
+        )
         return
     client = module.MlflowClient
     calls.record(client, "log_metric", _client_log_metric)
@@ -173,8 +190,18 @@ def _client_log_batch(
         if seen.setdefault(same, model) == model:  # skip copies for other models
             moment = _to_datetime(metric.timestamp)
             source.log_metric(metric.key, metric.value, metric.step, None, moment)
-    source.log_params({param.key: param.value for param in params})
+    queued = STATE.part(_MlflowState).queued
+    source.log_params({one.key: queued.get((one.key, one.value), one.value) for one in params})
     source.set_tags({tag.key: tag.value for tag in tags})
+
+
+def _queue_params(
+    result: Any, client: Any, run_id: Any, params: Mapping[str, Any], *_: Any, **__: Any
+) -> None:
+    """Remember the values of parameters, which autologging passes on as text in another thread."""
+    queued = STATE.part(_MlflowState).queued
+    if len(queued) + len(params) <= _MOST_QUEUED:
+        queued.update({(name, str(value)): value for name, value in params.items()})
 
 
 def _client_create_run(

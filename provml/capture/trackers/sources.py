@@ -68,7 +68,7 @@ class _SourceRegistry:
 
 
 def _is_text_of(text: str, value: Any) -> bool:
-    """Return whether a recorded value is not text itself, but is written as this text."""
+    """Return whether a value is not a str itself, but ``str`` of the value gives this text."""
     return not isinstance(value, str) and str(value) == text
 
 
@@ -223,9 +223,9 @@ class TrackerSource:
     def log_params(self, params: Mapping[Any, Any]) -> None:
         """Record parameters. Parameters in nested mappings get dotted names.
 
-        A text is not recorded if the run already has a value of another type with this text: some
-        trackers keep parameters as text, and a framework may have recorded ``0.5`` before
-        MLflow's autologging, which runs in another thread, passes ``"0.5"``.
+        A value of type str is not recorded if the run already has the same value with another type,
+        because some trackers keep parameters as text. For example, a framework records ``0.5``, and
+        later MLflow's autologging, which runs in another thread, passes ``"0.5"``.
         """
         run = find_active_run()
         if run is None:
@@ -347,7 +347,7 @@ def find_active_run() -> Run | None:
 def _flatten_names(
     values: Mapping[Any, Any], prefix: str = "", depth: int = 0
 ) -> Iterator[tuple[str, Any]]:
-    """Yield the dotted name and the value of each item, also of the items in nested mappings.
+    """Yield the dotted name and the value of each item, including the items in nested mappings.
 
     A mapping at depth `_MAX_DEPTH`, or an empty mapping, counts as a value.
     """
@@ -374,7 +374,7 @@ def find_package_version(package: str) -> str | None:
 
 
 def describe_object(value: object) -> str:
-    """Return the first 1,000 characters of a value's ``repr``. Never raises."""
+    """Return the first 1,000 characters of a value's ``repr``. Never raises an error."""
     try:
         text = repr(value)
     except Exception as error:  # the object's __repr__ may raise anything

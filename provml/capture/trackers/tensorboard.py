@@ -63,7 +63,7 @@ class _TensorBoardState:
     Attributes:
         sources: the source of each writer.
         trials: the run name of each writer's first trial, by the key of the writer's source.
-        trial_numbers: the numbers for later trials that the script has not named.
+        trial_numbers: a counter, to name later trials that the script has not named.
         last: a thread-local object whose ``summary`` is the last protocol buffer that the thread
             created.
     """
@@ -214,7 +214,7 @@ def _note_summary(summary: Any, *_: Any, **__: Any) -> None:
 
 
 def _take_summary_values(kinds: tuple[str, ...]) -> list[Any]:
-    """Return the values of the given kinds in the summary that this call has created.
+    """Return the values of the given kinds in the summary that the recorded call has created.
 
     Removes the summary, so that a later call does not find it.
     """

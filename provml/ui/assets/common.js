@@ -40,8 +40,7 @@ const ui = (() => {
     append(parent, children);
   }
 
-  // Returns a box with a message, such as what to do when there is nothing to show.
-  // The kind is "empty" or "error".
+  // Returns a box with a message. The kind is "empty", if there is nothing to show, or "error".
   function message(kind, title, ...details) {
     return element("div", { class: `message ${kind}`, role: kind === "error" ? "alert" : "status" },
       element("p", { class: "message-title" }, title), details.map((detail) => element("p", {}, detail)));
@@ -65,8 +64,8 @@ const ui = (() => {
     return number(value);
   }
 
-  // Shows characters that are invisible or change the direction of text as escapes, as the command
-  // line does, so that a name can't look like another one.
+  // Returns a text with escapes for characters that are invisible or change the direction of text,
+  // so that a name can't look like another name. The command line does the same.
   function visible(text) {
     return String(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
       (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
@@ -130,8 +129,9 @@ const ui = (() => {
     return `${page}.html${text ? `?${text}` : ""}`;
   }
 
-  // The state of the page is its address: `get` and `all` read a parameter, `set` changes some of
-  // them without loading the page again, so that every view can be reloaded, kept and sent.
+  // The state of the page is in its address, so that every view can be reloaded, bookmarked and
+  // sent. `get` and `all` read a parameter. `set` changes parameters without loading the page
+  // again.
   const address = {
     get: (name) => new URLSearchParams(location.search).get(name),
     all: (name) => new URLSearchParams(location.search).getAll(name),
@@ -154,8 +154,8 @@ const ui = (() => {
     constructor(text, kind, status) { super(text); this.kind = kind; this.status = status; }
   }
 
-  // Loads data by name. On a server, the server answers; in an export, a file of the folder "data"
-  // holds the answer to this very request. Rejects with a DataError that says what is wrong.
+  // Loads data by name. On a server, the server answers; in an export, a file in the folder "data"
+  // contains the answer to this request. Rejects with a DataError that says what is wrong.
   async function load(name, parameters, signal) {
     const text = query(parameters);
     if (!settings.live) {
@@ -204,9 +204,10 @@ const ui = (() => {
   const listeners = new Set();
   let isFollowing = false;
 
-  // Calls a function with {added, changed, removed}, lists of keys, whenever runs of the store
-  // change. When the connection opens, or opens again, the lists are empty: what changed until then
-  // is not known. Returns a function that ends this. In an export, nothing ever changes.
+  // Calls a function with {added, changed, removed} whenever runs of the store change. These are
+  // lists of keys. Whenever the connection opens, the function is called with empty lists, because
+  // earlier changes are not known. Returns a function that stops the calls. In an export, nothing
+  // ever changes.
   function follow(listener) {
     listeners.add(listener);
     if (settings.live && !isFollowing) {
@@ -270,8 +271,8 @@ const ui = (() => {
 
   const keys = new Map();
 
-  // Makes keys do something: {"c": ["Compare the chosen runs", () => ...]}. Keys that are pressed in
-  // a field, or with Ctrl, Alt or Meta, are the field's and the browser's.
+  // Assigns actions to keys: {"c": ["Compare the chosen runs", () => ...]}. Keys that are pressed
+  // in a field, or together with Ctrl, Alt or Meta, keep their usual meaning.
   function onKeys(actions) {
     for (const [key, action] of Object.entries(actions)) keys.set(key, action);
   }
@@ -288,7 +289,7 @@ const ui = (() => {
     const field = event.target.closest("input, textarea, select, [contenteditable]");
     if (field !== null && !["checkbox", "radio", "range"].includes(field.type)) return;
     if (document.querySelector("dialog[open]") !== null) return;
-    // a focused button or link does its own work
+    // a focused button or link handles Enter and Space itself
     if ((event.key === "Enter" || event.key === " ") && event.target.closest("button, a, summary, input") !== null) return;
     const action = keys.get(event.key);
     if (action === undefined) return;
@@ -331,7 +332,7 @@ const ui = (() => {
   themeButton.addEventListener("click", changeTheme);
   applyTheme();
 
-  // Calls a function whenever the colours change, because charts are drawn with them.
+  // Calls a function whenever the colours change, so that charts are drawn again.
   function onTheme(listener) { themeListeners.add(listener); }
 
   // Returns the value of a colour of the style sheet, such as "--ink".
@@ -346,7 +347,7 @@ const ui = (() => {
     t: ["Change between light and dark", changeTheme],
   });
 
-  // Marks the page as drawn; tests and scripts wait for it.
+  // Marks the page as drawn. Tests and scripts wait for this mark.
   function ready() {
     document.documentElement.dataset.readyMs = String(Math.round(performance.now()));
   }

@@ -13,8 +13,8 @@
   let runs = [];
   let values = null; // the answer with the values of all runs
   let charts = null;
-  let chartRuns = []; // the runs in the charts, with those that were removed since
-  const places = new Map(); // by key: which colour a run has, also after others were removed
+  let chartRuns = []; // the runs in the charts, including runs that were removed later
+  const places = new Map(); // by key: the colour number of a run, which stays the same if other runs are removed
   let tab = TABS.has(ui.address.get("tab")) ? ui.address.get("tab") : "curves";
   const panels = new Map();
 
@@ -46,7 +46,8 @@
     const experiments = new Set(runs.map((run) => run.experiment));
     for (const [place, run] of runs.entries()) {
       const own = told.filter((entry) => entry.values[place] !== null).map((entry) => `${shortName(entry.name)}=${shortNumber(entry.values[place])}`);
-      const id = (run.id || run.key.split("/").pop()).split("-").pop();
+      // of an id that provml made, the part after the time tells runs apart
+      const id = (run.id || run.key.split("/").pop()).replace(/^\d{8}T\d{6}-(?=\w+$)/, "");
       run.label = [...own, id, experiments.size > 1 ? run.experiment : null].filter(Boolean).join(" · ");
     }
   }
@@ -118,7 +119,7 @@
     for (const [place, box] of [...panel.querySelectorAll(".scroll")].entries()) box.scrollLeft = scrolled[place] || 0;
   }
 
-  // Reads the values again while runs are in progress, without disturbing the reader's place.
+  // Reads the values again while runs are in progress, and keeps the reader's place.
   let timer = null;
   const changed = new Set();
   function follow(news) {

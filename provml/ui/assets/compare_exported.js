@@ -1,8 +1,10 @@
 "use strict";
-// Compares runs in an export, where no server can: from the answers about each run.
+// Compares runs in an export. Without a server, the comparison is built from the answers about each
+// run.
 
 (() => {
-  // Returns what the server's answer "compare" holds, as far as the answers "run" and "files" tell it.
+  // Returns the same data as the server's answer "compare", as far as the answers "run" and "files"
+  // contain it.
   ui.comparison.loadExported = async (keys) => {
     const answers = await Promise.allSettled(keys.map((key) => ui.load("run", { run: key })));
     const known = keys.filter((key, place) => answers[place].status === "fulfilled");
@@ -35,7 +37,7 @@
     return value === null || typeof value === "string" ? value : JSON.stringify(value);
   }
 
-  // A Map keeps names such as "__proto__" apart from what every object has.
+  // Returns a Map, because names such as "__proto__" have a special meaning in an object.
   function mapOf(object) {
     return new Map(Object.entries(object || {}).filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => [name, exactText(value)]));
   }
@@ -56,7 +58,7 @@
     return found;
   }
 
-  // Turns one Map for each run into entries, as the server does.
+  // Converts the values of the runs, which are one Map for each run, to entries like the server's.
   function compareEach(maps) {
     const names = [...new Set(maps.flatMap((map) => [...map.keys()]))].sort();
     return names.map((name) => {

@@ -50,7 +50,8 @@
     return choices.includes(value) ? value : fallback;
   }
 
-  // Starts with the metric of the address, or a metric of the validation, which says most about a run.
+  // Returns the place of the metric in the address, or else of a validation metric, which says most
+  // about a run.
   function chooseMetric(metrics) {
     const wanted = metrics.findIndex((metric) => ui.comparison.metricName(metric) === ui.address.get("metric"));
     if (wanted >= 0) return wanted;
@@ -63,8 +64,9 @@
 
   // ---- scales ----------------------------------------------------------------------------------
 
-  // Makes a scale of values: numbers keep their distances, on a logarithmic scale if they span several
-  // powers of ten, and texts get a place each. `at` returns a part from 0 to 1, or null.
+  // Makes a scale for values. The scale of positive numbers is logarithmic if the highest is at
+  // least 50 times the lowest; otherwise, the scale of numbers is linear. Texts are spaced evenly.
+  // `at` returns a position from 0 to 1, or null for a missing value.
   function makeScale(values) {
     const known = values.filter((value) => value !== null && value !== undefined);
     const numbers = known.map(Number);
@@ -113,7 +115,8 @@
 
   // ---- parallel coordinates --------------------------------------------------------------------
 
-  // Drawn as SVG, because plotly's own needs WebGL, which may be missing, and can't be used by keyboard.
+  // These are drawn as SVG. Plotly's own chart needs WebGL, which may be missing, and can't be used
+  // with the keyboard.
   function drawParallel(host, entries, runs) {
     const columns = entries.map((entry) => ({ ...entry, scale: makeScale(entry.values) }));
     const xOf = (place) => 70 + place * ((WIDTH - 140) / Math.max(1, columns.length - 1));

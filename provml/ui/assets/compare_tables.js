@@ -13,8 +13,9 @@ ui.comparison = (() => {
     ];
   }
 
-  // Makes a table of one value for each run and name. `entries` are [{name, cells}], where `cells` has
-  // an element or a text for each run. Few runs become columns, and many become rows that can be sorted.
+  // Makes a table with one cell for each run and name. `entries` are [{name, cells}], where `cells`
+  // has an element or a text for each run. If there are few runs, each run is a column. If there
+  // are many, each run is a row, and the rows can be sorted.
   function runTable(entries, runs, caption) {
     const isWide = runs.length > WIDE;
     const body = ui.element("tbody", {});
@@ -29,7 +30,7 @@ ui.comparison = (() => {
       ui.element("thead", {}, ui.element("tr", {}, ui.element("th", { scope: "col", class: "name" }, isWide ? "Run" : "Name"), head)), body));
   }
 
-  // Makes the head of a column, which sorts the rows when it is pressed: upwards, then downwards.
+  // Makes the heading of a column. Pressing the heading sorts the rows: ascending, then descending.
   function sortHead(entry, body) {
     const head = ui.element("th", { scope: "col" }, ui.element("button", {
       type: "button", class: "plain sort",
@@ -45,7 +46,8 @@ ui.comparison = (() => {
     return head;
   }
 
-  // Orders places by their values: numbers before texts, and missing values last.
+  // Returns the places of the cells in sorted order: numbers come before texts, and missing values
+  // last.
   function sortPlaces(cells, way) {
     const keys = cells.map((content) => {
       const text = content === null ? null : typeof content === "string" ? content : content instanceof Node ? content.textContent : String(content);
@@ -59,7 +61,8 @@ ui.comparison = (() => {
     return ui.element("td", { class: isNumber ? "number" : null }, content === null ? ui.element("span", { class: "soft" }, "–") : content);
   }
 
-  // Shortens a text of several lines or hundreds of characters, with the whole text a press away.
+  // Shortens a text of several lines or hundreds of characters. Opening the shortened text shows
+  // all of it.
   function longText(text) {
     if (text === null || text === undefined) return null;
     const shown = String(text);
@@ -98,7 +101,8 @@ ui.comparison = (() => {
     return keys.map((key) => runs.find((run) => run.key === key)?.label || key).join(", ");
   }
 
-  // Says which runs did not record a part, so that nobody takes a gap for a difference.
+  // Returns a note about the runs that did not record a part, so that nobody mistakes a gap for a
+  // difference.
   function unrecordedNote(values, runs, part, what) {
     const keys = values.unrecorded?.[part] || [];
     if (keys.length === 0) return null;
@@ -146,8 +150,8 @@ ui.comparison = (() => {
     fillPanel(panel, [...parts, others, unrecordedNote(values, runs, "data", "data")], "These runs recorded no data.");
   }
 
-  // Shows digests as links to what made the content and what came of it. Different contents get
-  // different letters, which are easier to compare than digests.
+  // Shows digests as links to the lineage of the content. Different contents get different letters,
+  // which are easier to compare than digests.
   function digestCells(lists) {
     const letters = new Map();
     const letterOf = (digest) => {

@@ -7,7 +7,7 @@ ui.curves = (() => {
   const AT_ONCE = 3; // charts that load at the same time
   const MOST_KEPT = 24; // charts that stay drawn when they are out of view
   const EVERY_MS = 1000; // the shortest time between two drawings of a run in progress
-  const MANY_RUNS = 12; // with more runs than this, the legend has a line for each name
+  const MANY_RUNS = 12; // with more runs than this, the legend shows each name on a single line
   const SERIES_EVERY_MS = 5000;
   const PARAMETERS = ["axis", "smooth", "log", "outliers", "events", "find", "closed", "from", "to", "at", "series", "hide", "without"];
 
@@ -35,7 +35,7 @@ ui.curves = (() => {
     let isClosed = false;
     let highlighted = null;
 
-    // What all charts share.
+    // The settings and functions that all charts share.
     const view = {
       axes, height: options.height || 240,
       axis: axes.includes(get("axis")) ? get("axis") : axes[0],
@@ -49,7 +49,7 @@ ui.curves = (() => {
       colourOf: (curve) => plots.colourAt(runs.length > 1 ? colourPlace(curve.run) : contexts.get(plots.contextText(curve.context)) || 0),
       dashOf: (curve) => (runs.length > 1 || curve.kind === "metric" ? plots.dashAt(contexts.get(plots.contextText(curve.context)) || 0) : "solid"),
       labelOf: (curve) => [runs.length > 1 ? labelOf(curve.run) : null, plots.curveText(curve)].filter(Boolean).join(" · ") || curve.name,
-      // A slow start of the scale makes small amounts of smoothing easy to choose.
+      // The cube makes small amounts of smoothing easy to choose.
       smoothPart: () => 0.25 * view.smooth ** 3,
       zoom, tell, linksOf, moveCross, dim,
     };
@@ -118,7 +118,7 @@ ui.curves = (() => {
       redraw();
     }
 
-    // States how far the average reaches, as a part of the whole axis.
+    // Returns a text that says how far the average reaches, as a part of the whole axis.
     function smoothLabel() {
       if (view.smooth === 0) return "off";
       const part = view.smoothPart() * 100;
@@ -180,7 +180,8 @@ ui.curves = (() => {
       return [["Run", ui.link("run", { run: run.key })], graph ? ["Graph", graph] : null, ["Data", ui.link("run", { run: run.key, tab: "files" })]].filter(Boolean);
     }
 
-    // The links of a point: the run at that place, its graph and its data.
+    // Returns the links of a point: to the run at this position, to the run's graph and to its
+    // data.
     function linksOf(curve, x, axis, series) {
       const run = runOf(curve.run) || { key: curve.run };
       const tab = series.kind === "metric" ? "curves" : "machine";
@@ -198,7 +199,8 @@ ui.curves = (() => {
       redraw();
     }
 
-    // Makes the curves of a run stand out while the legend's row of the run has the pointer or focus.
+    // Makes the curves of a run stand out while the pointer or focus is on the run's row in the
+    // legend.
     function highlight(key) {
       highlighted = key;
       for (const chart of visible) dimChart(chart);
@@ -252,7 +254,7 @@ ui.curves = (() => {
       next();
     }
 
-    // Tells whoever waits for the first drawing, after the browser has painted it.
+    // If no chart is loading, resolves `drawn` after the browser has painted the charts.
     function settle() {
       if (busy === 0 && waiting.length === 0) requestAnimationFrame(() => requestAnimationFrame(finishFirst));
     }
@@ -274,7 +276,7 @@ ui.curves = (() => {
     function redraw() { for (const chart of charts.values()) if (chart.isLoaded()) chart.draw(); }
 
     async function start() {
-      plots.loadPlotly().catch(() => {}); // meanwhile the data comes; the charts say if this fails
+      plots.loadPlotly().catch(() => {}); // meanwhile, the data is loaded; the charts show an error if this fails
       try {
         const found = await plots.listSeries(view.keys(), kind, axes[0]);
         listed = found.series;
@@ -378,7 +380,7 @@ ui.curves = (() => {
       });
     }
 
-    // Takes the runs' status from an answer.
+    // Updates the status of the runs from an answer.
     function tell(statuses) {
       let isNew = false;
       for (const run of runs) {
@@ -422,7 +424,7 @@ ui.curves = (() => {
       for (const one of wanted) if (before.has(idOf(one)) && before.get(idOf(one)) !== one.runs) reload(charts.get(idOf(one)), null);
     }
 
-    // Loads runs again in each chart that shows a curve of them; all runs if there are no keys.
+    // Loads runs again in each chart that shows them. If `keys` is null, loads all runs again.
     function refresh(keys = null) {
       for (const chart of charts.values()) {
         const own = keys === null ? null : keys.filter((key) => chart.runs().has(key));

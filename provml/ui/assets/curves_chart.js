@@ -4,7 +4,7 @@
 ui.plots.makeChart = (() => {
   const plots = ui.plots;
   const MOST_VALUES = 12;
-  const MOST_BESIDE = 6; // values in the charts beside the one with the pointer
+  const MOST_BESIDE = 6; // the most values in a chart that does not have the pointer
   const NEAR_PX = 14;
 
   // Makes a chart in an element. `series` is {name, kind, unit}. `view` is what all charts of a page
@@ -41,7 +41,7 @@ ui.plots.makeChart = (() => {
     area.style.setProperty("height", `${view.height}px`);
     plot.append(ui.element("p", { class: "soft chart-wait" }, "Loading…"));
 
-    // Where a finger scrolls the page, buttons zoom instead of dragging.
+    // On a touch screen, dragging scrolls the page, so the chart has buttons to zoom.
     function zoomButtons() {
       if (!view.isCoarse) return null;
       const zoom = (part) => { if (axes() !== null) zoomBy(part, middle()); };
@@ -61,13 +61,15 @@ ui.plots.makeChart = (() => {
       return wanted;
     }
 
-    // Keeps the curves of this chart: the same name can be a reading of the machine and of the process.
+    // Keeps only the curves of this chart's kind: the machine and the process can have readings of
+    // the same name.
     function own(answer) {
       const curves = answer.curves.filter((curve) => curve.kind === series.kind);
       return { ...answer, curves: series.kind === "metric" ? curves : plots.joinContexts(curves) };
     }
 
-    // Loads the whole axis, or again only some runs of it, and draws.
+    // Loads the curves over the whole axis, and draws them. If `changed` is given, loads only these
+    // runs again.
     async function load(changed = null) {
       if (isClosed || view.keys().length === 0) return;
       if (changed === null) loading?.abort();
@@ -78,7 +80,7 @@ ui.plots.makeChart = (() => {
         if (changed !== null) wanted.runs = changed;
         let answer = own(await plots.loadCurves(wanted, control.signal));
         if (changed === null && axis !== "time" && view.axes.includes("time") && isUnplaced(answer)) {
-          axis = "time"; // the samples have no place on the chosen axis
+          axis = "time"; // the samples have no position on the chosen axis
           answer = own(await plots.loadCurves({ ...request(null) }, control.signal));
         }
         if (isClosed) return;
@@ -103,7 +105,7 @@ ui.plots.makeChart = (() => {
       };
     }
 
-    // Loads finer data for the range that is zoomed to. Until it comes, the coarse data is drawn.
+    // Loads finer data for the zoomed range. Until this data arrives, the coarse data is drawn.
     async function loadZoomed() {
       const range = view.range;
       draw();
@@ -161,10 +163,11 @@ ui.plots.makeChart = (() => {
       if (cross !== null) showCross(cross.x, cross.y, cross.order);
     }
 
-    // Returns a curve with what is drawn of it: its colour, line style and values.
+    // Returns a curve with all that is needed to draw it: also its colour, line style and smoothed
+    // values.
     function prepare(curve) {
       if (curve.y.some((value) => Math.abs(value) > plots.FARTHEST)) {
-        curve = { ...curve, y: curve.y.map((value) => Math.max(-plots.FARTHEST, Math.min(plots.FARTHEST, value))) }; // beyond, axes fail
+        curve = { ...curve, y: curve.y.map((value) => Math.max(-plots.FARTHEST, Math.min(plots.FARTHEST, value))) }; // plotly's axes fail beyond this
       }
       const isSmooth = view.smooth > 0 && curve.x.length > 2 && !curve.band;
       return {
@@ -173,7 +176,8 @@ ui.plots.makeChart = (() => {
       };
     }
 
-    // The width of the average on the axis, as a part of the whole axis, so that zooming keeps it.
+    // Returns the width of the average on the axis. It is a part of the whole axis, so zooming does
+    // not change it.
     function smoothWidth() {
       const [low, high] = rangeOf(full.curves) || [0, 1];
       return view.smoothPart() * (high - low || 1);
@@ -209,7 +213,7 @@ ui.plots.makeChart = (() => {
       return curve.x.some((x, place) => x >= low && x <= high && !Number.isNaN(curve.y[place])) || curve.marks.some(([x]) => x >= low && x <= high);
     }
 
-    // Says what the chart does not show.
+    // Shows notes about what the chart does not show.
     function showNotes() {
       const texts = [];
       const total = (count) => full.curves.reduce((sum, curve) => sum + count(curve), 0);
@@ -238,9 +242,10 @@ ui.plots.makeChart = (() => {
       return now === null ? null : now.xaxis.p2l(px - now.xaxis._offset);
     }
 
-    // Shows the cross-hair at a position, with the values of the curves there. `y` is the height of the
-    // pointer in pixels; if it is null, the pointer is in another chart, and `order` has the runs that
-    // are nearest to it there. Returns the runs, with the nearest first.
+    // Shows the cross-hair at a position, with the values of the curves there. `y` is the height of
+    // the pointer in pixels. If `y` is null, the pointer is in another chart, and `order` contains
+    // the runs of that chart, with the nearest to the pointer first. Returns the runs of this chart
+    // in the same way.
     function showCross(x, y, order = []) {
       const now = axes();
       cross = { x, y, order };
@@ -339,7 +344,7 @@ ui.plots.makeChart = (() => {
     let pressed = null;
     function onDown(event) { pressed = menu?.contains(event.target) ? null : place(event); }
 
-    // A press without a move opens the links of the nearest point; a second one shows the whole axis.
+    // A click opens the links of the nearest point. A double click shows the whole axis.
     function onUp(event) {
       if (pressed === null) return;
       const [left, top] = place(event);
@@ -382,7 +387,8 @@ ui.plots.makeChart = (() => {
       return cross === null ? (xaxis.p2l(0) + xaxis.p2l(xaxis._length)) / 2 : cross.x;
     }
 
-    // Returns the curve that the keys act on; another one if this curve has no points near a position.
+    // Returns the curve that the keys act on. If this curve has no points near `x`, chooses another
+    // one.
     function chosenCurve(x) {
       chosen = Math.max(0, Math.min(drawn.length - 1, chosen));
       if (drawn.length && isBeyond(drawn[chosen], x, 0)) chosen = Math.max(0, drawn.findIndex((curve) => !isBeyond(curve, x, 0)));
@@ -479,7 +485,7 @@ ui.plots.makeChart = (() => {
     area.addEventListener("keydown", onKey);
     area.addEventListener("focusout", (event) => { if (!area.contains(event.relatedTarget) && menu === null) view.moveCross(null, null, chart); });
 
-    // Plotly reports a range that was dragged; the range of positions is shared by all charts.
+    // Plotly calls this with a range that was dragged. All charts share the range of positions.
     function onDragged(change) {
       const [low, high] = [change["xaxis.range[0]"], change["xaxis.range[1]"]];
       if (change["yaxis.range[0]"] !== undefined) rows = { log: view.log, range: [change["yaxis.range[0]"], change["yaxis.range[1]"]] };
@@ -490,7 +496,7 @@ ui.plots.makeChart = (() => {
     const chart = {
       element, series, load, draw, loadZoomed,
       setAxis() { axis = view.axis; full = null; zoomed = null; zoomedTo = null; rows = null; closeMenu(); },
-            // Shows or hides the cross-hair; returns the runs there, with the nearest first.
+      // Shows the cross-hair, or hides it if `x` is null. Returns the runs there, nearest first.
       cross(x, y, order) {
         if (menu !== null) return [];
         if (x !== null) return showCross(x, y, order);
@@ -503,7 +509,8 @@ ui.plots.makeChart = (() => {
       runs: () => new Set(full === null ? [] : full.curves.map((curve) => curve.run)),
       contexts: () => (full === null ? [] : full.curves.filter((curve) => curve.kind === "metric" || curve.context !== null).map((curve) => plots.contextText(curve.context))),
       isLoaded: () => full !== null,
-      // Frees the drawing of a chart that is far from view. Loading it again draws it again.
+      // Frees the memory of a chart that is far out of view. Loading the chart again draws it
+      // again.
       release() {
         if (plot._fullLayout === undefined) return;
         window.Plotly.purge(plot);

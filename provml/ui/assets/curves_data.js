@@ -52,7 +52,7 @@ ui.plots = (() => {
     return () => { delete document.createElement; };
   }
 
-  // Plotly reads some HTML in its texts; this makes it show recorded text as it is.
+  // Escapes recorded text, because plotly interprets some HTML in its texts.
   function plotlyText(text, most = 40) {
     const shown = text.length > most ? `${text.slice(0, most - 1)}…` : text;
     return shown.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
@@ -60,7 +60,8 @@ ui.plots = (() => {
 
   // ---- names and colours -----------------------------------------------------------------------
 
-  // Returns the colour of a run by its place. After 16 colours of the style sheet, hues are spread.
+  // Returns the colour for the number of a run. The first 16 colours are in the style sheet, and
+  // the others are spread over all hues.
   function colourAt(place) {
     if (place < COLOURS) return ui.colour(`--c${place}`);
     return `hsl(${Math.round(place * 137.508) % 360} 60% ${ui.theme() === "dark" ? 68 : 42}%)`;
@@ -78,7 +79,8 @@ ui.plots = (() => {
     return parts.join(", ");
   }
 
-  // Gives each context a place: the usual ones first, so that they have the same line style in all charts.
+  // Numbers the contexts. The usual contexts come first, so that they have the same line style in
+  // all charts.
   function contextPlaces(texts) {
     const usual = USUAL_CONTEXTS.filter((text) => texts.has(text));
     const others = [...texts].filter((text) => !USUAL_CONTEXTS.includes(text));
@@ -87,7 +89,8 @@ ui.plots = (() => {
 
   function dashAt(place) { return DASHES[place % DASHES.length]; }
 
-  // The prefix of a name, by which charts are grouped: "train" of "train/loss" and of "train.loss".
+  // Returns the prefix of a name, by which charts are grouped: "train" for "train/loss" and for
+  // "train.loss".
   function groupOf(series) {
     if (series.kind !== "metric") return series.kind;
     const end = series.name.search(/[/.]/);
@@ -231,8 +234,8 @@ ui.plots = (() => {
     return best;
   }
 
-  // Returns the lowest and the highest of all numbers that `visit` is called with, without those
-  // that are rarer than one in forty on either side if outliers are to be ignored.
+  // Returns the lowest and the highest number of all columns; null if there are no numbers. If
+  // `outliers` is true, ignores the lowest and the highest 2.5 % of the numbers.
   function rangeOf(columns, outliers) {
     let low = Infinity;
     let high = -Infinity;
@@ -256,7 +259,8 @@ ui.plots = (() => {
 
   const SPANS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
 
-  // Chooses the distance of ticks in seconds: a round number of seconds, minutes, hours or days.
+  // Chooses the distance between ticks in seconds: a round number of seconds, minutes, hours or
+  // days.
   function tickSpan(low, high, most) {
     const rough = (high - low) / most;
     const span = SPANS.find((one) => one >= rough);

@@ -4,11 +4,12 @@
 Object.assign(ui.plots, (() => {
   const plots = ui.plots;
   const FEW_POINTS = 30;
-  const FARTHEST = 1e300; // beyond, the axes of plotly fail
-  const NARROWEST = 1e-300; // so do those of a shorter range
+  const FARTHEST = 1e300; // plotly's axes fail beyond this value
+  const NARROWEST = 1e-300; // and on a shorter range
   const MARKS = new Map([["NaN", ["x-thin-open", 0.03]], ["Infinity", ["triangle-up", 0.97]], ["-Infinity", ["triangle-down", 0.03]]]);
 
-  // Draws a curve: its band, the raw values behind a smoothed line, the line, and points between gaps.
+  // Returns the traces of a curve: its band, the raw values behind a smoothed line, the line, and
+  // lone points.
   function curveTraces(curve, place) {
     const uid = `c${place}`;
     const base = { x: curve.x, type: "scatter", mode: "lines", hoverinfo: "skip", connectgaps: false };
@@ -34,7 +35,7 @@ Object.assign(ui.plots, (() => {
     return made;
   }
 
-  // Finds the points between two gaps, of which a line would show nothing.
+  // Finds the points between two gaps, which a line would not show.
   function findLonePoints(y) {
     const found = [];
     for (let place = 0; place < y.length; place += 1) {
@@ -44,7 +45,7 @@ Object.assign(ui.plots, (() => {
     return found;
   }
 
-  // Marks the values that are not finite at the lower or upper edge.
+  // Returns marks at the lower or upper edge of the chart for values that are not finite.
   function markTraces(drawn) {
     const marker = { symbol: [], color: [], size: 8, line: { width: 1.6, color: [] } };
     const [x, y] = [[], []];
@@ -57,7 +58,7 @@ Object.assign(ui.plots, (() => {
     return x.length ? [{ x, y, yaxis: "y2", type: "scatter", mode: "markers", hoverinfo: "skip", uid: "marks", marker, cliponaxis: false }] : [];
   }
 
-  // Draws events as thin lines, and alerts as thicker ones. The cross-hair shows their texts.
+  // Returns thin lines for events, and thicker lines for alerts. The cross-hair shows their texts.
   function eventTraces(shown) {
     return [[false, "--soft", 1, "dot"], [true, "--bad", 1.5, "solid"]].flatMap(([alert, colour, width, dash]) => {
       const own = shown.filter((event) => isAlert(event) === alert);
@@ -71,13 +72,14 @@ Object.assign(ui.plots, (() => {
 
   function isAlert(event) { return ["warning", "error", "critical", "alert"].includes(String(event.level).toLowerCase()); }
 
-  // Writes a value with its unit's own prefixes, such as 25.9 MB.
+  // Writes a value. Bytes are shown in a suitable unit, such as 25.9 MB.
   function valueText(value, unit) {
     return unit === "B" && typeof value === "number" && value >= 0 ? ui.bytes(value) : ui.number(value);
   }
 
-  // Returns the layout of a chart: `unit` is that of the values, `size` is {width, height, inner}, in pixels, where `inner` is the width
-  // of the axis; `xRange` and `yRange` are the ranges to show, and `at` is a position to mark, or null.
+  // Returns the layout of a chart. `unit` is the unit of the values. `size` is {width, height,
+  // inner} in pixels, where `inner` is the width of the axis. `xRange` and `yRange` are the ranges
+  // to show, and `at` is a position to mark, or null.
   function buildLayout(view, axis, unit, size, xRange, yRange, at) {
     const ink = ui.colour("--soft");
     const grid = ui.colour("--line");

@@ -1,6 +1,6 @@
 "use strict";
-// The SHA-256 digest of a file, by the browser's own implementation. It takes the whole content at
-// once, so the size of a file is limited by the memory of the page.
+// The SHA-256 digest of a file, by the browser's own implementation. This implementation needs the
+// whole content at once, so the page's memory limits the size of a file.
 
 ui.fileDigest = (() => {
   const mostBytes = 1024 * 1024 * 1024;
@@ -11,7 +11,7 @@ ui.fileDigest = (() => {
       `Windows: certutil -hashfile "${name}" SHA256.`;
   }
 
-  // Reads the content in pieces, to show the progress and to end early.
+  // Reads the content in pieces, so that the page can show the progress and stop early.
   async function readContent(file, onProgress, signal) {
     const content = new Uint8Array(file.size);
     const reader = file.stream().getReader();

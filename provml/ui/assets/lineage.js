@@ -1,6 +1,6 @@
 "use strict";
 // The graph of a lineage: contents and runs, from causes on the left to effects on the right.
-// Each node is a button, so the graph can be walked with a pointer, a finger or the keyboard.
+// Each node is a button, so the graph can be explored with a pointer, a finger or the keyboard.
 
 ui.lineage = (() => {
   const { element, fill, count } = ui;
@@ -14,7 +14,7 @@ ui.lineage = (() => {
   // ---- layout ----------------------------------------------------------------------------------
 
   // Puts the nodes into columns by their layer, and orders each column by the neighbours' places,
-  // so that few edges cross. Returns [{layer, nodes}], each node with its number.
+  // so that few edges cross. Returns [{layer, numbers}], where `numbers` are indices of nodes.
   function arrange(nodes, edges) {
     const byLayer = new Map();
     nodes.forEach((node, number) => {
@@ -44,7 +44,7 @@ ui.lineage = (() => {
 
   function short(text, most) { return text.length > most ? `${text.slice(0, most)}…` : text; }
 
-  // Shortens a name in its middle, because its end often says more, such as its suffix.
+  // Shortens a name in the middle, because the end, such as a file's suffix, often says more.
   function shortName(name) {
     const text = ui.visible(name);
     return text.length > 25 ? `${text.slice(0, 14)}…${text.slice(-10)}` : text;
@@ -52,7 +52,7 @@ ui.lineage = (() => {
 
   function hidden(text) { return element("span", { class: "hidden-text" }, text); }
 
-  // The metric that tells most about a run: one of validation or test if there is one.
+  // Returns the metric that tells most about a run: a validation or test metric if there is one.
   function mainMetric(metrics) {
     return metrics.find(([, context]) => /valid|test|eval/i.test(context || "")) || metrics[0];
   }
@@ -120,7 +120,8 @@ ui.lineage = (() => {
       fill(canvas, drawEdges(size), [...places].map(([number, at]) => nodeButton(number, at)), extras);
     }
 
-    // Of a long column, those nodes are shown first that are the start or are nearest in order.
+    // Returns the nodes of a long column that are shown at first: the start, and the first others
+    // in order.
     function visible(numbers) {
       const chosen = new Set([...numbers].sort((one, other) => Number(nodes[other].start) - Number(nodes[one].start)).slice(0, mostInColumn));
       return numbers.filter((number) => chosen.has(number));
@@ -155,7 +156,7 @@ ui.lineage = (() => {
       }, `${count(rest)} more`);
     }
 
-    // Marks the edges of a node.
+    // Highlights the edges of a node.
     function shine(number) {
       for (const path of canvas.querySelectorAll("path.edge")) {
         path.classList.toggle("near", path.dataset.ends.split(" ").map(Number).includes(number));
@@ -170,7 +171,7 @@ ui.lineage = (() => {
       onLook(nodes[number]);
     }
 
-    // Arrows go to the nearest cause or effect, and up and down within a column.
+    // The arrow keys move to the nearest cause or effect, and up and down within a column.
     function move(event, number) {
       const at = places.get(number);
       const near = (others) => others.filter((other) => places.has(other))

@@ -35,7 +35,7 @@
     return { drawn: charts === null ? null : charts.drawn, update, close() { if (charts !== null) charts.close(); } };
   }
 
-  // The curves of the metrics, with the machine's readings beneath.
+  // The tab with the curves of the metrics, and with the machine's readings below them.
   ui.runTabs.set("curves", {
     label: "Curves",
     draw(panel, page) {
@@ -233,7 +233,7 @@
       this.panel.setAttribute("aria-labelledby", `tab-${this.tab}`);
     }
 
-    // Opens a tab. The parameters of another tab leave the address.
+    // Opens a tab, and removes the parameters of other tabs from the address.
     async choose(name, push) {
       if (push) history.pushState(null, "", ui.link("run", name === "overview" ? { run: key } : { run: key, tab: name }));
       if (this.open !== null) this.open.close();
@@ -255,7 +255,7 @@
       this.choose(tabs[(to + tabs.length) % tabs.length], true);
     }
 
-    // Loads the run again; the tab draws what changed.
+    // Loads the run again, and updates the open tab.
     async reload() {
       try {
         this.run = await ui.load("run", { run: key });
@@ -276,7 +276,8 @@
     }
   }
 
-  // Reloads at most once a second, and not before the last answer has come.
+  // Reloads the run when it changes: at most once a second, and never before the last answer has
+  // arrived.
   function followRun(page) {
     let due = false;
     let busy = false;

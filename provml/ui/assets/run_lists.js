@@ -119,7 +119,7 @@
     return text ? element("div", { class: "soft small" }, longText(text, 160)) : null;
   }
 
-  // Only a server can show a copy, because an export holds nothing but the printed output.
+  // Only a server can show a copy, because an export contains no copies except the printed output.
   function copyLink(file, page) {
     if (!file.copy) return "";
     if (!ui.settings.live || !file.sha256) return "kept";

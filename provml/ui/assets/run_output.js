@@ -66,15 +66,16 @@
       show();
     }
 
-    // Loads the part that begins at {offset} or ends at {before}; without either, the end.
+    // Loads the part that begins at {offset} or ends at {before}. Without these, loads the last
+    // part.
     async function load(place) {
       const answer = await ui.load("output", { limit: partBytes, run: page.key, ...place, ...source });
       size = answer.size;
       return answer;
     }
 
-    // Runs one request after another. Then looks whether more is needed, because the reader may
-    // have scrolled in the meantime.
+    // Runs requests one after another. After the last one, checks whether more text is needed,
+    // because the reader may have scrolled in the meantime.
     function enqueue(action) {
       waiting += 1;
       queue = queue.then(async () => {
@@ -91,7 +92,7 @@
       return queue;
     }
 
-    // Leaves the request out if another one is under way, because there will be a next time.
+    // Skips the request if another one is under way, because the request will be made again later.
     function once(action) { if (waiting === 0) enqueue(action); }
 
     const jump = (offset) => enqueue(async () => { replace(await load({ offset })); text.scrollTop = 0; });
@@ -112,7 +113,8 @@
       }
     }
 
-    // Adds what was printed since. The view moves only if it was at the end.
+    // Adds the text that was printed since the last request. The view moves only if it was at the
+    // end.
     function update() {
       once(async () => {
         const last = parts[parts.length - 1];
@@ -185,7 +187,7 @@
     return { box, update, start() { text.scrollTop = text.scrollHeight; more(); } };
   }
 
-  // Splits text into pieces, of which those that match are marked. Marks at most 2,000.
+  // Splits text into pieces, and marks the pieces that match. Marks at most 2,000 pieces.
   function highlighted(text, wanted) {
     if (wanted === "") return text;
     const lower = text.toLowerCase();
@@ -252,7 +254,8 @@
       if (isNew && ui.address.get("digest") === null) await load();
     }
 
-    // A command may print without recording anything, which the server does not report.
+    // A command may print without recording anything. The server does not report this, so ask
+    // regularly.
     const timer = setInterval(() => { if (view !== null && page.run.status === "running") view.update(); }, printedMs);
     return { ready: load(), update, close() { closed = true; clearInterval(timer); } };
   }

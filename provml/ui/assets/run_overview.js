@@ -1,5 +1,5 @@
 "use strict";
-// The first tab of the run page: what a person asks first.
+// The first tab of the run page: answers to what a person asks first.
 
 (() => {
   const { element, valueText, visible, count } = ui;
@@ -59,7 +59,7 @@
     return card("Settings", lists, left > 0 && element("p", { class: "soft" }, `${count(left)} more: run provml show`));
   }
 
-  // A folded table is filled when it is opened, because there may be thousands of settings.
+  // The table is built when the reader opens it, because there may be thousands of settings.
   function foldedSettings(values, label) {
     if (values.length === 0) return null;
     const place = element("div", {});

@@ -45,8 +45,8 @@ ui.runParts = (() => {
   }
 
   // Makes a table whose rows are added in steps of 200, because a browser draws thousands slowly.
-  // Columns are [title, cell function, class]. Returns the element; its `show` replaces the items
-  // and keeps the number of rows that are shown.
+  // Columns are [title, cell function, class]. Returns the element. The element's `show` replaces
+  // the items and keeps the number of rows that are shown.
   function growingTable(caption, columns, empty) {
     const body = element("tbody", {});
     const head = columns.map(([title, , kind]) => element("th", { scope: "col", class: kind || null }, title));
@@ -79,8 +79,9 @@ ui.runParts = (() => {
     return made;
   }
 
-  // Keeps the parts of a page that did not change. `show` draws a part anew only if its data is
-  // different, and then keeps the focus and what is unfolded. A part with selected text waits.
+  // Keeps the parts of a page that did not change. `show` draws a part again only if its data has
+  // changed, and then keeps the focus and what is unfolded. A part with selected text is drawn
+  // again at a later call.
   function sections(container) {
     const parts = new Map();
 
@@ -122,7 +123,7 @@ ui.runParts = (() => {
     return element("section", { class: "card" }, element("h2", {}, title), content);
   }
 
-  // Returns a link to the lineage of a file; only its name if the file has no digest.
+  // Returns a link to the lineage of a file, or only the name if the file has no digest.
   function fileLink(file, text) {
     if (!file.sha256) return element("span", {}, visible(text));
     return element("a", { href: ui.link("file", { digest: file.sha256 }), dataset: { keep: `file ${file.sha256} ${text}` } }, visible(text));

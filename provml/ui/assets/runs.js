@@ -1,5 +1,6 @@
 "use strict";
-// The page of all runs: a table to search, sort, group and choose from, which moves while runs go on.
+// The page of all runs: a table to search, sort, group and choose from. The table changes while
+// runs are in progress.
 
 (() => {
   const { Grid, RunList, arrangeRows, column } = ui.runs;
@@ -8,7 +9,7 @@
   const RETRY_MS = 5000;
   const DEFAULT_SORT = "-started";
 
-  // The state of the view, which is the address. `show` is null while the first columns are shown.
+  // The state of the view, as in the address. `show` is null until the reader chooses columns.
   const state = {};
 
   function readAddress() {
@@ -34,7 +35,7 @@
 
   let shownColumns = ui.runs.BASE;
   let root = null;      // the list whose runs are shown
-  let next = null;      // the list that takes its place when its first page came
+  let next = null;      // the list that replaces `root` when its first page has arrived
   let rows = [];
   const children = new Map();
   let known = { params: [], tags: [], metrics: [] };
@@ -91,12 +92,12 @@
     return { where: state.where, sort: state.sort, group: state.group, show };
   }
 
-  // Loads the table anew. The old rows stay until the new ones are there.
+  // Loads the table again. The old rows stay until the new rows have arrived.
   function reload(keepPlace = false) {
     begin(request(), () => (keepPlace ? host.scrollTop : 0));
   }
 
-  // Loads a list. `findTop` returns how far the table is scrolled when the list is there.
+  // Loads a list. `findTop` returns the scroll position for the time when the list has arrived.
   function begin(wanted, findTop) {
     if (next !== null) next.end();
     host.setAttribute("aria-busy", "true");
@@ -104,7 +105,7 @@
     next.load(0);
   }
 
-  // Shows a list in the place of the one before.
+  // Shows a list instead of the previous list.
   function replace(list, top) {
     next = null;
     if (root !== null) root.end();
@@ -130,7 +131,7 @@
     }));
   }
 
-  // Shows other columns, at once if their values are there.
+  // Shows other columns, immediately if their values are already loaded.
   function showColumns() {
     if (next === null && root !== null && request().show.every((value) => root.request.show.includes(value))) drawColumns();
     else reload(true);
@@ -138,8 +139,8 @@
 
   const CANDIDATES = `provml-columns ${ui.settings.store}`;
 
-  // Returns the values that the first columns were chosen from last time. They are probably the
-  // same now, and then one request is enough.
+  // Returns the values that the first columns were chosen from last time. If they are still the
+  // same, which is likely, one request is enough.
   function guessCandidates() {
     try {
       const values = JSON.parse(ui.stored(CANDIDATES));
@@ -149,8 +150,8 @@
 
   let columnsChosen = false;
 
-  // Chooses the first columns. They depend on the values of the runs, so these are asked for once.
-  // Returns false if the values were asked for now.
+  // Chooses the first columns, which depend on the values of the runs. If these values are not
+  // loaded yet, requests them and returns false.
   function chooseColumns(list) {
     if (state.show !== null || columnsChosen || list.answer.runs.length === 0) return true;
     const show = ui.runs.candidates(known);
@@ -168,7 +169,7 @@
 
   let late = false;  // whether the page says that it is not up to date
 
-  // Draws what a page of a list brought.
+  // Updates the table after a page of a list has arrived.
   function arrived(list) {
     if (late) { late = false; advice.textContent = ""; }
     if (list === root) {
@@ -199,7 +200,7 @@
 
   // ---- rows ------------------------------------------------------------------------------------
 
-  // Puts the rows in order again, and keeps in place what is in sight.
+  // Arranges the rows again, and keeps the visible rows in place.
   function arrange() {
     // the keys as they were drawn: by now, other runs can be at these places
     const { topKey, topOffset, activeKey } = grid;
@@ -233,7 +234,7 @@
     return rows.findIndex((row) => row.list !== undefined && (row.list.at(row.place) || {}).key === key);
   }
 
-  // Returns the list of a run's children if they are shown, and begins to load it.
+  // Returns the list of a run's children if they are shown. The first call begins to load the list.
   function childrenOf(run) {
     if (!state.open.has(run.key)) return undefined;
     if (!children.has(run.key)) {
@@ -245,7 +246,7 @@
     return children.get(run.key);
   }
 
-  // Loads the pages that came into sight, once the scrolling pauses.
+  // Loads the pages that have become visible, once the scrolling pauses.
   let pause = 0;
   function moved(first, last) {
     clearTimeout(pause);
@@ -326,7 +327,7 @@
     reload();
   }
 
-  // Sorts by a value: ascending first, then descending, then as at first.
+  // Sorts by a value: first ascending, then descending, then in the default order.
   function sortBy(value) {
     setSort(state.sort === value ? `-${value}` : state.sort === `-${value}` ? DEFAULT_SORT : value);
   }
@@ -382,7 +383,8 @@
 
   let lastChosen = null;
 
-  // Chooses a run, or no longer. With `range`, chooses all runs from the last chosen one.
+  // Chooses a run, or cancels the choice. With `range`, chooses all runs from the last chosen run
+  // to this one.
   async function choose(place, range) {
     const key = keyAt(place);
     if (key === null) return;
@@ -420,7 +422,7 @@
     else leave(target);
   }
 
-  // Goes to another page. The place in the table is kept for the way back.
+  // Goes to another page, and stores the place in the table for the way back.
   function leave(target) {
     keepPlace();
     location.assign(target);
@@ -453,7 +455,7 @@
     if (event.shiftKey) extend(before);
   }
 
-  // Chooses the marked run, and with it the run that was marked before.
+  // Chooses the marked run and the run that was marked before it.
   function extend(before) {
     const keys = [keyAt(before), keyAt(grid.active)].filter((key) => key !== null);
     lastChosen = keys[keys.length - 1] || lastChosen;
@@ -465,7 +467,8 @@
     grid.setActive((grid.active < 0 ? first : grid.active) + way * Math.max(1, last - first - 1));
   }
 
-  // Goes from a child run to its parent, or from a run to the heading of its group.
+  // Folds the row if it is open. Otherwise, goes from a child run to its parent, or from a run to
+  // the heading of its group.
   function moveOut(place) {
     const run = runAt(place);
     const isOpen = run === null ? rows[place] && !rows[place].folded : state.open.has(run.key);
@@ -503,8 +506,8 @@
   let refreshing = 0;
   let refreshed = 0;
 
-  // Loads what is in sight again: at most once a second, less often if the answers take long, and
-  // not while nobody looks.
+  // Loads the visible rows again: at most once a second, less often if the answers take long, and
+  // not while the page is hidden.
   function refreshSoon() {
     if (refreshing || document.hidden || root === null || !wanted) return;
     const rest = Math.max(REFRESH_MS, 5 * root.tookMs) - (performance.now() - refreshed);
@@ -548,7 +551,7 @@
   search.show(state.where);
   drawChosen();
   const { top = 0, active = -1 } = history.state || {};
-  grid.active = active;  // the way back from a run leads to the place that was left
+  grid.active = active;  // on the way back from a run, the same row is marked
   const guessed = state.show === null ? guessCandidates() : [];
   begin(guessed.length > 0 ? { ...request(), show: guessed, chooses: true } : request(), () => top);
 })();

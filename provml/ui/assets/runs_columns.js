@@ -1,6 +1,6 @@
 "use strict";
-// Which columns the table of runs has: those that tell the runs apart at first, and those that a
-// reader chooses and orders in a dialog.
+// Chooses the columns of the table of runs. The first columns tell the runs apart. The reader can
+// choose and order other columns in a dialog.
 
 (() => {
   const MOST_COLUMNS = 50;
@@ -15,7 +15,7 @@
 
   // ---- the columns at first --------------------------------------------------------------------
 
-  // Returns the values to ask for in order to choose the first columns.
+  // Returns the values that must be requested before the first columns can be chosen.
   function candidates(columns) {
     return [
       ...columns.params.slice(0, ASKED_PARAMETERS).map((name) => ui.runs.setting("params", name)),
@@ -24,8 +24,8 @@
     ];
   }
 
-  // Returns the metrics that a person asks for first: the known names of results, by the context
-  // that judges the model.
+  // Returns the metrics that a person asks for first: metrics with well-known names come first,
+  // each in a validation or test context if there is one.
   function mainMetrics(columns) {
     const ranked = columns.metrics.map(([name, contexts], place) => ({ name, contexts, place, rank: rankMetric(name) }));
     ranked.sort((one, other) => one.rank - other.rank || one.place - other.place);
@@ -116,7 +116,8 @@
       }));
     }
 
-    // The list is drawn anew after a press, so the focus goes to the same button of the new list.
+    // The list is drawn again after a press, so this moves the focus to the same button of the new
+    // list.
     function refocus(value, name) {
       const same = [...order.querySelectorAll("button:not(:disabled)")].filter((one) => one.dataset.value === value);
       (same.find((one) => one.dataset.action === name) || same[0] || filter).focus();
@@ -163,7 +164,8 @@
     return made;
   }
 
-  // A context comes as a list of names, as one name, or as null for samples without a context.
+  // Converts a context to a list of names. The server sends a list, one name, or null for no
+  // context.
   function contextParts(context) {
     return typeof context === "string" ? [context] : context;
   }

@@ -18,7 +18,7 @@
   const CONDITION = /^\s*(?:params|tags|metrics|reading_summaries)\.|(?:^|\s)(?:and|or|not|in|is)(?:\s|$)|^\s*(?:True|False|git_dirty)\s*$/;
 
   // Returns the condition for what is typed in the search box. Plain words become a condition that
-  // looks for each of them in the run's names, because most searches are for a name.
+  // looks for each word in a run's id, experiment, status and command.
   function asCondition(text) {
     const typed = (text || "").trim();
     if (typed === "" || !WORDS.test(typed) || CONDITION.test(typed)) return typed;
@@ -31,8 +31,8 @@
 
   let exported = null;
 
-  // Answers from the one file of an export, which holds all runs with all their values. It
-  // understands plain text only: conditions need the server.
+  // Answers a request from the file of an export that contains all runs with all their values. Only
+  // plain words can be searched, because conditions need the server.
   async function askExport(request) {
     if (exported === null) exported = ui.load("runs", {}).then(nameValues);
     const all = await exported;
@@ -55,7 +55,7 @@
     };
   }
 
-  // Gives the values of an export's runs the names that this page uses.
+  // Renames the values of an export's runs to the names that this page uses.
   function nameValues(answer) {
     for (const run of answer.runs) {
       const values = Object.create(null);
@@ -65,7 +65,7 @@
     return answer;
   }
 
-  // Times are decimal texts of nanoseconds, too large for a number.
+  // Times are nanoseconds as decimal text, because a JavaScript number would round them.
   function compareRuns(sorting, one, other, down) {
     const values = [sorting.of(one), sorting.of(other)];
     if (sorting.kind !== "time" || values.includes(null) || values.includes(undefined)) {
@@ -101,7 +101,8 @@
 
   // The runs that match a request, loaded page by page.
   class RunList {
-    // `changed` is called with the list when a page came, `failed` with an error.
+    // `changed` is called with the list when a page has arrived. `failed` is called with an error
+    // and the list.
     constructor(request, changed, failed) {
       this.request = request;
       this.changed = changed;
@@ -132,7 +133,7 @@
       }
     }
 
-    // Loads one page, and resolves when it is there. It never rejects.
+    // Loads one page. The promise resolves when the request has ended, and never rejects.
     load(page) {
       if (this.loading.has(page)) return this.loading.get(page);
       this.stale.delete(page);
@@ -156,15 +157,16 @@
       return promise;
     }
 
-    // Says that all pages may have changed, except one: they load again when they are next shown.
+    // Marks all pages except one as possibly changed. These pages load again when they are next
+    // shown.
     markStale(except) {
       for (const page of this.pages.keys()) if (page !== except) this.stale.add(page);
     }
 
-    // Ends the loading: the list is no longer shown.
+    // Stops loading, because the list is no longer shown.
     end() { this.ended.abort(); }
 
-    // Loads all pages, for what needs every run.
+    // Loads all pages, for actions that need every run.
     async loadAll() {
       await this.load(0);
       for (let page = 1; page * PAGE < (this.total || 0); page += 1) {

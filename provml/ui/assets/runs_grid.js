@@ -1,6 +1,6 @@
 "use strict";
-// The grid of the runs page. Only the rows in sight have elements, and these are used again while
-// the grid scrolls, so that 10,000 rows scroll as smoothly as 20.
+// The grid of the runs page. Only the visible rows have elements, and these elements are reused
+// while the grid scrolls, so that 10,000 rows scroll as smoothly as 20.
 
 (() => {
   const WIDE_ROW = 34;
@@ -11,7 +11,8 @@
   // Makes the grid in an element. `table` says what the grid shows:
   //   row(place): the row at a place, as `arrangeRows` makes them; count(): how many there are;
   //   keyAt(place): the key of the run there, or null.
-  //   isOpen(run), chosenPlace(run): whether its children are shown; its number among the chosen.
+  //   isOpen(run): whether the children of the run are shown;
+  //   chosenPlace(run): the number of the run among the chosen runs.
   //   sort(): the value that sorts, with "-" for descending.
   // and what it does: open(run), toggle(place), choose(place, range), sortBy(value), moved(first, last).
   class Grid {
@@ -23,9 +24,9 @@
       this.active = -1;
       this.version = 0;
       this.viewHeight = 0;
-      this.topKey = null;     // the first run in sight and how far it is scrolled out, as drawn
+      this.topKey = null;     // the first visible run, and how far it is scrolled out, when last drawn
       this.topOffset = 0;
-      this.activeKey = null;  // the marked run, as drawn
+      this.activeKey = null;  // the marked run when last drawn
       this.head = ui.element("div", { class: "grid-head", role: "rowgroup" });
       this.body = ui.element("div", { class: "grid-body", role: "rowgroup" });
       host.append(this.head, this.body);
@@ -60,7 +61,8 @@
         this.host.classList.toggle("narrow", narrow);
         this.forget();
       }
-      // the size of the view without the headings, measured only here: to measure is to lay out
+      // the height of the view without the headings; measured only here, because measuring lays out
+      // the page
       this.viewHeight = this.host.clientHeight - (narrow ? 0 : this.head.offsetHeight);
       this.update();
     }
@@ -81,7 +83,7 @@
       this.drawing = requestAnimationFrame(() => { this.drawing = 0; this.draw(); });
     }
 
-    // Returns the first and last place in sight.
+    // Returns the first and last visible place.
     range() {
       const count = this.table.count();
       const first = Math.max(0, Math.floor(this.host.scrollTop / this.rowHeight));
@@ -100,8 +102,8 @@
       this.table.moved(first, last);
     }
 
-    // Gives each place an element: its own if it has one, otherwise one that is out of sight. The
-    // elements stay in the order of the rows, as a screen reader reads them.
+    // Gives each place an element: its own if it has one, otherwise one that is no longer visible.
+    // The elements stay in the order of the rows, because a screen reader reads them in this order.
     assign(from, to) {
       const wanted = Math.max(0, to - from + 1);
       const kept = new Map();
@@ -142,7 +144,7 @@
       return slot;
     }
 
-    // Shows in a row's element what belongs to its place.
+    // Fills a row's element with the content of its place.
     paint(slot) {
       if (slot.version === this.version) return;
       slot.version = this.version;
@@ -198,7 +200,7 @@
       else for (const cell of slot.cells) paintCell(cell, run);
     }
 
-    // Writes how long the running runs in sight have lasted by now.
+    // Updates the durations of the visible runs that are in progress.
     tick() {
       for (const slot of this.slots) {
         const row = this.table.row(slot.place);
@@ -395,7 +397,8 @@
 
   // ---- small parts -----------------------------------------------------------------------------
 
-  // Writing is slower than looking, so text and attributes are written only if they differ.
+  // Changing the page is slower than reading it, so text and attributes are written only if they
+  // differ.
   function setText(node, text) {
     const own = node.firstChild;
     if (own !== null && own === node.lastChild && own.nodeType === Node.TEXT_NODE) {
@@ -423,7 +426,7 @@
     setAttribute(slot.row, "aria-expanded", open);
   }
 
-  // Shows the whole text of a cell that is cut, when the pointer rests on it.
+  // Shows the whole text of a cell that is cut off, when the pointer rests on the cell.
   function explainCut(event) {
     const cell = event.target.closest(".cell, .name");
     if (cell === null || cell.classList.contains("curve") || cell.classList.contains("time")) return;

@@ -11,7 +11,7 @@
   // Makes the search box.
   //   apply(text): called when the reader searches.
   // Returns {form, show(text), fail(text), names(columns, runs)}: `show` sets the text, `fail`
-  // shows an error or removes it, and `names` gives what can be completed.
+  // shows an error or removes it, and `names` sets the names that can be completed.
   function makeSearch(apply) {
     const live = ui.settings.live;
     const list = ui.element("ul", { id: "completions", role: "listbox", "aria-label": "Completions", hidden: true });
@@ -35,7 +35,8 @@
 
     function names(columns, runs) { given = { columns, runs }; }
 
-    // Lists the completions when they are first needed: there can be tens of thousands.
+    // Lists the completions only when they are first needed, because there can be tens of
+    // thousands.
     function listNames() {
       if (given === null) return;
       values = completable(given.columns);
@@ -56,7 +57,7 @@
       explain();
     }
 
-    // Says where words are looked for.
+    // Shows in which facts of a run the words are searched.
     function explain() {
       const condition = ui.runs.asCondition(applied);
       note.textContent = live && applied.trim() !== "" && condition !== applied.trim()
@@ -103,7 +104,7 @@
       options[active].scrollIntoView({ block: "nearest" });
     }
 
-    // Puts a completion in the place of what was typed.
+    // Replaces the typed text with a completion.
     function take(place) {
       const option = shown[place];
       if (option.whole) {
@@ -153,8 +154,8 @@
     return made;
   }
 
-  // Returns what can follow the typed text, best first. `replaced` is how many characters of the
-  // typed text a completion takes the place of.
+  // Returns the completions of the typed text, best first. `replaced` is the number of typed
+  // characters that a completion replaces.
   function complete(before, values) {
     const status = /\bstatus\s*(?:==|!=|in)\s*\(?\s*("?\w*)$/.exec(before);
     if (status !== null) {
@@ -177,12 +178,12 @@
       .slice(0, MOST_SHOWN);
   }
 
-  // Removes the quotes that belong to names, as in params["a.b"], so that open texts remain.
+  // Removes quoted names, as in params["a.b"], so that only the quotes of texts remain.
   function withoutNames(text) {
     return text.replace(/\["[^"]*"?(?:\]|$)/g, "");
   }
 
-  // Returns conditions that make sense for these runs.
+  // Returns examples of conditions that make sense for these runs.
   function makeExamples(columns, runs) {
     const made = ['status == "failed"'];
     for (const name of columns.params) {

@@ -10,7 +10,8 @@ ui.runs = {};
   const RESERVED = new Set(("False None True and as assert async await break class continue def del elif else " +
     "except finally for from global if import in is lambda nonlocal not or pass raise return try while with yield").split(" "));
 
-  // The values that every run has. `of` reads a value from the answer; the others are asked for.
+  // The values that every run has. `of` reads the value from the answer. Values without `of` must
+  // be requested.
   const OWN = new Map(Object.entries({
     id: { label: "Run", kind: "name", width: 284, of: (run) => run.id },
     status: { label: "Status", kind: "status", width: 112, of: (run) => run.status },
@@ -40,10 +41,10 @@ ui.runs = {};
       ? `.${name}` : `[${JSON.stringify(name)}]`;
   }
 
-  // Returns the name of a parameter ("params"), tag ("tags") or reading in a condition.
+  // Returns how a condition names a parameter ("params"), tag ("tags") or reading.
   function setting(root, name) { return root + step(name, []); }
 
-  // Returns the name of a metric in a condition. The context is a list of names, null for the
+  // Returns how a condition names a metric. The context is a list of names, null for the
   // samples without a context, or undefined for all contexts together. The field is "last",
   // "min", "max" or "count".
   function metric(name, context, field) {
@@ -114,7 +115,8 @@ ui.runs = {};
     return context === null ? "no context" : context.join(" / ");
   }
 
-  // Returns the text of a value in a column, and whether it is a number. Times are without seconds.
+  // Returns the text of a value in a column, and whether it is a number. Times are shown without
+  // seconds.
   function cellText(made, run) {
     const value = made.of(run);
     if (value === null || value === undefined) return ["", false];
@@ -125,7 +127,8 @@ ui.runs = {};
     return [shorten(text), made.kind === "value" && /^-?(?:\d+|NaN|Infinity)$/.test(text)];
   }
 
-  // Says whether most values of a column are numbers, which stand at the right with their heading.
+  // Returns whether most values of a column are numbers. Such a column is aligned right, with
+  // its heading.
   function isNumeric(made, runs) {
     if (made.kind !== "value") return made.kind === "duration";
     const filled = runs.map((run) => cellText(made, run)).filter(([text]) => text !== "");
@@ -150,8 +153,8 @@ ui.runs = {};
     return shown.replace(/\s+/g, " ");
   }
 
-  // Returns how long a run has lasted, in seconds. A running run lasts until now, by the browser's
-  // clock since the answer came, because the server's clock may differ.
+  // Returns how long a run has lasted, in seconds. For a run in progress, the time since the answer
+  // arrived is added, by the browser's clock, because the server's clock may differ.
   function runningFor(run) {
     if (run.status !== "running" || run.duration_s === null || run.received === undefined) return run.duration_s;
     return run.duration_s + Math.max(0, (performance.now() - run.received) / 1000);

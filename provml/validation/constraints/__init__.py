@@ -69,7 +69,7 @@ def _build_constraint_finding(instance: Instance, breach: ConstraintBreach) -> F
 
 
 def _collect_evidence(instance: Instance, facts: Iterable[Fact]) -> Iterator[Evidence]:
-    """Yield the statements that the facts come from, in the order of the facts, without repeats."""
+    """Yield each statement that the facts were derived from once, in the order of the facts."""
     shown: set[int] = set()
     for fact in facts:
         for source in _find_sources(fact):
@@ -88,7 +88,10 @@ def _collect_evidence(instance: Instance, facts: Iterable[Fact]) -> Iterator[Evi
 
 
 def _find_sources(fact: Fact) -> Iterator[ConstraintStatement]:
-    """Yield the statement that a fact was derived from, and those that supplied more arguments."""
+    """Yield the statements that a fact was derived from.
+
+    These also include the statements that supplied further arguments of the fact.
+    """
     waiting, seen = [fact], {id(fact)}
     while waiting:
         each = waiting.pop()

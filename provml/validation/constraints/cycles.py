@@ -1,4 +1,4 @@
-"""Finds cycles in a graph of strict and non-strict steps.
+"""Finds cycles in a directed graph whose edges, the steps, are either strict or not.
 
 Imports nothing else from provml.
 """
@@ -78,7 +78,7 @@ def shortest_cycles(arrows: StepGraph) -> Iterator[list[Step]]:
 def _find_shortest_path(
     arrows: StepGraph, start: int, end: int, component: dict[int, int], inside: int
 ) -> tuple[list[Step], int]:
-    """Return a shortest path within a component, and the number of steps examined for it."""
+    """Return a shortest path within a component, and the number of steps that were examined."""
     came: dict[int, tuple[int, Step] | None] = {start: None}
     waiting = deque([start])
     steps = 0
@@ -99,7 +99,10 @@ def _find_shortest_path(
 
 
 def _find_components(arrows: StepGraph, roots: set[int]) -> dict[int, int]:
-    """Return the strongly connected component of each reachable node (Tarjan, 1972)."""
+    """Return the strongly connected component of each node reachable from the roots.
+
+    A component is represented by the number of one of its nodes (Tarjan, 1972).
+    """
     order: dict[int, int] = {}
     low: dict[int, int] = {}
     component: dict[int, int] = {}

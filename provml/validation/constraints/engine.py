@@ -41,8 +41,8 @@ class Fact:
         source: the statement in the document, or the fact that implies this fact.
         inference: the number of the inference; None if the document contains the statement.
         into: the fact that this fact was merged into; None if it was not merged.
-        taught: the numbers of the rules that added arguments to this fact, each with the fact that
-            the arguments come from.
+        taught: for each time that a rule added arguments to this fact, the number of the rule, and
+            the fact from which the arguments were taken.
     """
 
     kind: str
@@ -61,7 +61,7 @@ class Fact:
         return fact
 
     def learn(self, place: int, value: str, number: int, other: Fact) -> None:
-        """Set a missing argument to the value that another fact has, as a rule requires."""
+        """Set a missing argument to ``value``, which rule ``number`` takes from another fact."""
         self.arguments = (*self.arguments[:place], value, *self.arguments[place + 1 :])
         self.taught = (*self.taught, (number, other))
 
@@ -163,7 +163,7 @@ class Engine:
                     waiting.append(implied)
 
     def _find_keys(self, fact: Fact) -> Iterator[tuple[int, Any]]:
-        """Yield the keys by which the fact must be unique, each with the number of the rule."""
+        """Yield the keys that identify the fact, each after the number of the rule that says so."""
         if fact.id is not None:
             yield 22 if fact.kind in rules.ELEMENT_KINDS else 23, (fact.kind, fact.id)
         unique = rules.UNIQUE.get(fact.kind)
@@ -174,9 +174,9 @@ class Engine:
                 yield number, (number, one, other)
 
     def _merge(self, into: Fact, fact: Fact, number: int) -> bool:
-        """Merge two facts, or report a violation if the facts conflict.
+        """Merge ``fact`` into the fact ``into``, or report a violation if the two conflict.
 
-        Returns whether the facts were merged.
+        Returns True if the facts were merged.
         """
         if (id(into), id(fact)) in self._differing:
             return False

@@ -57,7 +57,7 @@ def run_instance(mapping: RunMapping) -> Instance:
 
 
 def _expand_name(name: str, prefixes: NamespaceScope) -> str:
-    """Expand a qualified name to an IRI. If its prefix is unknown, the name stays unchanged."""
+    """Expand a qualified name to an IRI. Returns the name unchanged if its prefix is unknown."""
     prefix, colon, local = name.partition(":")
     if not colon:
         return (prefixes.get("") or "") + name
@@ -69,7 +69,7 @@ def _expand_name(name: str, prefixes: NamespaceScope) -> str:
 
 
 def provjson_instances(content: Mapping[str, Any]) -> Iterator[Instance]:
-    """Yield an instance for the top level, and for each bundle, of a parsed PROV-JSON document.
+    """Yield instances of a parsed PROV-JSON document: the top level, then each bundle.
 
     The document must conform to the JSON Schema of PROV-JSON.
     """
@@ -115,9 +115,9 @@ def _read_provjson_statements(
 
 
 def _iter_keyed_records(members: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str]]:
-    """Yield each record with its key, and with the part of its JSON Pointer that follows the key.
+    """Yield each record's key, the record, and the rest of its JSON Pointer after the key.
 
-    The part is empty, or ``/<index>`` if the value of the key is a list of records.
+    The rest is ``/<index>`` if the value of the key is a list of records, else empty.
     """
     for key, found in members.items():
         if isinstance(found, list):
@@ -130,7 +130,7 @@ def _iter_keyed_records(members: Mapping[str, Any]) -> Iterator[tuple[str, Mappi
 def _iter_argument_rows(
     record: Mapping[str, Any], formal: tuple[str, ...]
 ) -> Iterator[tuple[str | None, ...]]:
-    """Yield the arguments of a record as a tuple; for a membership, one tuple per member."""
+    """Yield the arguments of a record as a tuple. Yields one tuple per member of a membership."""
     values = [_unwrap_value(record.get(name)) for name in formal]
     lists = [place for place, value in enumerate(values) if isinstance(value, list)]
     if not lists:
@@ -159,7 +159,7 @@ def _read_provjson_types(record: Mapping[str, Any], prefixes: NamespaceScope) ->
 
 
 def prov_instances(document: ProvDocument, places: Places | None = None) -> Iterator[Instance]:
-    """Yield an instance for the top level, and for each bundle, of a ``prov`` library document.
+    """Yield instances of a document of the ``prov`` library: the top level, then each bundle.
 
     Args:
         document: a document object from the ``prov`` library.

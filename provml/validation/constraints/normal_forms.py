@@ -211,7 +211,7 @@ class _SaturatedInstance:
     # -- uniqueness ---------------------------------------------------------------------------
 
     def _merge(self) -> bool:
-        """Merge facts by the uniqueness rules (22-29). Returns whether anything changed."""
+        """Merge facts by the uniqueness rules (22-29). Returns True if anything changed."""
         first: dict[Any, NormalFact] = {}
         declared = {fact[1]: fact for fact in self.facts if fact[0] == "activity"}
         for fact in self.facts:
@@ -323,8 +323,8 @@ class _SaturatedInstance:
     def remove_redundant(self) -> frozenset[NormalFact]:
         """Return all facts except redundant facts about unknowns.
 
-        A group of facts about unknowns is redundant if the remaining facts say the same about other
-        things.
+        A group of facts about unknowns is redundant if the remaining facts state the same about
+        other unknowns or about named things.
         """
         index, budget = _Index(self.facts), _Budget()
         for part in _group_by_unknowns(self.facts):
@@ -409,7 +409,7 @@ def _find_mappings(
     Yields nothing if there is no such mapping.
     """
     known: dict[_Variable, Term] = {}
-    # each level belongs to one wanted fact: its untried candidates, and the variables that it bound
+    # for each wanted fact: the candidates not yet tried, and the variables that the fact has bound
     levels: list[tuple[Iterator[NormalFact], list[_Variable]]] = []
     open_facts = list(wanted)
 

@@ -118,7 +118,7 @@ UNIQUE: Final[dict[str, tuple[int, int, int]]] = {
 }
 """For each kind of statement: the number of a uniqueness rule (24-27), and two positions.
 
-The rule says that no two statements may have the same arguments at both positions.
+The rule says that statements with the same arguments at both positions are the same statement.
 """
 
 INFLUENCES: Final[dict[str, tuple[int, int]]] = {

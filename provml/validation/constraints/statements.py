@@ -64,7 +64,7 @@ class NamespaceScope:
         return self._outer.get(prefix) if found is None and self._outer is not None else found
 
     def abbreviate(self, iri: str) -> str | None:
-        """Shorten an IRI with the prefix of its longest namespace; None if no namespace matches."""
+        """Shorten an IRI with the prefix of its longest known namespace; None if none is known."""
         base = self._find_longest(iri)
         if base is None:
             return None
@@ -107,7 +107,7 @@ class Instance:
     Attributes:
         name: the bundle's IRI; None for the top level.
         statements: the statements to check.
-        prefixes: the document's prefixes, with which messages shorten IRIs.
+        prefixes: the prefixes with which messages shorten IRIs.
     """
 
     name: str | None
