@@ -239,15 +239,20 @@ const ui = (() => {
   function shareConnection() {
     const name = `provml ${new URL("live", location.href).pathname}`;
     const channel = new BroadcastChannel(name);
-    let last = null; // on the page that has the connection: what it said last
+    let state = null; // of the connection, on the page that has it
+    let hasHeard = false;
     channel.onmessage = ({ data }) => {
-      if (!data.isNew) hear(data);
-      else if (last !== null) channel.postMessage(last.state === "live" ? { state: "live", news: { added: [], changed: [], removed: [] } } : last);
+      if (data.isQuestion) {
+        if (state !== null) channel.postMessage({ state, news: state === "live" ? { added: [], changed: [], removed: [] } : null, isAnswer: true });
+      } else if (!data.isAnswer || !hasHeard) {
+        hasHeard = true;
+        hear(data);
+      }
     };
-    channel.postMessage({ isNew: true });
+    channel.postMessage({ isQuestion: true });
     navigator.locks.request(name, () => new Promise(() => {
       connect((said) => {
-        last = said;
+        state = said.state;
         channel.postMessage(said);
         hear(said);
       });

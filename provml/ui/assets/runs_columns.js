@@ -20,21 +20,21 @@
     return [
       ...columns.params.slice(0, ASKED_PARAMETERS).map((name) => ui.runs.setting("params", name)),
       ...columns.tags.filter((name) => NAME_TAGS.includes(name)).map((name) => ui.runs.setting("tags", name)),
-      ...mainMetrics(columns),
+      ...mainMetrics(columns).flat(),
     ];
   }
 
-  // Returns the metrics that a person asks for first: metrics with well-known names come first,
-  // each in a validation or test context if there is one.
+  // Returns the metrics that a person asks for first: metrics with well-known names come first. Each
+  // is a list of contexts to choose from, of which a validation or test context is the first.
   function mainMetrics(columns) {
     const ranked = columns.metrics.map(([name, contexts], place) => ({ name, contexts, place, rank: rankMetric(name) }));
     ranked.sort((one, other) => one.rank - other.rank || one.place - other.place);
     return ranked.slice(0, ASKED_METRICS).map(({ name, contexts }) => {
       const parts = contexts.map((context) => ui.runs.contextParts(context));
       const judging = parts.find((context) => context !== null && /^(?:test|eval|val)/i.test(context[0]));
-      const context = judging || parts[0];
+      const others = parts.filter((context) => context !== judging).slice(0, judging ? 1 : 2);
       const field = /loss|error|perplexity/i.test(name) ? "min" : TELLING.some((word) => name.toLowerCase().includes(word)) ? "max" : "last";
-      return ui.runs.metric(name, context, field);
+      return [...(judging ? [judging] : []), ...others].map((context) => ui.runs.metric(name, context, field));
     });
   }
 
@@ -45,16 +45,19 @@
   }
 
   // Returns the first columns: what every run has, the main metrics, and the parameters that differ
-  // between these runs. A parameter that few of the runs have does not tell them apart, and the metrics that
-  // many of the runs have come first.
+  // between these runs. A parameter that few of the runs have does not tell them apart. The metrics
+  // that many of the runs have come first.
   function firstColumns(columns, runs) {
     const differing = candidates(columns).filter((value) => differs(runs.map((run) => run.values[value])));
-    const common = (value) => runs.filter((run) => run.values[value] !== null && run.values[value] !== undefined).length * 4 >= runs.length;
+    const countKnown = (value) => runs.filter((run) => run.values[value] !== null && run.values[value] !== undefined).length;
+    const common = (value) => countKnown(value) * 4 >= runs.length;
     const parameters = differing.filter((value) => value.startsWith("params") && common(value));
     const ranks = new Map(parameters.map((value) => [value, Math.max(...runs.map((run) => rankSetting(run.values[value])))]));
     parameters.sort((one, other) => ranks.get(one) - ranks.get(other));
     const tags = differing.filter((value) => value.startsWith("tags"));
-    const known = mainMetrics(columns).filter((value) => runs.some((run) => run.values[value] !== null && run.values[value] !== undefined));
+    const known = mainMetrics(columns)
+      .map((values) => values.find(common) || values.find((value) => countKnown(value) > 0))
+      .filter((value) => value !== undefined);
     const metrics = [...known.filter(common), ...known.filter((value) => !common(value))].slice(0, MOST_METRICS);
     const own = BASE.filter((value) => value !== "experiment" || differs(runs.map((run) => run.experiment)) || runs.length < 2);
     const end = own.indexOf("duration_s");
