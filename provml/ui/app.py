@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
     from provml.ui.browsed_store import BrowsedStore
 
 _ABSENT: Final = (RunNotFoundError, SeriesNotFoundError)
-_DOCUMENTS_AT_ONCE: Final = 2
+_AT_ONCE: Final = 2
+_WITH_TABLES: Final = ("runs", "compare", "file")
+"""Data that comes from the store's tables, which answer one request at a time."""
+_WITH_DOCUMENT: Final = ("validity",)
+"""Data that needs the whole graph of a run, as documents do."""
 _GRAPH_POLICY: Final = "frame-ancestors 'self'"
 """The part of the graph page's content security policy that the server sends.
 
@@ -67,7 +72,11 @@ class _Site:
     def __init__(self, store: BrowsedStore) -> None:
         self._store = store
         self._news = News(store.path)
-        self._documents = asyncio.Semaphore(_DOCUMENTS_AT_ONCE)
+        # slow requests wait here, so that they don't take the threads that answer quick ones
+        documents, tables = asyncio.Semaphore(_AT_ONCE), asyncio.Semaphore(_AT_ONCE)
+        self._documents = documents
+        self._queues = dict.fromkeys(_WITH_DOCUMENT, documents)
+        self._queues.update(dict.fromkeys(_WITH_TABLES, tables))
 
     async def redirect(self, request: Request) -> Response:
         return RedirectResponse("index.html", 307)
@@ -96,12 +105,16 @@ class _Site:
         return Response(content, headers=headers, media_type=media_type(name))
 
     async def data(self, request: Request) -> Response:
+        name = request.path_params["name"]
         try:
-            answer = find_answer(request.path_params["name"])
+            answer = find_answer(name)
             if answer is None:
                 return _error_answer("there is no such data", "NotFound", 404)
             query = Query(request.query_params.multi_items())
-            made = await run_in_threadpool(answer, self._store, query)
+            async with self._queues.get(name) or nullcontext():
+                if await request.is_disconnected():
+                    return _error_answer("the page was closed", "Closed", 408)
+                made = await run_in_threadpool(answer, self._store, query)
         except (ProvMLError, OSError) as error:
             return _describe_error(error)
         return _json_answer(made, 200)
@@ -114,6 +127,8 @@ class _Site:
     async def graph(self, request: Request) -> Response:
         try:
             async with self._documents:
+                if await request.is_disconnected():
+                    return _error_answer("the page was closed", "Closed", 408)
                 page = await run_in_threadpool(write_graph, self._find_run(request))
         except (ProvMLError, OSError) as error:
             return _describe_error(error)
@@ -124,6 +139,8 @@ class _Site:
         try:
             folder, format_name = self._find_run(request), request.path_params["format"]
             async with self._documents:
+                if await request.is_disconnected():
+                    return _error_answer("the page was closed", "Closed", 408)
                 name, chunks = await run_in_threadpool(write_temporary, folder, format_name)
         except (ProvMLError, OSError) as error:
             return _describe_error(error)

@@ -40,7 +40,8 @@ SELECT s.name, s.kind, max(s.unit) AS unit, count(DISTINCT s.run) AS runs
 FROM series s
 WHERE s.run IN (SELECT unnest(?::VARCHAR[])) AND s.kind <> 'sampling'
   AND (? = 'all' OR (s.kind = 'metric') = (? = 'metric'))
-GROUP BY s.name, s.kind ORDER BY s.kind <> 'metric', s.kind, s.name LIMIT ?
+GROUP BY s.name, s.kind
+ORDER BY s.kind <> 'metric', s.kind, max(s.count) <= 1, s.name LIMIT ?
 """
 
 
@@ -105,7 +106,10 @@ def _find_runs(tables: Store, keys: list[str]) -> tuple[list[dict[str, Any]], li
 
 
 def _list_series(tables: Store, names: list[str], kind: str) -> dict[str, Any]:
-    """Return the names of the runs' series, with the number of runs that have each series."""
+    """Return the names of the runs' series, with the number of runs that have each series.
+
+    Curves come before single values.
+    """
     series = [*tables.select(["series"], _SERIES, [names, kind, kind, _MOST_SERIES + 1])]
     notes = []
     if len(series) > _MOST_SERIES:

@@ -203,8 +203,8 @@ class _Answer:
         if len(names) > _MOST_SERIES:
             shown = set(names[:_MOST_SERIES])
             self._notes.append(
-                f"the first {_MOST_SERIES} of {len(names):,} series are shown: choose series by "
-                "name to see others"
+                f"only the first {_MOST_SERIES} of {len(names):,} series are included: ask for the "
+                "others by name, or look at the run with provml ui"
             )
             for run, own in self._found.items():
                 self._found[run] = {key: ranks for key, ranks in own.items() if key[2] in shown}

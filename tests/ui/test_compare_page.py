@@ -223,6 +223,52 @@ def test_differences_are_shown_and_the_rest_is_folded(tmp_path: Path, browser, o
     assert len({link.get_attribute("href") for link in digests}) == 2
 
 
+def test_a_parent_beside_its_children(tmp_path: Path, browser, open_page) -> None:
+    """The only parameter of a parent would be drawn, single values would hide the curves."""
+    keys = []
+    with provml.start_run("sweep", store=tmp_path) as parent:
+        parent.log_params({"a_note": "a study of two rates", "space": "lr"})
+        parent.log_metric("best", 0.5)
+        keys.append(key_of(parent))
+        for lr in (0.01, 0.1):
+            with provml.start_run("sweep", store=tmp_path, parent=parent) as run:
+                run.log_params({"b": 1, "lr": lr, "z-name-of-more-than-twenty-letters": lr})
+                for step in range(20):
+                    run.log_metric("loss", math.exp(-step * lr), "training", step)
+                keys.append(key_of(run))
+    open_page(tmp_path, keys)
+    chart(browser, "loss")
+    names = "return [...document.querySelectorAll('.chart')].map(c => c.dataset.series)"
+    assert browser.run(names) == ["loss", "best"]
+    labels = [row.text for row in browser.driver.find_elements("css selector", ".legend-name")]
+    assert labels[2].startswith("lr=0.1 · z-name-of-more-…=0.1 · "), labels
+    browser.run("document.getElementById('tab-relations').click()")
+    choose = "document.querySelectorAll('#panel-relations select')[2]"
+    browser.until(f"return {choose}")
+    assert browser.run(f"return {choose}.value") == "lr"
+    browser.run("document.getElementById('tab-environment').click()")
+    browser.until("return document.getElementById('panel-environment').innerText.length")
+    assert "recorded no environment" not in browser.find("#panel-environment").text
+
+
+def test_values_at_the_limits_of_numbers_are_drawn(tmp_path: Path, browser, open_page) -> None:
+    """A chart of very small or large values would stop with an error of the chart's library."""
+    keys = []
+    for _ in range(2):
+        with provml.start_run("limits", store=tmp_path) as run:
+            for step in range(100):
+                run.log_metric("tiny", 5e-324 * step, "training", step)
+                run.log_metric("huge", 1.7e308 * (-1) ** step, "training", step)
+                run.log_metric("near", 1 + 2.3e-16 * step, "training", step)
+        keys.append(key_of(run))
+    open_page(tmp_path, keys)
+    for name in ("tiny", "huge", "near"):
+        drawn = chart(browser, name)
+        low, high = range_of(browser, drawn, "yaxis")
+        assert low < high
+        browser.until("return arguments[0].querySelector('.scatterlayer path.js-line')", drawn)
+
+
 def test_curves_grow_and_new_ones_appear(tmp_path: Path, browser, open_page) -> None:
     """The page would have to be loaded again while runs go on, end or are removed."""
     ended = train(tmp_path, "digits", 0.1)

@@ -246,7 +246,8 @@ def test_more_series_than_fit_are_left_out_with_a_note(store: Path) -> None:
     answer = ask(store, run)
     assert len(answer["runs"][0]["series"]) == 200
     assert answer["notes"] == [
-        "the first 200 of 250 series are shown: choose series by name to see others"
+        "only the first 200 of 250 series are included: ask for the others by name, or look "
+        "at the run with provml ui"
     ]
     assert len(ask(store, run, series="m249")["runs"][0]["series"]) == 1
 

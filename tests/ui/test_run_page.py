@@ -128,6 +128,26 @@ def test_names_are_text(store: Path, serve: Serve, browser: Browser) -> None:
     assert "__proto__" in shown
 
 
+def test_what_is_missing_does_not_hide_the_rest(
+    store: Path, serve: Serve, browser: Browser
+) -> None:
+    """A reader would scroll past hundreds of damaged lines to see the results of a run."""
+    with provml.start_run("digits", store=store, collect=(), formats=()) as run:
+        for number in range(40):
+            run.log_param(f"p{number}", number)
+    (journal,) = (run.path / "journal").glob("*.events.jsonl")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[4:36:2] = [line.replace(b"p", b"q", 1) for line in lines[4:36:2]]
+    journal.write_bytes(b"".join(lines))
+    browser.open(serve(store) + place_of(run.path))
+    wait_for_text(browser, "What is missing")
+    trouble = browser.find(".trouble")
+    assert trouble.text.count("damaged or missing") == 6
+    assert "damaged or missing: 1" not in trouble.text
+    trouble.find_element("css selector", "summary").click()
+    assert trouble.text.count("damaged or missing") == 16
+
+
 def test_long_lists_and_output(store: Path, serve: Serve, browser: Browser) -> None:
     """Ten thousand events or ten megabytes of output could make the page unusable."""
     log = store.parent / "stdout"

@@ -271,6 +271,49 @@ def test_the_table_moves_while_runs_go_on(serve: Serve, browser: Browser, store:
     assert "removed or renamed" in browser.find("#advice").text
 
 
+def test_many_pages_share_a_connection(serve: Serve, browser: Browser, store: Path) -> None:
+    """The seventh page would never load, or pages would stop when another page is closed."""
+    record(store, "old", lr=0.1)
+    address = serve(store) + "index.html"
+    driver = browser.driver
+    pages = [driver.current_window_handle]
+    try:
+        for _ in range(7):
+            driver.switch_to.new_window("tab")
+            pages.append(driver.current_window_handle)
+            show(browser, address)
+            browser.until("return document.getElementById('connection').innerText === 'live'")
+        for page in pages[1:-1]:  # the first of these has the connection
+            driver.switch_to.window(page)
+            driver.close()
+            pages.remove(page)
+        driver.switch_to.window(pages[-1])
+        record(store, "new", lr=0.2)
+        wait_for(browser, "new", "old")
+    finally:
+        for page in pages[1:]:
+            driver.switch_to.window(page)
+            driver.get("about:blank")
+            driver.close()
+        driver.switch_to.window(pages[0])
+
+
+def test_the_first_columns_are_of_metrics_that_many_runs_have(
+    serve: Serve, browser: Browser, store: Path
+) -> None:
+    """The metrics of single runs would take the place of the loss that all runs have."""
+    for number, name in enumerate(("accuracy", "best_accuracy", "acc", "top_accuracy", "f1")):
+        with provml.start_run(
+            "sweep", store=store, formats=(), collect=(), run_id=f"run-{number}"
+        ) as run:
+            run.log_metric(name, 0.5, Context.VALIDATION, 0)
+            run.log_metric("loss", number, Context.VALIDATION, 0)
+    show(browser, serve(store) + "index.html")
+    metrics = [text for text in headings(browser) if "validation" in text]
+    assert metrics[0] == "loss validation · min"
+    assert len(metrics) == 3
+
+
 def test_only_the_rows_in_sight_have_elements(
     serve: Serve, browser: Browser, tmp_path: Path
 ) -> None:
@@ -339,6 +382,9 @@ def test_a_narrow_window_has_a_list(opened: Browser) -> None:
         assert "finished" in row.text
         assert "lr 0.25" in row.text
         assert opened.run("return document.documentElement.scrollWidth") == 390
+        header = "document.querySelector('header.top')"
+        assert opened.run(f"return {header}.offsetHeight") < 60  # one line
+        assert opened.run(f"return {header}.scrollWidth <= {header}.clientWidth")
     finally:
         opened.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
@@ -364,3 +410,6 @@ def test_the_exported_page_works_from_disk(browser: Browser, sweep: Path, tmp_pa
     assert cells(browser, "trial-1")["lr parameter"] == "0.2"
     browser.find("#search").send_keys("RUN-2", Keys.ENTER)
     wait_for(browser, "run-2")
+    browser.find("#search").clear()
+    browser.find("#search").send_keys("params.lr < 1", Keys.ENTER)
+    browser.until("return document.querySelector('main').innerText.includes('only words')")

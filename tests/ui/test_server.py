@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
+from select import select
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -94,6 +95,28 @@ def test_documents_and_graph(tmp_path: Path, serve) -> None:
     assert page.status == 200
     assert b"<script" in page.body
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+
+def test_slow_requests_leave_room_for_quick_ones(tmp_path: Path, serve) -> None:
+    """Some pages that check long runs would keep every other page waiting."""
+    with provml.start_run("digits", store=tmp_path, collect=(), formats=()) as run:
+        for step in range(3_000):
+            run.log_metric(f"loss{step % 30}", 0.5, step=step)
+    key = f"{run.path.parent.name}/{run.path.name}"
+    address = urlsplit(serve(tmp_path)).netloc
+    slow = []
+    for _ in range(60):
+        connection = HTTPConnection(address, timeout=60)
+        connection.request("GET", f"/data/validity?run={key}")
+        slow.append(connection)
+    assert get(f"http://{address}/", f"/data/run?run={key}").status == 200
+    answered, _, _ = select([connection.sock for connection in slow], [], [], 0)
+    assert len(answered) < 10
+    last = slow.pop()
+    for connection in slow:
+        connection.close()
+    assert last.getresponse().status == 200  # without the work for the 59 others
+    last.close()
 
 
 def test_assets_are_kept_by_browsers(tmp_path: Path, serve) -> None:

@@ -202,7 +202,7 @@ const ui = (() => {
   // ---- news ------------------------------------------------------------------------------------
 
   const listeners = new Set();
-  let source = null;
+  let isFollowing = false;
 
   // Calls a function with {added, changed, removed} whenever runs of the store change. These are
   // lists of keys. Whenever the connection opens, the function is called with empty lists, because
@@ -210,21 +210,61 @@ const ui = (() => {
   // ever changes.
   function follow(listener) {
     listeners.add(listener);
-    if (settings.live && source === null) {
-      const shown = document.getElementById("connection");
-      source = new EventSource("live");
-      source.onopen = () => {
-        shown.textContent = "live";
-        shown.dataset.state = "live";
-        for (const one of [...listeners]) one({ added: [], changed: [], removed: [] });
-      };
-      source.onerror = () => { shown.textContent = "not connected"; shown.dataset.state = "lost"; };
-      source.onmessage = (event) => {
-        const news = JSON.parse(event.data);
-        for (const one of [...listeners]) one(news);
-      };
+    if (settings.live && !isFollowing) {
+      isFollowing = true;
+      if (navigator.locks && window.BroadcastChannel) shareConnection(); else connectWhileVisible();
     }
     return () => listeners.delete(listener);
+  }
+
+  // Takes what the connection says: whether it is open, and the news.
+  function hear({ state, news }) {
+    const shown = document.getElementById("connection");
+    shown.textContent = state === "live" ? "live" : "not connected";
+    shown.dataset.state = state;
+    if (news) for (const one of [...listeners]) one(news);
+  }
+
+  function connect(tell) {
+    const source = new EventSource("live");
+    source.onopen = () => tell({ state: "live", news: { added: [], changed: [], removed: [] } });
+    source.onerror = () => tell({ state: "lost" });
+    source.onmessage = (event) => tell({ state: "live", news: JSON.parse(event.data) });
+    return source;
+  }
+
+  // A browser opens at most six connections to a server, and a seventh page would never load. So one
+  // of the open pages has the connection and passes on what it says. When that page closes, the next
+  // one connects.
+  function shareConnection() {
+    const name = `provml ${new URL("live", location.href).pathname}`;
+    const channel = new BroadcastChannel(name);
+    let last = null; // on the page that has the connection: what it said last
+    channel.onmessage = ({ data }) => {
+      if (!data.isNew) hear(data);
+      else if (last !== null) channel.postMessage(last.state === "live" ? { state: "live", news: { added: [], changed: [], removed: [] } } : last);
+    };
+    channel.postMessage({ isNew: true });
+    navigator.locks.request(name, () => new Promise(() => {
+      connect((said) => {
+        last = said;
+        channel.postMessage(said);
+        hear(said);
+      });
+    }));
+  }
+
+  // Over plain HTTP from another machine, browsers have no locks: there, only visible pages connect.
+  function connectWhileVisible() {
+    let source = null;
+    const change = () => {
+      if (document.hidden) {
+        source?.close();
+        source = null;
+      } else source ??= connect(hear);
+    };
+    document.addEventListener("visibilitychange", change);
+    change();
   }
 
   // ---- keys ------------------------------------------------------------------------------------

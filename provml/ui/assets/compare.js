@@ -7,6 +7,7 @@
     ["curves", "Curves"], ["results", "Results"], ["settings", "Settings"], ["code", "Code"], ["data", "Data"], ["environment", "Environment"], ["relations", "Relations"],
   ]);
   const REFRESH_MS = 5000;
+  const SLOW_MS = 2000;
 
   let keys = [...new Set(ui.address.all("run"))];
   let runs = [];
@@ -41,14 +42,20 @@
   function nameRuns() {
     const differing = (values?.parts.params || []).filter((entry) => entry.differs && entry.values.every((value) => value === null || shortNumber(value).length <= 16)
       && new Set(entry.values.map((value) => (value === null ? null : shortNumber(value)))).size > 1);
-    const told = differing.slice(0, 2);
+    const told = ui.comparison.sortSettings(differing).slice(0, 2);
     const experiments = new Set(runs.map((run) => run.experiment));
     for (const [place, run] of runs.entries()) {
-      const own = told.filter((entry) => entry.values[place] !== null).map((entry) => `${entry.name.split(".").pop()}=${shortNumber(entry.values[place])}`);
+      const own = told.filter((entry) => entry.values[place] !== null).map((entry) => `${shortName(entry.name)}=${shortNumber(entry.values[place])}`);
       // of an id that provml made, the part after the time tells runs apart
       const id = (run.id || run.key.split("/").pop()).replace(/^\d{8}T\d{6}-(?=\w+$)/, "");
       run.label = [...own, id, experiments.size > 1 ? run.experiment : null].filter(Boolean).join(" · ");
     }
+  }
+
+  // A long name would hide the end of the label, which tells the runs apart.
+  function shortName(name) {
+    const last = name.split(".").pop();
+    return last.length > 16 ? `${last.slice(0, 15)}…` : last;
   }
 
   function shortNumber(text) {
@@ -149,10 +156,15 @@
     }
     const cut = keys.length > MOST_RUNS ? keys.length : 0;
     keys = keys.slice(0, MOST_RUNS);
-    ui.fill(ui.main, ui.element("p", { class: "soft" }, "Reading the runs…"));
+    const waiting = ui.element("p", { class: "soft" }, "Reading the runs…");
+    ui.fill(ui.main, waiting);
+    const slow = setTimeout(() => waiting.append(" The first look at runs of many samples takes longer."), SLOW_MS);
+    if (tab === "curves") ui.plots.loadPlotly().catch(() => {}); // parsed while the runs are read; the charts say if it is missing
     try {
       takeValues(await loadValues());
+      clearTimeout(slow);
     } catch (error) {
+      clearTimeout(slow);
       ui.fill(ui.main, ui.message("error", "The runs could not be compared", error.message, ui.element("a", { href: ui.link("index") }, "Go to the runs")));
       ui.ready();
       return;

@@ -9,7 +9,7 @@
   ui.onTheme(() => redraw());
 
   ui.comparison.showRelations = async (panel, { values, runs }) => {
-    const params = values.parts.params.filter((entry) => entry.differs);
+    const params = ui.comparison.sortSettings(values.parts.params.filter((entry) => entry.differs));
     if (values.metrics.length === 0 || params.length === 0) {
       ui.fill(panel, ui.message("empty", values.metrics.length === 0 ? "These runs recorded no metrics" : "No parameter differs between these runs", "Compare runs that differ in a parameter to see how a metric depends on it."));
       return;

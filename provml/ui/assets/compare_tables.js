@@ -134,7 +134,7 @@ ui.comparison = (() => {
 
   function showEnvironment(panel, { values, runs }) {
     fillPanel(panel, [
-      unrecordedNote(values, runs, "environment", "environment"),
+      unrecordedNote(values, runs, "environment", "interpreter and no packages"),
       showPart("Machine and interpreter", values.parts.environment, runs), showPart("Packages", values.parts.packages, runs),
       showPart("Readings of the machine", values.parts.resources, runs),
     ], "These runs recorded no environment.");
@@ -161,6 +161,20 @@ ui.comparison = (() => {
     return lists.map((list) => (list === null ? null : list.map((digest) => ui.element("div", { class: "digest" },
       lists.length > 1 ? ui.element("b", { class: "letter" }, letterOf(digest)) : null, " ",
       /^[0-9a-f]{64}$/.test(digest) ? ui.element("a", { class: "mono", href: ui.link("file", { digest }), title: digest }, digest.slice(0, 12)) : longText(digest)))));
+  }
+
+  // Puts the parameters first that most runs have with different values, and of these the numbers.
+  function sortSettings(params) {
+    const ranks = new Map(params.map((entry) => {
+      const known = entry.values.filter((value) => value !== null);
+      const others = known.filter((value) => value === "" || Number.isNaN(Number(value))).length;
+      return [entry, [new Set(known).size === 1, -known.length, others]];
+    }));
+    const compare = (one, other) => {
+      const place = ranks.get(one).findIndex((rank, at) => rank !== ranks.get(other)[at]);
+      return place < 0 ? 0 : ranks.get(one)[place] - ranks.get(other)[place];
+    };
+    return [...params].sort(compare);
   }
 
   // ---- results ---------------------------------------------------------------------------------
@@ -191,5 +205,5 @@ ui.comparison = (() => {
     ui.fill(panel, ui.element("section", { class: "card" }, ui.element("div", { class: "row results-head" }, ui.element("h2", {}, "Metrics"), choice), runTable(entries, runs, "Metrics")), unrecordedNote(values, runs, "metrics", "metrics"));
   }
 
-  return { SUMMARIES, runTable, showPart, showSettings, showEnvironment, showData, showResults, metricName, labelsOf, noteList };
+  return { SUMMARIES, runTable, sortSettings, showPart, showSettings, showEnvironment, showData, showResults, metricName, labelsOf, noteList };
 })();

@@ -105,9 +105,11 @@ ui.plots = (() => {
     const found = new Map();
     for (const curve of (await loadCurves({ runs, kind, axis })).curves) {
       const key = `${curve.kind} ${curve.name}`;
-      if (!found.has(key)) found.set(key, { name: curve.name, kind: curve.kind, unit: curve.unit });
+      if (!found.has(key)) found.set(key, { name: curve.name, kind: curve.kind, unit: curve.unit, isCurve: false });
+      if (curve.x.length > 1) found.get(key).isCurve = true;
     }
-    const order = (one) => [one.kind === "metric" ? "" : one.kind, one.name];
+    // curves come before single values
+    const order = (one) => [one.kind === "metric" ? "" : one.kind, one.isCurve ? "" : "value", one.name];
     return { series: [...found.values()].sort((a, b) => (String(order(a)) < String(order(b)) ? -1 : 1)), notes: [] };
   }
 

@@ -5,6 +5,7 @@ Object.assign(ui.plots, (() => {
   const plots = ui.plots;
   const FEW_POINTS = 30;
   const FARTHEST = 1e300; // plotly's axes fail beyond this value
+  const NARROWEST = 1e-300; // and on a shorter range
   const MARKS = new Map([["NaN", ["x-thin-open", 0.03]], ["Infinity", ["triangle-up", 0.97]], ["-Infinity", ["triangle-down", 0.03]]]);
 
   // Returns the traces of a curve: its band, the raw values behind a smoothed line, the line, and
@@ -117,7 +118,7 @@ Object.assign(ui.plots, (() => {
 
   // Returns a range with some space on both sides.
   function padRange([low, high], part) {
-    const space = (high - low) * part || Math.abs(low) * part || 1;
+    const space = Math.max(NARROWEST, (high - low) * part || Math.abs(low) * part || 1);
     return [low - space, high + space];
   }
 

@@ -7,6 +7,7 @@
   const mostMetrics = 12;
   const mostSettings = 30;
   const mostFiles = 8;
+  const mostDamage = 6;
   const restMs = 5000;
 
   // ---- results and settings --------------------------------------------------------------------
@@ -37,7 +38,7 @@
     return element("tr", {},
       element("th", { scope: "row", class: "name" },
         element("a", { href: link, dataset: { keep: `metric ${named}` } }, longText(one.name, 80)),
-        element("span", { class: "soft small" }, ` ${place.filter((text) => text !== "").join(" · ")}`)),
+        element("span", { class: "soft small" }, " ", longText(place.filter((text) => text !== "").join(" · "), 80))),
       valueCell(one.last, one.last_at, one.unit), valueCell(one.min, one.min_at, one.unit), valueCell(one.max, one.max_at, one.unit));
   }
 
@@ -158,12 +159,16 @@
   }
 
   function troubleCard({ damage, dropped }) {
-    const texts = Object.entries(damage).map(([reason, found]) => `${visible(reason)}: ${count(found)}`);
+    const texts = [];
     if (dropped.samples) texts.push(`${plural(dropped.samples, "sample")} not recorded`);
     if (dropped.events) texts.push(`${plural(dropped.events, "event")} not recorded`);
+    for (const [reason, found] of Object.entries(damage)) texts.push(found === 1 ? visible(reason) : `${visible(reason)}: ${count(found)}`);
     if (texts.length === 0) return null;
     return element("section", { class: "card trouble" }, element("h2", {}, "What is missing"),
-      element("ul", {}, texts.map((text) => element("li", {}, text))),
+      element("ul", {}, texts.slice(0, mostDamage).map((text) => element("li", {}, text))),
+      texts.length > mostDamage && element("details", { dataset: { keep: "damage" } },
+        element("summary", { dataset: { keep: "damage summary" } }, `${count(texts.length - mostDamage)} more`),
+        element("ul", {}, texts.slice(mostDamage).map((text) => element("li", {}, text)))),
       element("p", { class: "soft" }, "The damaged records are left out of everything that is shown. The tab Validity checks all files."));
   }
 

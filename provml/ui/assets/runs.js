@@ -264,7 +264,9 @@
 
   function explainEmpty() {
     if (state.where !== "") {
-      return [ui.message("empty", "No runs match", "Change the search, or clear it to see all runs."),
+      const isCondition = ui.runs.asCondition(state.where) === state.where.trim();
+      const advice = ui.settings.live || !isCondition ? "Change the search, or clear it to see all runs." : "These pages are files, where the search finds only words. Run provml ui to search with conditions.";
+      return [ui.message("empty", "No runs match", advice),
         ui.element("p", {}, ui.element("button", { type: "button", onclick: () => { state.where = ""; search.show(""); writeAddress(true); reload(); } }, "Clear the search"))];
     }
     return ui.message("empty", "This store has no runs yet",

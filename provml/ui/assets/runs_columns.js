@@ -7,6 +7,7 @@
   const ASKED_PARAMETERS = 300;
   const MOST_PARAMETERS = 6;
   const MOST_METRICS = 3;
+  const ASKED_METRICS = 9;
   const MOST_LISTED = 100;
   const BASE = ["id", "status", "experiment", "curve", "duration_s", "started"];
   const TELLING = ["accuracy", "acc", "f1", "auc", "loss", "perplexity", "bleu", "reward", "return", "error"];
@@ -28,7 +29,7 @@
   function mainMetrics(columns) {
     const ranked = columns.metrics.map(([name, contexts], place) => ({ name, contexts, place, rank: rankMetric(name) }));
     ranked.sort((one, other) => one.rank - other.rank || one.place - other.place);
-    return ranked.slice(0, MOST_METRICS).map(({ name, contexts }) => {
+    return ranked.slice(0, ASKED_METRICS).map(({ name, contexts }) => {
       const parts = contexts.map((context) => ui.runs.contextParts(context));
       const judging = parts.find((context) => context !== null && /^(?:test|eval|val)/i.test(context[0]));
       const context = judging || parts[0];
@@ -44,7 +45,8 @@
   }
 
   // Returns the first columns: what every run has, the main metrics, and the parameters that differ
-  // between these runs. A parameter that few of the runs have does not tell them apart.
+  // between these runs. A parameter that few of the runs have does not tell them apart, and the metrics that
+  // many of the runs have come first.
   function firstColumns(columns, runs) {
     const differing = candidates(columns).filter((value) => differs(runs.map((run) => run.values[value])));
     const common = (value) => runs.filter((run) => run.values[value] !== null && run.values[value] !== undefined).length * 4 >= runs.length;
@@ -52,7 +54,8 @@
     const ranks = new Map(parameters.map((value) => [value, Math.max(...runs.map((run) => rankSetting(run.values[value])))]));
     parameters.sort((one, other) => ranks.get(one) - ranks.get(other));
     const tags = differing.filter((value) => value.startsWith("tags"));
-    const metrics = mainMetrics(columns).filter((value) => runs.some((run) => run.values[value] !== null && run.values[value] !== undefined));
+    const known = mainMetrics(columns).filter((value) => runs.some((run) => run.values[value] !== null && run.values[value] !== undefined));
+    const metrics = [...known.filter(common), ...known.filter((value) => !common(value))].slice(0, MOST_METRICS);
     const own = BASE.filter((value) => value !== "experiment" || differs(runs.map((run) => run.experiment)) || runs.length < 2);
     const end = own.indexOf("duration_s");
     return [...own.slice(0, end), ...tags, ...metrics, ...parameters.slice(0, MOST_PARAMETERS), ...own.slice(end)];
