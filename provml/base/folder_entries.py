@@ -119,7 +119,7 @@ def rename_entry(old: int, name: str, new: int, new_name: str, path: Path) -> No
 
 
 def remove_folder_in(parent: int, name: str, path: Path) -> None:
-    """Remove a folder and its content from an open folder. Removes links without following them."""
+    """Remove a folder and its contents from an open folder. Does not follow links."""
     fd = open_folder_in(parent, name, path)
     try:
         with os.scandir(fd) as entries:

@@ -94,7 +94,7 @@ def mark_dtype() -> np.dtype[np.void]:
 
 
 def take_records(records: NDArray[np.void], places: Any) -> NDArray[np.void]:
-    """Return ``records[places]``, but much faster than numpy's indexing of such an array."""
+    """Return ``records[places]``, much faster than numpy does for a structured array."""
     import numpy as np
 
     numbers = np.ascontiguousarray(records).view(np.int64).reshape(-1, layout.RECORD_SIZE // 8)

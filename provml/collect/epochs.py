@@ -35,7 +35,7 @@ class EpochShape:
 def measure_epoch(data: Any, module: Any, like: Arguments | None) -> EpochShape:
     """Return the shape of one epoch over a DataLoader, a Dataset or arrays.
 
-    Does not iterate over a Dataset or DataLoader, but reads at most the first sample, by its index.
+    Never iterates over a Dataset or DataLoader. Reads at most the first sample, by its index.
 
     Args:
         data: the dataset, or its number of samples.

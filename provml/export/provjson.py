@@ -1,7 +1,7 @@
 """PROV-JSON (W3C Member Submission, 2013): PROV as JSON, which most PROV tools read.
 
-The document is written one kind of statement after the other, and tables are written column by
-column. For details that the submission does not define, or that its schema gets wrong, the output
+The document is written one kind of statement at a time, and tables are written column by column.
+For details that the submission does not define, or that its schema gets wrong, the output
 follows the ``prov`` library:
 
 - The size of an integer decides whether its type is xsd:int, xsd:long or xsd:integer.

@@ -82,7 +82,7 @@ def patch(module: ModuleType, calls: RecordedCalls) -> None:
 
 
 def _patch_estimators(module: ModuleType, calls: RecordedCalls) -> None:
-    """Wrap the fits of all estimator classes, including classes that are defined later."""
+    """Wrap the ``fit`` methods of all estimators, including classes that are defined later."""
     root = module.BaseEstimator
     for kind in _list_subclasses(root):
         _patch_class(kind, calls)

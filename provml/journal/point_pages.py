@@ -186,8 +186,8 @@ class _WriterPoints:
 def validate_count(value: object, what: str, most: int) -> int:
     """Return a count as an int.
 
-    Raises InvalidArgumentError if the value is not an int between 0 and ``most``. The message calls
-    the argument ``what``.
+    Raises InvalidArgumentError if the value is not an int between 0 and ``most``. In the message,
+    the argument has the name ``what``.
     """
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise InvalidArgumentError(f"{what}= must be a non-negative int, not {value!r:.80}")

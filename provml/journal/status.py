@@ -33,8 +33,8 @@ class RunState(NamedTuple):
         started_ns: the start of the run, in nanoseconds since the epoch.
         ended_ns: the end of the run, in nanoseconds since the epoch; None if the run is still
             running or its end was not written.
-        reason: why the run ended; None if unknown. If the run is still running, the process that
-            records the run.
+        reason: why the run ended; None if unknown. While the run is still running, this names the
+            process that records it.
         exception: the type, message and traceback of the exception that ended the run, if any.
         dropped_samples: the number of samples lost because of a full disk or a similar problem.
         dropped_events: the number of events lost for the same reasons.

@@ -214,10 +214,10 @@ class Store:
         offset: int = 0,
         limit: int | None = None,
     ) -> RunPage:
-        """Return a page of the list of the runs that meet a condition, for use in a web page.
+        """Return some of the runs that meet a condition, for a table that shows them in pages.
 
         `run_list.list_page` describes the arguments. If a store has thousands of runs, a change to
-        a run that has ended may be noticed some seconds later, unless the run is on the page.
+        a run that has ended may go unnoticed for a few seconds, unless the run is on this page.
 
         Raises:
             QueryError: the condition or one of the values is not valid.

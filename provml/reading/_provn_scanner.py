@@ -114,8 +114,8 @@ class ScannedText:
     Attributes:
         text: the whole text.
         dictionaries: the PROV-Dictionary statements, in the order in which they appear.
-        places: the line and column of every other statement. The first list is for statements
-            outside bundles; one list for each bundle follows.
+        places: the line and column of every other statement, in a list for the statements outside
+            bundles, followed by one list for each bundle.
     """
 
     text: str

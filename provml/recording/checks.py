@@ -149,7 +149,7 @@ def validate_epoch(epoch: object) -> int | None:
         return epoch
     number = _validate_number(epoch, "epoch")
     if number is not None and not 0 <= number < _EPOCH_LIMIT:
-        raise InvalidArgumentError(f"epoch must be from 0 to less than 2**31, not {epoch!r:.80}")
+        raise InvalidArgumentError(f"epoch must be between 0 and 2**31 - 1, not {epoch!r:.80}")
     if isinstance(number, float):
         return int(number) if number.is_integer() else PartialEpoch(number)
     return number

@@ -144,7 +144,7 @@ class Launch(NamedTuple):
         return found
 
     def _is_recent(self, run_folder: Path) -> bool:
-        """Return whether a run is running, or has changed since about the start of the worker."""
+        """Return whether a run is still running, or has changed since the worker started."""
         from provml.journal.journal_folder import list_writer_files
         from provml.journal.status import read_run_state
 

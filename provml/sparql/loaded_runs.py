@@ -403,7 +403,7 @@ class _Loader:
         index: dict[str, GraphEntry],
         missing: list[str],
     ) -> None:
-        """Load the missing graphs. Save the index after about every 200,000 triples."""
+        """Load the missing graphs. Save the index about every 200,000 triples."""
         waiting = 0
         for done, name in enumerate(missing, 1):
             journal = Journal(self._wanted[name].journal.folder)

@@ -1,4 +1,4 @@
-"""Answers requests for the copies of printed output and of other text that a run kept.
+"""Answers requests for the text that a run kept, such as copies of its printed output.
 
 Text is returned in parts. Escape sequences and control characters are removed.
 Imports `run_content`.

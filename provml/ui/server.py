@@ -72,4 +72,4 @@ def _listen(host: str, port: int | None) -> socket.socket:
                 f"can't listen on {host}, port {own_port}: {reason}; choose another with --port"
             ) from None
         return listening
-    raise AssertionError("there is at least one port")
+    raise AssertionError("the list of ports is empty")

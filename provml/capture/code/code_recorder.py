@@ -1,7 +1,7 @@
-"""Copies and records the code and configuration files named in the notes of a command's processes.
+"""Copies and records the code and configuration files that a command's processes used.
 
-A file is copied only if it still has the digest that its note contains. So a copy always has the
-content that the process used.
+Each process writes a note about every file that it uses, with the file's digest. A file is copied
+only if it still has this digest. So a copy always has the content that the process used.
 """
 
 from __future__ import annotations

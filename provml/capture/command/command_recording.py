@@ -367,7 +367,7 @@ class CommandRecording:
         self._end_run(command_exit, command_exit.reason)
 
     def _is_only_traced(self, stream: CommandStream) -> bool:
-        """Return whether only strace keeps a stream open, so that no more output can arrive."""
+        """Return whether strace alone still has a stream open. Then no more output can arrive."""
         return self._files is not None and self._files.is_only_writer(stream.link)
 
     def _record_options(self) -> None:

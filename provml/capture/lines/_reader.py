@@ -177,7 +177,7 @@ class LineReader:
         self._sink.read_ns = time_ns
         try:
             self._feed_block(data)
-        except Exception as error:  # no text may stop the program that prints it
+        except Exception as error:  # an error here must not stop the program that prints the text
             self._sink.reject(f"reading failed: {type(error).__name__}", str(error))
 
     def finish(self) -> None:
