@@ -16,7 +16,7 @@ import provml
 from provml import Context
 
 TABS = ("curves", "machine", "events", "files", "output", "graph", "validity", "downloads")
-HOSTILE = ("<img src=x onerror=alert(1)>", "\u202egnp.exe", "__proto__", "x" * 4000, "🦄")
+HOSTILE = ("<img src=x onerror=alert(1)>", "\u202egnp.exe", "__proto__", "x" * 4000, "🦄", " ")
 
 
 def place_of(path: Path, tab: str | None = None) -> str:
@@ -126,6 +126,7 @@ def test_names_are_text(store: Path, serve: Serve, browser: Browser) -> None:
     shown = text_of(browser)
     assert "step 1152921504606846976" in shown
     assert "__proto__" in shown
+    assert '" "' in shown
 
 
 def test_what_is_missing_does_not_hide_the_rest(

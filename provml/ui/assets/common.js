@@ -65,9 +65,12 @@ const ui = (() => {
   }
 
   // Returns a text with escapes for characters that are invisible or change the direction of text,
-  // so that a name can't look like another name. The command line does the same.
+  // so that a name can't look like another name. The command line does the same. Spaces alone are
+  // shown in quotes.
   function visible(text) {
-    return String(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
+    const whole = String(text);
+    if (whole !== "" && whole.trim() === "") return JSON.stringify(whole);
+    return whole.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
       (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
   }
 

@@ -8,6 +8,7 @@
   const MOST_PARAMETERS = 6;
   const MOST_METRICS = 3;
   const ASKED_METRICS = 9;
+  const OTHER_CONTEXTS = 3;
   const MOST_LISTED = 100;
   const BASE = ["id", "status", "experiment", "curve", "duration_s", "started"];
   const TELLING = ["accuracy", "acc", "f1", "auc", "loss", "perplexity", "bleu", "reward", "return", "error"];
@@ -32,7 +33,7 @@
     return ranked.slice(0, ASKED_METRICS).map(({ name, contexts }) => {
       const parts = contexts.map((context) => ui.runs.contextParts(context));
       const judging = parts.find((context) => context !== null && /^(?:test|eval|val)/i.test(context[0]));
-      const others = parts.filter((context) => context !== judging).slice(0, judging ? 1 : 2);
+      const others = parts.filter((context) => context !== judging).slice(0, OTHER_CONTEXTS);
       const field = /loss|error|perplexity/i.test(name) ? "min" : TELLING.some((word) => name.toLowerCase().includes(word)) ? "max" : "last";
       return [...(judging ? [judging] : []), ...others].map((context) => ui.runs.metric(name, context, field));
     });
