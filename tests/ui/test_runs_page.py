@@ -316,6 +316,16 @@ def test_the_first_columns_are_of_metrics_that_many_runs_have(
     assert len(metrics) == 3
 
 
+def test_long_names_fit_in_a_request(serve: Serve, browser: Browser, store: Path) -> None:
+    """The page would fail in a store whose names are long, or in another script."""
+    long = {f"{'学习率' * 20}{number}": number for number in range(250)}
+    record(store, "one", lr=0.5, **long)
+    record(store, "other", lr=0.25, **long)
+    show(browser, serve(store) + "index.html")
+    assert names(browser) == ["other", "one"]
+    assert "lr parameter" in headings(browser)
+
+
 def test_only_the_rows_in_sight_have_elements(
     serve: Serve, browser: Browser, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@
 (() => {
   const MOST_COLUMNS = 50;
   const ASKED_PARAMETERS = 300;
+  const ASKED_LENGTH = 30_000;
   const MOST_PARAMETERS = 6;
   const MOST_METRICS = 3;
   const ASKED_METRICS = 9;
@@ -16,13 +17,19 @@
 
   // ---- the columns at first --------------------------------------------------------------------
 
-  // Returns the values that must be requested before the first columns can be chosen.
+  // Returns the values to request for choosing the first columns. They must fit in an address.
   function candidates(columns) {
+    let left = ASKED_LENGTH;
     return [
-      ...columns.params.slice(0, ASKED_PARAMETERS).map((name) => ui.runs.setting("params", name)),
-      ...columns.tags.filter((name) => NAME_TAGS.includes(name)).map((name) => ui.runs.setting("tags", name)),
       ...mainMetrics(columns).flat(),
-    ];
+      ...columns.tags.filter((name) => NAME_TAGS.includes(name)).map((name) => ui.runs.setting("tags", name)),
+      ...columns.params.slice(0, ASKED_PARAMETERS).map((name) => ui.runs.setting("params", name)),
+    ].filter((value) => {
+      const length = encodeURIComponent(value).length;
+      if (length > left) return false;
+      left -= length;
+      return true;
+    });
   }
 
   // Returns the metrics that a person asks for first: metrics with well-known names come first. Each
