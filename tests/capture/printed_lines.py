@@ -330,10 +330,7 @@ CASES: dict[str, tuple[str, str]] = {
     "ultralytics": (
         "      Epoch    GPU_mem   box_loss   cls_loss   dfl_loss  Instances       Size\n"
         "      {e}/9      0.61G    {a}    {b}    {c}         12        640: "
-        "100%|██████████| 4/4 [00:01<00:00]\n"
-        "                 Class     Images  Instances      Box(P          R      mAP50  mAP50-95): "
-        "100%|██████████| 4/4 [00:03<00:00]\n"
-        "                   all        128        929      0.61      0.51      0.611      0.401",
+        "100%|██████████| 4/4 [00:01<00:00]",
         "/e box_loss={a} | cls_loss={b} | dfl_loss={c}",
     ),
     "Stable-Baselines3": (
