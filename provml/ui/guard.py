@@ -27,7 +27,6 @@ _HEADERS: Final = {
     "content-security-policy": f"{CONTENT_POLICY}; frame-ancestors 'self'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
@@ -66,6 +65,8 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+                if self._token is None:  # browsers ignore and report it on other addresses
+                    headers["cross-origin-opener-policy"] = "same-origin"
             await send(message)
 
         refusal = self._refuse(scope)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -41,8 +42,9 @@ def serve(
     """
     listening = _listen(host, port)
     own_host, own_port = listening.getsockname()[:2]
-    shown = f"[{own_host}]" if ":" in own_host else own_host
-    address = f"http://{shown}:{own_port}/"
+    if ip_address(own_host).is_unspecified:  # all addresses of this machine: show its name
+        own_host = socket.gethostname()
+    address = f"http://{f'[{own_host}]' if ':' in own_host else own_host}:{own_port}/"
     announce(address if token is None else f"{address}?token={token}")
     config = uvicorn.Config(
         build_app(BrowsedStore(store), token),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -146,6 +147,7 @@ def test_other_addresses_need_the_token(guarded: str) -> None:
     """Everybody in the network could read the store."""
     port = urlsplit(guarded).port
     address = f"http://127.0.0.1:{port}/"
+    assert urlsplit(guarded).hostname == socket.gethostname().lower()
     token = urlsplit(guarded).query.removeprefix("token=")
     assert len(token) >= 32
     assert get(address, "/index.html").status == 401
