@@ -82,7 +82,14 @@ def _uncounted(graph: Graph) -> None:
 
 
 def _too_high_a_minimum(graph: Graph) -> None:
-    graph.set((next(graph.subjects(TERM["max"])), TERM["min"], Literal(10**30)))
+    # the maximum may also be infinite, or belong to something that is no series
+    series = next(
+        node
+        for node in graph.subjects(RDF.type, TERM.Series)
+        for highest in graph.objects(node, TERM["max"])
+        if float(highest) < 10**30
+    )
+    graph.set((series, TERM["min"], Literal(10**30)))
 
 
 BROKEN: dict[str, Breaking] = {
