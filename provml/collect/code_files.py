@@ -30,6 +30,8 @@ from provml.collect.code_watch import (
 )
 from provml.collect.content import COPY_LIMIT_BYTES
 from provml.collect.known_contents import KNOWN_CONTENTS
+from provml.collect.positional_secrets import mask_positional_secrets
+from provml.collect.secret_names import is_masking_on
 from provml.collect.secrets import MASK, is_secret_file, mask_bytes
 from provml.collect.user_files import CHANGED_WHILE_HASHED, file_state, open_user_file
 from provml.journal import layout
@@ -304,7 +306,12 @@ def mask_copy(file: CodeFile) -> tuple[bytes, str]:
     content, digest = file.content or b"", file.facts.get("sha256")
     if digest is not None and KNOWN_CONTENTS.has(digest):
         return content, digest
-    masked = mask_bytes(mask_env_values(content) if is_env_file(file.path) else content)
+    prepared = content
+    if is_env_file(file.path):
+        prepared = mask_env_values(content)
+    elif file.path.endswith(".py") and is_masking_on():
+        prepared = mask_positional_secrets(content)
+    masked = mask_bytes(prepared)
     if masked is content and digest is not None:
         KNOWN_CONTENTS.add(digest)
         return content, digest
