@@ -16,6 +16,7 @@ from provml.collect.secret_names import STRONG, name_strength
 _HINT: Final = re.compile(
     rb"(?i)passw|passphrase|secret|api_?key|credential|access_?key|(?:access|auth|api|refresh)_?token"
 )
+_ESCAPE: Final = re.compile(rb"\\[\x20-\x7a\x7c\x7e]|\\(?=[\x80-\xff{}])")
 _MASKED_LITERAL: Final = b'"***"'
 
 
@@ -26,17 +27,21 @@ def mask_positional_secrets(content: bytes) -> bytes:
     """
     if _HINT.search(content) is None:
         return content
+    # Python warns about an unknown escape such as "\d", and the script must not get that warning
+    plain = _ESCAPE.sub(lambda found: b"_" * len(found[0]), content)
     try:
-        tree = ast.parse(content.decode())  # positions count bytes of UTF-8
+        tree = ast.parse(plain.decode())  # positions count bytes of UTF-8
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return content
-    names = dict(_list_definitions(tree))
+    names: dict[str, list[list[str]]] = {}
+    for name, arguments in _list_definitions(tree):
+        names.setdefault(name, []).append(arguments)
     starts = [0]
     for line in content.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
     spans = [
         (starts[one.lineno - 1] + one.col_offset, starts[one.end_lineno - 1] + one.end_col_offset)
-        for one in _list_secret_literals(tree, names)
+        for one in set(_list_secret_literals(tree, names))
         if one.end_lineno is not None and one.end_col_offset is not None
     ]
     for start, end in sorted(spans, reverse=True):
@@ -85,15 +90,21 @@ def _list_tuple_fields(call: ast.Call) -> list[str]:
     return fields
 
 
-def _list_secret_literals(tree: ast.Module, names: dict[str, list[str]]) -> Iterator[ast.Constant]:
+def _list_secret_literals(
+    tree: ast.Module, names: dict[str, list[list[str]]]
+) -> Iterator[ast.Constant]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            arguments = names.get(_find_name(node.func), [])
-            for name, value in zip(arguments, node.args, strict=False):
-                if not isinstance(value, ast.Constant) or not isinstance(value.value, str | bytes):
-                    continue
-                if value.value and name_strength(name) == STRONG:
-                    yield value
+            for arguments in names.get(_find_name(node.func), []):
+                yield from _pick_secrets(arguments, node.args)
+
+
+def _pick_secrets(arguments: list[str], values: list[ast.expr]) -> Iterator[ast.Constant]:
+    for name, value in zip(arguments, values, strict=False):
+        if not isinstance(value, ast.Constant) or not isinstance(value.value, str | bytes):
+            continue
+        if value.value and name_strength(name) == STRONG:
+            yield value
 
 
 def _find_name(function: ast.expr) -> str:

@@ -7,7 +7,7 @@ disk read other files, each answer is a script that passes its data to the page.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -37,7 +37,6 @@ def write_static_pages(
     store: BrowsedStore,
     target: Path,
     where: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Write the pages of a store to a folder, and return the number of runs that they show.
 
@@ -48,8 +47,6 @@ def write_static_pages(
         store: the store.
         target: the folder, which must not exist or must be empty.
         where: a condition that the runs must meet, as for ``provml runs --where``.
-        progress: a function that is called after each run with the number of written runs and the
-            number of all runs.
 
     Raises:
         InvalidArgumentError: the folder is not empty, or it is in the store.
@@ -67,8 +64,6 @@ def write_static_pages(
     digests: dict[str, None] = {}
     for done, run in enumerate(runs["runs"], 1):
         digests.update(_write_run(answers, str(run["key"]), done))
-        if progress is not None:
-            progress(done, len(runs["runs"]))
     for digest in list(digests)[:_MOST_DIGESTS]:
         answers.write("file", {"digest": digest})
     answers.write_index()

@@ -43,3 +43,17 @@ def test_arguments_are_named_by_their_definition(definition: str, literal: str) 
 def test_other_source_stays_as_it_is(source: bytes) -> None:
     """Code would be changed, or a copy would be missing because the source is not valid."""
     assert mask_positional_secrets(source) is source
+
+
+def test_escapes_give_no_warning() -> None:
+    """The script would get a warning about its own source, and the password would be kept."""
+    source = rb"""
+def login(name): pass
+class Shop:
+    def login(self, user, password): pass
+x = "\d \" \\", f"\{y} \N{DASH}", r"\""
+login("ada", "se\dsame\"")
+"""
+    masked = source.replace(rb'"se\dsame\""', b'"***"')
+    assert masked != source
+    assert mask_positional_secrets(source) == masked
