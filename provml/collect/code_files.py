@@ -31,7 +31,6 @@ from provml.collect.code_watch import (
 from provml.collect.content import COPY_LIMIT_BYTES
 from provml.collect.known_contents import KNOWN_CONTENTS
 from provml.collect.positional_secrets import mask_positional_secrets
-from provml.collect.secret_names import is_masking_on
 from provml.collect.secrets import MASK, is_secret_file, mask_bytes
 from provml.collect.user_files import CHANGED_WHILE_HASHED, file_state, open_user_file
 from provml.journal import layout
@@ -309,7 +308,7 @@ def mask_copy(file: CodeFile) -> tuple[bytes, str]:
     prepared = content
     if is_env_file(file.path):
         prepared = mask_env_values(content)
-    elif file.path.endswith(".py") and is_masking_on():
+    elif file.path.endswith(".py"):
         prepared = mask_positional_secrets(content)
     masked = mask_bytes(prepared)
     if masked is content and digest is not None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from provml.collect.secret_names import STRONG, name_strength
+from provml.collect.secret_names import STRONG, is_masking_on, name_strength
 
 _HINT: Final = re.compile(
     rb"(?i)passw|passphrase|secret|api_?key|credential|access_?key|(?:access|auth|api|refresh)_?token"
@@ -23,9 +23,9 @@ _MASKED_LITERAL: Final = b'"***"'
 def mask_positional_secrets(content: bytes) -> bytes:
     """Replace the text literals of secret arguments with ``"***"``.
 
-    Returns ``content`` itself if there are none, or if it is not valid Python.
+    Returns ``content`` itself if there are none, if it is not valid Python, or if masking is off.
     """
-    if _HINT.search(content) is None:
+    if not is_masking_on() or _HINT.search(content) is None:
         return content
     # Python warns about an unknown escape such as "\d", and the script must not get that warning
     plain = _ESCAPE.sub(lambda found: b"_" * len(found[0]), content)

@@ -21,7 +21,6 @@ from provml.collect.content import (
     write_captured,
 )
 from provml.collect.positional_secrets import mask_positional_secrets
-from provml.collect.secret_names import is_masking_on
 from provml.collect.secrets import is_secret_file, mask_argv, mask_bytes, mask_text
 from provml.errors import ContentNotFoundError, ProvMLError
 
@@ -126,7 +125,7 @@ def _describe_code_file(path: str, run_folder: Path, copy: bool = True) -> Facts
         content = _read_file(path) if fits else b""
     except OSError:
         content = b""  # describe_path records why the file can't be read
-    is_python = path.endswith(".py") and is_masking_on()
+    is_python = path.endswith(".py")
     masked = mask_bytes(mask_positional_secrets(content) if is_python else content)
     if masked is content:
         return describe_path(path, run_folder, copy=None if copy else False)
@@ -167,8 +166,7 @@ def write_notebook_cells(run_folder: Path) -> Facts | None:
     cells = [(number, str(cell)) for number, cell in enumerate(history) if number and cell]
     text = "\n\n".join(f"# In[{number}]:\n\n{mask_text(cell)}" for number, cell in cells)
     source = (text + "\n").encode("utf-8", "backslashreplace")
-    if is_masking_on():
-        source = mask_positional_secrets(source)
+    source = mask_positional_secrets(source)
     facts = write_captured(run_folder, "notebook.py", source[:_DIFF_LIMIT_BYTES])
     return facts | {"path": "notebook.py", "cells": len(cells)}
 
